@@ -1,0 +1,84 @@
+//! What the Constant Contact v3 API offers, as data: one YAML file per report under `reports/`, embedded in the binary.
+//!
+//! A [`Report`] tells how to ask (path, parameters, paging), what comes back (rows, columns, nested lists), which
+//! pipeline options it takes, and which [`Table`]s it fills. Every other crate reads its facts about the API from here;
+//! none is written anywhere else. This crate does no I/O.
+
+mod check;
+mod error;
+mod report;
+mod table;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use error::CatalogError;
+pub use report::{
+    Count, Direction, Field, FieldType, Ignored, Limit, OptionKind, Order, Paging, Param, ParamPlace, ParamType,
+    Report, ReportOption, Source, Watermark,
+};
+pub use table::{COMMIT, EXTRA, EXTRACTED_AT, ORDINAL, PARENT_ORDINAL, Table, UTC};
+
+/// The embedded report files: name and text, sorted by name.
+static EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/reports.rs"));
+
+/// Every report that can be asked for, by name.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    reports: BTreeMap<String, Arc<Report>>,
+}
+
+impl Catalog {
+    /// The catalogue that ships in the binary.
+    ///
+    /// # Errors
+    /// An embedded file does not parse. A test reads every one, so a released binary never returns this.
+    pub fn embedded() -> Result<Self, CatalogError> {
+        Self::from_files(EMBEDDED.iter().copied())
+    }
+
+    /// A catalogue from `(file name, text)` pairs.
+    ///
+    /// # Errors
+    /// A file does not parse, contradicts itself, or repeats a report; the message names the file.
+    pub fn from_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, CatalogError> {
+        let mut catalog = Self { reports: BTreeMap::new() };
+        for (file, text) in files {
+            catalog = catalog.with_file(file, text)?;
+        }
+        check::references(&catalog)?;
+        Ok(catalog)
+    }
+
+    /// This catalogue and one report more.
+    ///
+    /// # Errors
+    /// The text does not parse, contradicts itself, or names a report that is already here.
+    pub fn with_file(mut self, file: &str, text: &str) -> Result<Self, CatalogError> {
+        let mut report: Report = serde_saphyr::from_str(text)
+            .map_err(|source| CatalogError::Parse { file: file.to_owned(), source: Box::new(source) })?;
+        check::report(file, &report)?;
+        report.tables = table::tables(&report);
+        if self.reports.contains_key(&report.name) {
+            return Err(CatalogError::Invalid {
+                file: file.to_owned(),
+                reason: format!("report `{}` is already in the catalogue", report.name),
+            });
+        }
+        self.reports.insert(report.name.clone(), Arc::new(report));
+        Ok(self)
+    }
+
+    /// The report of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Report>> {
+        self.reports.get(name)
+    }
+
+    /// All reports, by name.
+    pub fn reports(&self) -> impl Iterator<Item = &Arc<Report>> {
+        self.reports.values()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! The embedded files and what is refused.
+
+use super::*;
+
+fn embedded() -> Catalog {
+    Catalog::embedded().expect("every embedded file is valid")
+}
+
+/// `table: column type nullable`, one line a column.
+fn layout(report: &Report) -> String {
+    let mut text = String::new();
+    for table in report.tables() {
+        text += &format!("{} key={:?} parent={:?}\n", table.name, table.key, table.parent);
+        for field in table.schema.fields() {
+            let null = if field.is_nullable() { "null" } else { "required" };
+            text += &format!("  {} {} {null}\n", field.name(), field.data_type());
+        }
+    }
+    text
+}
+
+#[test]
+fn every_report_has_the_tables_that_the_snapshot_shows() {
+    for report in embedded().reports() {
+        insta::assert_snapshot!(format!("tables_{}", report.name), layout(report));
+    }
+}
+
+#[test]
+fn every_column_says_what_it_is() {
+    for report in embedded().reports() {
+        for table in report.tables() {
+            for field in table.schema.fields() {
+                let comment = field.metadata().get("comment").map_or("", String::as_str);
+                assert!(comment.ends_with('.'), "{}.{} has no comment", table.name, field.name());
+            }
+        }
+    }
+}
+
+const SIXTH: &str = "
+report: sixth
+operation: getSixth
+doc: A sixth report.
+path: /sixth
+scope: contact_data
+rows: things
+key: [thing_id]
+columns:
+  - {name: thing_id, type: id, required: true, doc: Id.}
+";
+
+#[test]
+fn a_report_is_one_file() {
+    let catalog = embedded().with_file("sixth.yaml", SIXTH).expect("a sixth report");
+    assert_eq!(catalog.get("sixth").map(|report| report.tables().len()), Some(1));
+    assert_eq!(catalog.reports().count(), embedded().reports().count() + 1);
+}
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    let wrong = |from: &str, to: &str| {
+        let text = SIXTH.replace(from, to);
+        assert_ne!(text, SIXTH, "the test replaces nothing");
+        embedded().with_file("sixth.yaml", &text).map(|_| ()).expect_err(to).to_string()
+    };
+    let errors = [
+        wrong("scope:", "scop:"),
+        wrong("report: sixth", "report: seventh"),
+        wrong("[thing_id]", "[other_id]"),
+        wrong("/sixth", "/sixth/{id}"),
+        wrong("columns:", "columns:\n  - {name: _mine, type: id, doc: x}"),
+        wrong("columns:", "columns:\n  - {name: things, type: list, doc: x}"),
+        wrong("columns:", "options: [{name: a, kind: value, params: [b], doc: x}]\ncolumns:"),
+    ];
+    insta::assert_snapshot!(errors.join("\n---\n"));
+}
