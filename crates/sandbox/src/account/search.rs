@@ -1,0 +1,126 @@
+//! Searching contacts: which match, and the stable order in which they come.
+
+use super::Account;
+use super::life::Life;
+use crate::config::ContactOrder;
+
+/// What a contact must be to be found.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Search {
+    pub(crate) statuses: Statuses,
+    pub(crate) updated: Window,
+    pub(crate) created: Window,
+    pub(crate) opted_out: Window,
+    /// Bits of lists, any of which will do.
+    pub(crate) lists: Option<u64>,
+    /// Bits of tags, any of which will do.
+    pub(crate) tags: Option<u64>,
+    pub(crate) email: Option<String>,
+    pub(crate) sms: Option<Vec<String>>,
+    pub(crate) segment: Option<u32>,
+}
+
+/// Statuses to find. The statuses of the API exclude each other: deleted comes before any permission.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Statuses {
+    #[default]
+    NotDeleted,
+    All,
+    OneOf(Vec<String>),
+}
+
+/// Bounds in milliseconds since 1970 UTC.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Window {
+    pub(crate) after: Option<i64>,
+    pub(crate) before: Option<i64>,
+    pub(crate) inclusive: bool,
+}
+
+impl Window {
+    pub(crate) fn holds(&self, at: i64) -> bool {
+        let at = at * 1_000;
+        let reaches = |edge: bool| edge && self.inclusive;
+        self.after.is_none_or(|after| after < at || reaches(after == at))
+            && self.before.is_none_or(|before| at < before || reaches(before == at))
+    }
+
+    fn is_open(&self) -> bool {
+        self.after.is_none() && self.before.is_none()
+    }
+}
+
+impl Statuses {
+    fn hold(&self, life: &Life) -> bool {
+        match self {
+            Self::NotDeleted => life.deleted.is_none(),
+            Self::All => true,
+            Self::OneOf(statuses) => statuses.iter().any(|status| match status.as_str() {
+                "deleted" => life.deleted.is_some(),
+                "active" => life.is_active(),
+                status => {
+                    life.deleted.is_none() && life.permission.is_some_and(|permission| permission.as_str() == status)
+                }
+            }),
+        }
+    }
+}
+
+impl Account {
+    /// Contacts that match, from a position in the order of the API on.
+    pub(crate) fn find<'a>(&'a self, search: &'a Search, from: u64) -> impl Iterator<Item = (u64, Life)> + 'a {
+        let positions = match &search.email {
+            None => from..self.contacts(),
+            Some(email) => match self.index_in_address(email).map(|index| self.position(index)) {
+                Some(position) if position >= from => position..position + 1,
+                _ => 0..0,
+            },
+        };
+        positions
+            .map(|position| (position, self.life(self.index_at(position))))
+            .filter(|(_, life)| self.matches(search, life))
+    }
+
+    /// The contact at a position in the order of the API.
+    pub(crate) fn index_at(&self, position: u64) -> u64 {
+        match &self.order {
+            None => self.contacts() - 1 - position,
+            Some(order) => order.apply(position),
+        }
+    }
+
+    /// The position of a contact in the order of the API.
+    pub(crate) fn position(&self, index: u64) -> u64 {
+        match &self.order {
+            None => self.contacts() - 1 - index,
+            Some(order) => order.invert(index),
+        }
+    }
+
+    fn matches(&self, search: &Search, life: &Life) -> bool {
+        let opted_out = || search.opted_out.is_open() || life.opted_out.is_some_and(|at| search.opted_out.holds(at));
+        let email = |email: &str| {
+            let address = self.contact_with(life, &[]).email_address;
+            address.is_some_and(|found| found.address.eq_ignore_ascii_case(email))
+        };
+        let sms = |wanted: &[String]| {
+            let permission = self.sms_permission(life.index);
+            permission.is_some_and(|found| wanted.iter().any(|status| status == "all" || status == found))
+        };
+        search.statuses.hold(life)
+            && search.updated.holds(life.updated)
+            && search.created.holds(life.created)
+            && opted_out()
+            && search.segment.is_none_or(|segment| self.in_segment(life, segment))
+            && search.lists.is_none_or(|lists| self.list_bits(life) & lists != 0)
+            && search.tags.is_none_or(|tags| self.tag_bits(life) & tags != 0)
+            && search.sms.as_deref().is_none_or(sms)
+            && search.email.as_deref().is_none_or(email)
+    }
+}
+
+impl ContactOrder {
+    pub(super) fn is_shuffled(self) -> bool {
+        self == Self::Shuffled
+    }
+}

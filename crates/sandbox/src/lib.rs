@@ -1,0 +1,31 @@
+//! A faithful, seeded Constant Contact v3 API, for demos and tests.
+//!
+//! [`Account`] generates an account of any size: each contact is a pure function of the seed and its index, so nothing of
+//! the size of the account is ever in memory. [`Sandbox`] serves it over HTTP with the API's paging, filters, errors,
+//! limits and oddities; [`SandboxConfig`] says how large, how fast, what goes wrong, and which behaviour to show where the
+//! live API is not documented or was seen to vary.
+
+mod account;
+mod config;
+mod cursor;
+mod draws;
+mod error;
+mod faults;
+mod gate;
+mod grants;
+mod log;
+mod pace;
+mod refusal;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use account::{
+    Account, ActivitySummary, Campaign, Census, Choice, Contact, ContactCounts, ContactCustomField, ContactList,
+    CustomField, EmailAddress, Members, Metadata, Note, OpenAndClickRates, PhoneNumber, Segment, SmsChannel,
+    SmsConsent, StreetAddress, Subresource, TRACKING_ACTIVITY_TYPES, Tag, TrackingActivity,
+};
+pub use config::{ContactOrder, CursorPosition, Faults, LastPage, Quirks, RefreshToken, SandboxConfig};
+pub use error::SandboxError;
+pub use log::{RequestLog, RequestRecord};
+pub use server::Sandbox;

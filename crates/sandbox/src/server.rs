@@ -1,0 +1,164 @@
+//! The running server: its start and stop, its routes, and what its endpoints share.
+
+mod contacts;
+mod emails;
+mod lists;
+mod oauth;
+mod page;
+mod query;
+mod reports;
+mod user;
+mod variation;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+
+use crate::account::Account;
+use crate::config::SandboxConfig;
+use crate::cursor::Cursors;
+use crate::error::SandboxError;
+use crate::gate::{self, Gate, lock};
+use crate::log::RequestLog;
+use crate::refusal::Refusal;
+
+/// What all endpoints share.
+pub(crate) struct Service {
+    pub(crate) config: SandboxConfig,
+    pub(crate) account: Account,
+    pub(crate) gate: Gate,
+    cursors: Cursors,
+    /// How often each segment was asked for.
+    segment_requests: Mutex<HashMap<u32, u32>>,
+}
+
+impl Service {
+    fn now(&self) -> i64 {
+        (self.config.clock)().timestamp()
+    }
+}
+
+/// A running server. Dropping it stops it; [`stop`](Self::stop) also waits until it has stopped.
+pub struct Sandbox {
+    service: Arc<Service>,
+    address: SocketAddr,
+    client_id: String,
+    shutdown: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Sandbox {
+    /// Listens on an address and serves on a task of the current runtime. Port 0 takes any free port.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub async fn start(config: SandboxConfig, address: SocketAddr) -> Result<Self, SandboxError> {
+        let failed = |source| SandboxError::Bind { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let cursor_lifetime = config.quirks.cursor_lifetime.map(|lifetime| lifetime.as_secs());
+        let service = Arc::new(Service {
+            account: Account::new(&config),
+            gate: Gate::new(&config),
+            cursors: Cursors { seed: config.seed, lifetime: cursor_lifetime },
+            segment_requests: Mutex::new(HashMap::new()),
+            config,
+        });
+        let client_id = lock(&service.gate.grants).client_id().to_owned();
+        let (shutdown, asked) = oneshot::channel();
+        // Small answers must not wait for the acknowledgement of the last one.
+        let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
+        let server = axum::serve(listener, router(Arc::clone(&service))).with_graceful_shutdown(async {
+            drop(asked.await);
+        });
+        let task = tokio::spawn(async {
+            drop(server.await);
+        });
+        Ok(Self { service, address, client_id, shutdown, task })
+    }
+
+    /// Where the endpoints are: `http://127.0.0.1:PORT/v3`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/v3", self.address)
+    }
+
+    /// The token endpoint.
+    pub fn token_url(&self) -> String {
+        format!("http://{}{}", self.address, oauth::TOKEN_PATH)
+    }
+
+    /// The API key of the one application that the server knows.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// Its secret, for clients that authenticate with one.
+    pub fn client_secret(&self) -> &'static str {
+        oauth::CLIENT_SECRET
+    }
+
+    /// The refresh token that the token endpoint takes at this moment.
+    pub fn refresh_token(&self) -> String {
+        lock(&self.service.gate.grants).refresh_token().to_owned()
+    }
+
+    /// A new access token, as if it had been asked for.
+    pub fn access_token(&self) -> String {
+        let config = &self.service.config;
+        lock(&self.service.gate.grants).access_token(&config.quirks, (config.clock)())
+    }
+
+    /// The truth.
+    pub fn account(&self) -> &Account {
+        &self.service.account
+    }
+
+    /// What was asked so far.
+    pub fn requests(&self) -> RequestLog {
+        self.service.gate.log()
+    }
+
+    /// Answers what is under way, closes every connection, and returns when all is done.
+    pub async fn stop(self) {
+        drop(self.shutdown);
+        drop(self.task.await);
+    }
+}
+
+fn router(service: Arc<Service>) -> Router {
+    let routes = Router::new()
+        .route("/v3/contacts", get(contacts::collection))
+        .route("/v3/contacts/counts", get(contacts::counts))
+        .route("/v3/contacts/{contact_id}", get(contacts::one))
+        .route("/v3/contact_lists", get(lists::lists))
+        .route("/v3/contact_tags", get(lists::tags))
+        .route("/v3/contact_custom_fields", get(lists::custom_fields))
+        .route("/v3/segments", get(lists::segments))
+        .route("/v3/emails", get(emails::collection))
+        .route("/v3/emails/{campaign_id}", get(emails::one))
+        .route("/v3/reports/contact_reports/{contact_id}/activity_details", get(reports::activity_details))
+        .route("/v3/reports/contact_reports/{contact_id}/activity_summary", get(reports::activity_summary))
+        .route("/v3/reports/contact_reports/{contact_id}/open_and_click_rates", get(reports::open_and_click_rates))
+        .route("/v3/account/summary", get(user::summary))
+        .route("/v3/account/user/privileges", get(user::privileges))
+        .route(oauth::TOKEN_PATH, post(oauth::token))
+        .fallback(async || Refusal::NoRoute);
+    let compression = CompressionLayer::new().gzip(service.config.quirks.gzip).quality(CompressionLevel::Fastest);
+    let passing = axum::middleware::from_fn_with_state(Arc::clone(&service), gate::pass);
+    routes.layer(compression).layer(passing).with_state(service)
+}
