@@ -1,0 +1,247 @@
+//! One API key in one run: every request goes through here, is paced, signed, counted and, where that helps, repeated.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::header::AUTHORIZATION;
+use secrecy::SecretString;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+use url::Url;
+
+use crate::credentials::Credentials;
+use crate::error::millis;
+use crate::limiter::Limiter;
+use crate::meter::{Meter, count};
+use crate::policy::{Verdict, verdict};
+use crate::quota::Quota;
+use crate::retries::Retries;
+use crate::transport::{Answer, NoAnswer, Transport};
+use crate::{ClientConfig, Clock, Crawl, ExtractError, Place, Reply, Request, Usage};
+
+/// A client for one API key in one run. Clones share its limiter, its retries, its quota and its meter.
+#[derive(Debug, Clone)]
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    base_url: Url,
+    credentials: Credentials,
+    limiter: Limiter,
+    run: Run,
+}
+
+/// What every request of the run shares, those to the token endpoint included.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) transport: Transport,
+    pub(crate) meter: Meter,
+    pub(crate) clock: Clock,
+    retries: Retries,
+}
+
+/// Why a request may have to be sent again.
+pub(crate) enum Failure {
+    Answer(Box<Answer>),
+    NoAnswer(reqwest::Error),
+}
+
+impl Client {
+    /// A client that has not sent anything yet.
+    ///
+    /// # Errors
+    /// [`ExtractError::Config`]: a setting cannot work. [`ExtractError::Setup`]: there is no TLS to be had.
+    pub fn new(config: ClientConfig) -> Result<Self, ExtractError> {
+        config.check()?;
+        let run = Run {
+            transport: Transport::new(&config)?,
+            meter: Meter::default(),
+            clock: config.clock.clone(),
+            retries: Retries::new(config.retry, config.pending, config.seed),
+        };
+        let quota = Quota::new(config.pace.daily_requests, config.clock);
+        Ok(Self(Arc::new(Inner {
+            base_url: config.base_url,
+            credentials: Credentials::new(config.token)?,
+            limiter: Limiter::new(config.pace.requests_per_second, quota),
+            run,
+        })))
+    }
+
+    /// Follows the pages of one request. Nothing is sent before the first [`Crawl::next`].
+    pub fn crawl(&self, request: Request) -> Crawl {
+        Crawl::new(self.clone(), request)
+    }
+
+    /// What has been spent so far.
+    pub fn meter(&self) -> Usage {
+        self.0.run.meter.snapshot()
+    }
+
+    /// The refresh token to use next time, where the client was given one: the API may have rotated it. Waits for an
+    /// exchange that is under way.
+    pub async fn refresh_token(&self) -> Option<SecretString> {
+        self.0.credentials.refresh_token().await
+    }
+
+    /// The API's clock: the `Date` of its answer to a bare, unsigned request, whatever its status. `None` where the
+    /// server sends no date. It is paced and counted like every request.
+    ///
+    /// # Errors
+    /// [`ExtractError::Transient`]: no answer came. [`ExtractError::Quota`]: no request is left.
+    pub async fn server_time(&self) -> Result<Option<DateTime<Utc>>, ExtractError> {
+        let Inner { base_url, limiter, run, .. } = &*self.0;
+        let place = Place::new("server time".to_owned(), "GET", base_url);
+        let mut made = 0;
+        loop {
+            made += 1;
+            run.meter.paced(limiter.acquire().await?);
+            count(&run.meter.requests);
+            let error = match run.transport.send(run.transport.get(base_url)).await {
+                Ok(answer) => return Ok(answer.server_date()),
+                Err(NoAnswer::TooLarge(reply)) => return Err(run.too_large(place, reply)),
+                Err(NoAnswer::Failed(error)) => error,
+            };
+            let wait = run.back_off(&place, made, Failure::NoAnswer(error))?;
+            run.sleep(wait).await;
+        }
+    }
+
+    pub(crate) fn base_url(&self) -> &Url {
+        &self.0.base_url
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.run.clock
+    }
+
+    /// Gets one page's answer: a success, or an error after everything that may help was tried. `scope` is what a 403
+    /// hints at.
+    pub(crate) async fn fetch(&self, place: &Place, scope: &str, url: &Url) -> Result<Answer, ExtractError> {
+        let Inner { credentials, limiter, run, .. } = &*self.0;
+        let (mut made, mut pending, mut renewed) = (0, 0, false);
+        loop {
+            made += 1;
+            // A token is at hand before a slot is taken, so that no slot is spent on waiting for one.
+            credentials.bearer(run).await?;
+            run.meter.paced(limiter.acquire().await?);
+            let bearer = credentials.bearer(run).await?;
+            let answer = match run.request(place, made, url, &bearer.header).await {
+                Ok(answer) => answer,
+                Err(NoAnswer::TooLarge(reply)) => return Err(run.too_large(place.clone(), reply)),
+                Err(NoAnswer::Failed(error)) => {
+                    let wait = run.back_off(place, made, Failure::NoAnswer(error))?;
+                    run.sleep(wait).await;
+                    continue;
+                }
+            };
+            match verdict(&answer.reply) {
+                Verdict::Page => return Ok(answer),
+                Verdict::Pending => {
+                    made -= 1;
+                    pending += 1;
+                    let wait = run.pending(place, pending, answer.reply)?;
+                    run.sleep(wait).await;
+                }
+                Verdict::Throttled => {
+                    count(&run.meter.throttled);
+                    let wait = run.back_off(place, made, Failure::Answer(Box::new(answer)))?;
+                    // The key is over its pace, whoever sent the request: all wait.
+                    limiter.hold(wait);
+                    run.sleep(wait).await;
+                }
+                Verdict::Trouble => {
+                    let wait = run.back_off(place, made, Failure::Answer(Box::new(answer)))?;
+                    run.sleep(wait).await;
+                }
+                Verdict::QuotaUsedUp => {
+                    let at = answer.server_date().unwrap_or_else(|| run.clock.now());
+                    return Err(limiter.quota().shut(at, answer.reply.request_id));
+                }
+                Verdict::SignIn => {
+                    if renewed || !credentials.renew(&bearer, run).await? {
+                        return Err(ExtractError::SignIn { place: place.clone(), reply: answer.reply });
+                    }
+                    made -= 1;
+                    renewed = true;
+                }
+                Verdict::Forbidden => {
+                    let scope = scope.to_owned();
+                    return Err(ExtractError::Forbidden { place: place.clone(), reply: answer.reply, scope });
+                }
+                Verdict::Redirect => return Err(answer.redirect(place.clone(), url)),
+                Verdict::Rejected => return Err(ExtractError::Rejected { place: place.clone(), reply: answer.reply }),
+            }
+        }
+    }
+}
+
+impl Run {
+    /// Sends one signed request.
+    async fn request(
+        &self,
+        place: &Place,
+        attempt: u32,
+        url: &Url,
+        bearer: &reqwest::header::HeaderValue,
+    ) -> Result<Answer, NoAnswer> {
+        count(&self.meter.requests);
+        let start = Instant::now();
+        let result = self.transport.send(self.transport.get(url).header(AUTHORIZATION, bearer)).await;
+        let millis = millis(start.elapsed());
+        match &result {
+            Ok(answer) => {
+                self.meter.bytes.fetch_add(answer.body.len() as u64, Relaxed);
+                let Reply { status, request_id, .. } = &*answer.reply;
+                let bytes = answer.body.len();
+                debug!(%place, attempt, status, millis, bytes, request_id = request_id.as_deref(), "answered");
+            }
+            Err(error) => debug!(%place, attempt, millis, %error, "not answered"),
+        }
+        result
+    }
+
+    /// Takes a retry for a request that was sent `made` times: how long to wait before it is sent again.
+    pub(crate) fn back_off(&self, place: &Place, made: u32, failure: Failure) -> Result<Duration, ExtractError> {
+        let (retry_after, reply, source) = match failure {
+            Failure::Answer(answer) => (answer.retry_after(self.clock.now()), Some(answer.reply), None),
+            Failure::NoAnswer(error) => (None, None, Some(error)),
+        };
+        let throttled = reply.as_ref().is_some_and(|reply| reply.status == 429);
+        match self.retries.take(made, retry_after, throttled) {
+            Ok(wait) => {
+                count(&self.meter.retries);
+                let said = reply.map_or_else(|| "no answer".to_owned(), |reply| reply.to_string());
+                warn!(%place, attempt = made, said, wait_millis = millis(wait), "will be sent again");
+                Ok(wait)
+            }
+            Err(gave_up) => Err(ExtractError::Transient { place: place.clone(), gave_up, reply, source }),
+        }
+    }
+
+    /// How long to wait before a request is repeated after its `seen`-th 202.
+    fn pending(&self, place: &Place, seen: u32, reply: Box<Reply>) -> Result<Duration, ExtractError> {
+        count(&self.meter.pending);
+        match self.retries.pending(seen) {
+            Ok(wait) => {
+                debug!(%place, seen, wait_millis = millis(wait), "still being worked out");
+                Ok(wait)
+            }
+            Err(gave_up) => {
+                let (reply, source) = (Some(reply), None);
+                Err(ExtractError::Transient { place: place.clone(), gave_up, reply, source })
+            }
+        }
+    }
+
+    pub(crate) async fn sleep(&self, wait: Duration) {
+        sleep(wait).await;
+        self.meter.backed_off(wait);
+    }
+
+    pub(crate) fn too_large(&self, place: Place, reply: Box<Reply>) -> ExtractError {
+        ExtractError::BodyTooLarge { place, reply, max_body_bytes: self.transport.max_body_bytes }
+    }
+}

@@ -1,0 +1,138 @@
+//! One chain of pages, from the first request to the page that links no further.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use url::Url;
+
+use crate::envelope::Envelope;
+use crate::transport::origin;
+use crate::{Client, ExtractError, Place, Reply, Request};
+
+/// One answer of the API, whole and as it came.
+#[derive(Clone)]
+pub struct Page {
+    /// The body: JSON that holds the report's rows.
+    pub body: Bytes,
+    /// The parameters that the first page was asked for with, as [`Request::params`].
+    pub params: Arc<[(String, String)]>,
+    /// Number of the page in its crawl, from 1.
+    pub number: u32,
+    /// `x-amzn-requestid`: what the vendor's support looks up.
+    pub request_id: Option<String>,
+    /// When it had come, by the client's clock.
+    pub received_at: DateTime<Utc>,
+    /// When it was sent, by the server's clock (`Date`).
+    pub server_date: Option<DateTime<Utc>>,
+    /// Rows in all pages, where they were asked to be counted.
+    pub count: Option<u64>,
+    /// Whether it links no further.
+    pub last: bool,
+}
+
+/// A chain of pages that is read one after the other.
+///
+/// A crawl stays where it is when [`next`](Crawl::next) fails or is dropped: calling it again asks for the same page.
+pub struct Crawl {
+    client: Client,
+    request: Request,
+    params: Arc<[(String, String)]>,
+    step: Step,
+    pages: u32,
+    /// URLs of the pages that were read.
+    seen: HashSet<Url>,
+}
+
+/// What to ask for next.
+enum Step {
+    First,
+    /// The link as it stands in the page before, and what that page said of itself.
+    Follow {
+        href: String,
+        from: Box<Reply>,
+    },
+    Done,
+}
+
+impl Crawl {
+    pub(crate) fn new(client: Client, request: Request) -> Self {
+        let params = request.params.clone().into();
+        Self { client, request, params, step: Step::First, pages: 0, seen: HashSet::new() }
+    }
+
+    /// The next page; `None` after the last.
+    ///
+    /// # Errors
+    /// Any [`ExtractError`]. A page whose link is bad comes first, and the error with the call after it.
+    pub async fn next(&mut self) -> Result<Option<Page>, ExtractError> {
+        let url = match &self.step {
+            Step::First => self.request.url(self.client.base_url())?,
+            Step::Follow { href, from } => self.follow(href, from)?,
+            Step::Done => return Ok(None),
+        };
+        let place = self.place(&url);
+        let report = &self.request.report;
+        let answer = self.client.fetch(&place, &report.scope, &url).await?;
+        let envelope = match Envelope::read(report, &answer.body) {
+            Ok(envelope) => envelope,
+            Err(reason) => return Err(ExtractError::NotAPage { place, reply: answer.reply, reason }),
+        };
+        self.pages += 1;
+        self.seen.insert(url);
+        let server_date = answer.server_date();
+        let request_id = answer.reply.request_id.clone();
+        self.step = envelope.next.map_or(Step::Done, |href| Step::Follow { href, from: answer.reply });
+        Ok(Some(Page {
+            body: answer.body,
+            params: Arc::clone(&self.params),
+            number: self.pages,
+            request_id,
+            received_at: self.client.clock().now(),
+            server_date,
+            count: envelope.count,
+            last: matches!(self.step, Step::Done),
+        }))
+    }
+
+    /// The URL that a link names, if the token may go there. Links are relative to the host and hold the cursor, the
+    /// filters and the page size (vendor's OpenAPI description and recordings), so nothing is added.
+    fn follow(&self, href: &str, from: &Reply) -> Result<Url, ExtractError> {
+        let base = self.client.base_url();
+        let foreign = |host| ExtractError::ForeignLink { place: self.place(base), reply: Box::new(from.clone()), host };
+        let url = base.join(href).map_err(|_| foreign("no URL".to_owned()))?;
+        let names_user = !url.username().is_empty() || url.password().is_some();
+        if url.origin() != base.origin() || names_user {
+            return Err(foreign(origin(&url)));
+        }
+        if self.seen.contains(&url) {
+            return Err(ExtractError::RepeatedCursor { place: self.place(&url), reply: Box::new(from.clone()) });
+        }
+        Ok(url)
+    }
+
+    fn place(&self, url: &Url) -> Place {
+        Place::new(format!("{} page {}", self.request.report.name, self.pages + 1), "GET", url)
+    }
+}
+
+/// Without the body and the parameters, which hold personal data.
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Page")
+            .field("number", &self.number)
+            .field("bytes", &self.body.len())
+            .field("request_id", &self.request_id)
+            .field("last", &self.last)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Without the cursors, which hold the filters.
+impl fmt::Debug for Crawl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Crawl").field("request", &self.request).field("pages", &self.pages).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,338 @@
+//! The little that is read of a page here: are the rows there, how many are there in all, where is the next page.
+//!
+//! One pass over the bytes, nothing kept of the rows. Reasons never hold a word of the body.
+
+use std::fmt;
+
+use ctct_catalog::Report;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+
+/// What the envelope says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Envelope {
+    /// Link to the next page as it stands; `None` on the last page.
+    pub(crate) next: Option<String>,
+    /// Rows in all, where the API counted them.
+    pub(crate) count: Option<u64>,
+}
+
+impl Envelope {
+    /// Reads the envelope of one page of `report`.
+    ///
+    /// # Errors
+    /// Why the body is no page of it.
+    pub(crate) fn read(report: &Report, body: &[u8]) -> Result<Self, String> {
+        let scan = Scan {
+            rows: report.rows.as_deref(),
+            count: report.count.as_ref().map(|count| count.field.as_str()),
+            next: report.paging.as_ref().map(|paging| paging.next.split('.').collect()).unwrap_or_default(),
+        };
+        match body.trim_ascii_start().first() {
+            Some(b'{') => {}
+            Some(b'<') => return Err("it is HTML or XML, not JSON".to_owned()),
+            Some(_) => return Err("it is no JSON object".to_owned()),
+            None => return Err("it is empty".to_owned()),
+        }
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let found = scan.deserialize(&mut json).and_then(|found| json.end().map(|()| found));
+        let found = found.map_err(|error| unreadable(&error))?;
+        if let Some(rows) = scan.rows {
+            match found.rows {
+                Some(Value::List) => {}
+                Some(other) => return Err(format!("`{rows}` is {}, not a list", other.kind())),
+                None => return Err(format!("it has no `{rows}`")),
+            }
+        }
+        let next = match found.next {
+            None | Some(Value::Nothing) => None,
+            Some(Value::Text(href)) => Some(href).filter(|href| !href.is_empty()),
+            Some(other) => return Err(format!("no link at `{}`: there is {}", scan.next.join("."), other.kind())),
+        };
+        let count = match found.count {
+            Some(Value::Count(count)) => Some(count),
+            _ => None,
+        };
+        Ok(Self { next, count })
+    }
+}
+
+/// Why a body could not be read. `serde_json` quotes the body in some of its messages, so only ours are passed on.
+fn unreadable(error: &serde_json::Error) -> String {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    match error.classify() {
+        Category::Data => error.to_string(),
+        Category::Eof => format!("the JSON ends early, at {place}"),
+        Category::Syntax | Category::Io => format!("it is not JSON from {place} on"),
+    }
+}
+
+/// The top level of the body.
+struct Scan<'a> {
+    rows: Option<&'a str>,
+    count: Option<&'a str>,
+    next: Vec<&'a str>,
+}
+
+#[derive(Default)]
+struct Found {
+    rows: Option<Value>,
+    count: Option<Value>,
+    next: Option<Value>,
+}
+
+impl<'de> DeserializeSeed<'de> for &Scan<'_> {
+    type Value = Found;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &Scan<'_> {
+    type Value = Found;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
+        let mut found = Found::default();
+        while let Some(key) = map.next_key_seed(Name(self))? {
+            let (slot, path) = match key {
+                Key::Rows => (&mut found.rows, &[][..]),
+                Key::Count => (&mut found.count, &[][..]),
+                Key::Next => (&mut found.next, self.next.get(1..).unwrap_or_default()),
+                Key::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            // A decoder keeps only one of the two, and rows would be lost in silence.
+            if slot.replace(map.next_value_seed(At(path))?).is_some() {
+                return Err(A::Error::custom("a key of the envelope stands twice"));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A key of the top level.
+enum Key {
+    Rows,
+    Count,
+    Next,
+    Other,
+}
+
+/// Tells a key of the top level without copying it.
+struct Name<'a>(&'a Scan<'a>);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Key, E> {
+        let Self(scan) = self;
+        Ok(match Some(key) {
+            key if key == scan.rows => Key::Rows,
+            key if key == scan.count => Key::Count,
+            key if key == scan.next.first().copied() => Key::Next,
+            _ => Key::Other,
+        })
+    }
+}
+
+/// A value of the envelope, as far as it matters.
+enum Value {
+    /// Absent, null, or a path whose next key is absent.
+    Nothing,
+    Count(u64),
+    Text(String),
+    List,
+    /// Anything else, and what it is.
+    Other(&'static str),
+}
+
+impl Value {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Nothing => "null",
+            Self::Count(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::List => "a list",
+            Self::Other(kind) => kind,
+        }
+    }
+}
+
+/// The value at a path below this one.
+struct At<'a>(&'a [&'a str]);
+
+impl<'de> DeserializeSeed<'de> for At<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for At<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Nothing)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Value, E> {
+        Ok(Value::Other("a boolean"))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Value, E> {
+        Ok(Value::Other("a number"))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Value, E> {
+        Ok(Value::Other("a number"))
+    }
+
+    fn visit_u64<E: Error>(self, count: u64) -> Result<Value, E> {
+        Ok(Value::Count(count))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        // A text where the path goes on is no link.
+        Ok(if self.0.is_empty() { Value::Text(text.to_owned()) } else { Value::Other("a text") })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::List)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut found = if self.0.is_empty() { Value::Other("an object") } else { Value::Nothing };
+        while let Some(key) = map.next_key::<String>()? {
+            match self.0.split_first() {
+                Some((head, rest)) if key == *head => found = map.next_value_seed(At(rest))?,
+                _ => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ctct_catalog::Catalog;
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn report(name: &str) -> Arc<Report> {
+        Arc::clone(Catalog::embedded().unwrap().get(name).unwrap())
+    }
+
+    fn read(body: &str) -> Result<Envelope, String> {
+        Envelope::read(&report("contacts"), body.as_bytes())
+    }
+
+    #[test]
+    fn every_form_of_a_last_page_ends() {
+        for links in [
+            "",
+            r#","_links":null"#,
+            r#","_links":{}"#,
+            r#","_links":{"next":null}"#,
+            r#","_links":{"next":{}}"#,
+            r#","_links":{"next":{"href":null}}"#,
+            r#","_links":{"next":{"href":""}}"#,
+            r#","_links":{"self":{"href":"/v3/contacts"}}"#,
+        ] {
+            let body = format!(r#"{{"contacts":[]{links}}}"#);
+            assert_eq!(read(&body), Ok(Envelope { next: None, count: None }), "{body}");
+        }
+    }
+
+    #[test]
+    fn link_and_count_are_found_in_any_order_and_escaped() {
+        let next = Some("/v3/contacts?cursor=bGltaXQ9MQ==&a=b".to_owned());
+        let body = r#" {"x":{"contacts":3},"_links":{"next":{"x":[],"href":"/v3/contacts?cursor=bGltaXQ9MQ==\u0026a=b"}},
+            "contacts_count":7,"c\u006fntacts":[{"_links":{"next":{"href":"/other"}}}]} "#;
+        assert_eq!(read(body), Ok(Envelope { next, count: Some(7) }));
+    }
+
+    #[test]
+    fn a_count_that_is_no_count_is_left_out() {
+        for count in ["null", "-1", "1.5", "\"7\"", "[]"] {
+            let body = format!(r#"{{"contacts":[],"contacts_count":{count}}}"#);
+            assert_eq!(read(&body).unwrap().count, None, "{count}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_page_is_refused_without_a_word_of_its_content() {
+        let bodies = [
+            "",
+            "  ",
+            "<html>secret</html>",
+            "secret",
+            r#""secret""#,
+            "[1]",
+            "{}",
+            r#"{"secret":1}"#,
+            r#"{"contacts":null}"#,
+            r#"{"contacts":"secret"}"#,
+            r#"{"contacts":{"a":"secret"}}"#,
+            r#"{"contacts":[1,2"#,
+            r#"{"contacts":[secret]}"#,
+            r#"{"contacts":[]} secret"#,
+            r#"{"contacts":[],"contacts":[]}"#,
+            r#"{"contacts":[],"_links":"secret"}"#,
+            r#"{"contacts":[],"_links":{"next":{"href":["secret"]}}}"#,
+            r#"{"contacts":[],"_links":{"next":{"href":5}}}"#,
+        ];
+        let mut reasons = Vec::new();
+        for body in bodies {
+            let reason = read(body).unwrap_err();
+            assert!(!reason.contains("secret"), "{reason}");
+            reasons.push(format!("{} -> {reason}", body.replace("secret", "...")));
+        }
+        insta::assert_snapshot!(reasons.join("\n"));
+    }
+
+    #[test]
+    fn no_beginning_of_a_page_is_a_page() {
+        let body =
+            r#"{"contacts":[{"a":[1,2.5e3],"b":"\u00e9"}],"_links":{"next":{"href":"/v3"}},"contacts_count":10}"#;
+        assert!(read(body).is_ok());
+        for end in 0..body.len() {
+            assert!(read(&body[..end]).is_err(), "{}", &body[..end]);
+        }
+    }
+
+    #[test]
+    fn a_report_without_rows_or_paging_is_one_object() {
+        let mut whole = Report::clone(&report("contacts"));
+        whole.rows = None;
+        whole.paging = None;
+        let body = br#"{"contact_id":"x","_links":{"next":{"href":"/v3/more"}}}"#;
+        assert_eq!(Envelope::read(&whole, body), Ok(Envelope { next: None, count: None }));
+        assert!(Envelope::read(&whole, b"[]").is_err());
+    }
+}

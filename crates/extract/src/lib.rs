@@ -1,0 +1,40 @@
+//! Catalogue entry and parameters to pages of bytes: pacing, quota, sign-in, retries, paging.
+//!
+//! A [`Client`] stands for one API key in one run. It owns the limiter that every request passes, the retries that the
+//! run may still make, and the meter. [`Client::crawl`] follows one chain of pages; run as many crawls at once as you
+//! like, the client keeps the pace. A [`Page`] is bytes: this crate reads only the envelope (are the rows there, how
+//! many are there in all, where is the next page) and knows no Arrow. What it asks for and what the envelope is called
+//! comes from the catalogue.
+
+mod api_error;
+mod client;
+mod clock;
+mod config;
+mod crawl;
+mod credentials;
+mod envelope;
+mod error;
+mod limiter;
+mod meter;
+mod policy;
+mod quota;
+mod request;
+mod retries;
+mod token;
+mod transport;
+
+pub use api_error::{ApiError, Reply};
+pub use client::Client;
+pub use clock::Clock;
+pub use config::{ClientConfig, Pace, Pending, Retry};
+pub use crawl::{Crawl, Page};
+pub use error::{ExtractError, GaveUp, Place, QuotaLimit};
+pub use meter::Usage;
+pub use policy::RetryAdvice;
+pub use request::Request;
+pub use secrecy::SecretString;
+pub use token::{AccessToken, RefreshGrant, Token};
+pub use url::Url;
+
+#[cfg(test)]
+mod tests;

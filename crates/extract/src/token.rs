@@ -1,0 +1,78 @@
+//! What requests are signed with, as the caller gives it. None of it is ever printed.
+
+use std::fmt;
+
+use reqwest::header::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+/// An access token. It can neither be displayed nor serialised, and `Debug` hides it:
+///
+/// ```compile_fail,E0277
+/// let token = ctct_extract::AccessToken::new("secret");
+/// println!("{token}");
+/// ```
+/// ```compile_fail,E0277
+/// fn serialised(_: impl serde::Serialize) {}
+/// serialised(ctct_extract::AccessToken::new("secret"));
+/// ```
+#[derive(Clone)]
+pub struct AccessToken(SecretString);
+
+impl AccessToken {
+    /// Takes the token's text, as it goes into the header.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(SecretString::from(token.into()))
+    }
+
+    /// The `Authorization` header, marked so that no HTTP library prints it.
+    pub(crate) fn header(&self) -> Option<HeaderValue> {
+        let mut header = HeaderValue::try_from(format!("Bearer {}", self.0.expose_secret())).ok()?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+}
+
+impl From<SecretString> for AccessToken {
+    fn from(token: SecretString) -> Self {
+        Self(token)
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessToken(...)")
+    }
+}
+
+/// How requests are signed.
+#[derive(Debug, Clone)]
+pub enum Token {
+    /// This access token, until it expires.
+    Bearer(AccessToken),
+    /// Access tokens exchanged for a refresh token, whenever one is needed.
+    Refresh(RefreshGrant),
+}
+
+impl Token {
+    /// The token endpoint, where there is one.
+    pub(crate) fn url(&self) -> Option<&Url> {
+        match self {
+            Self::Bearer(_) => None,
+            Self::Refresh(grant) => Some(&grant.token_url),
+        }
+    }
+}
+
+/// What it takes to exchange a refresh token for an access token.
+#[derive(Debug, Clone)]
+pub struct RefreshGrant {
+    /// The token endpoint.
+    pub token_url: Url,
+    /// The API key.
+    pub client_id: String,
+    /// The key's secret, sent by HTTP Basic; apps that sign in with PKCE or on a device have none.
+    pub client_secret: Option<SecretString>,
+    /// The refresh token.
+    pub refresh_token: SecretString,
+}
