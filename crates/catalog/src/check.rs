@@ -63,6 +63,11 @@ impl Check<'_> {
             self.ensure(!field.name.starts_with('_'), || {
                 format!("column `{name}` starts with `_`, which is reserved")
             })?;
+            self.ensure(!field.required || (depth == 0 && prefix.is_empty()), || {
+                format!(
+                    "column `{name}` is nested, so it may be absent with what it is nested in: it cannot be required"
+                )
+            })?;
             self.ensure(seen.insert(name.clone()), || format!("column `{name}` stands twice"))?;
             match field.kind {
                 FieldType::Object => {

@@ -71,6 +71,10 @@ fn what_contradicts_itself_is_refused() {
         wrong("/sixth", "/sixth/{id}"),
         wrong("columns:", "columns:\n  - {name: _mine, type: id, doc: x}"),
         wrong("columns:", "columns:\n  - {name: things, type: list, doc: x}"),
+        wrong(
+            "columns:",
+            "columns:\n  - {name: o, type: object, doc: x, fields: [{name: f, type: id, required: true, doc: x}]}",
+        ),
         wrong("columns:", "options: [{name: a, kind: value, params: [b], doc: x}]\ncolumns:"),
     ];
     insta::assert_snapshot!(errors.join("\n---\n"));

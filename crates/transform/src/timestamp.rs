@@ -1,0 +1,217 @@
+//! The API's spellings of an instant, to microseconds since 1970 in UTC.
+//!
+//! The vendor's examples and recorded answers have `2026-01-31T10:20:30Z`, `....000Z`, `...-05:00`, `...+0000`,
+//! `2026-01-31 10:20:30 -0800` and, for `deleted_at`, the bare date. Nothing else is guessed at.
+
+const DAY_SECONDS: i64 = 86_400;
+const MICROS: i64 = 1_000_000;
+/// 0001-01-01T00:00:00Z, the first instant that Parquet's readers agree on.
+const FIRST: i64 = -62_135_596_800 * MICROS;
+/// 9999-12-31T23:59:59.999999Z, the last one.
+const LAST: i64 = 253_402_300_800 * MICROS - 1;
+
+/// Microseconds since 1970-01-01T00:00:00Z, or `None` where the text is no instant of the years 1 to 9999.
+///
+/// A date alone is its midnight, a time without a zone is UTC, seconds may be left out, and digits beyond the sixth of
+/// a second are cut off.
+pub(crate) fn micros(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let (date, rest) = bytes.split_first_chunk::<10>()?;
+    let days = days(date)?;
+    let (time, offset) = match rest.split_first() {
+        None => (0, 0),
+        Some((b'T' | b't' | b' ', rest)) => time(rest)?,
+        Some(_) => return None,
+    };
+    let instant = (days * DAY_SECONDS - offset) * MICROS + time;
+    (FIRST..=LAST).contains(&instant).then_some(instant)
+}
+
+/// Days since 1970 of `YYYY-MM-DD`.
+fn days(date: &[u8; 10]) -> Option<i64> {
+    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = date else { return None };
+    let year = pair(y1, y2)? * 100 + pair(y3, y4)?;
+    let month = pair(m1, m2)?;
+    let day = pair(d1, d2)?;
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let length = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + i64::from(leap),
+        _ => return None,
+    };
+    if year == 0 || !(1..=length).contains(&day) {
+        return None;
+    }
+    // Days from the civil calendar, with years that start in March so that the leap day is the last.
+    let (shifted_year, shifted_month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let leap_days = shifted_year / 4 - shifted_year / 100 + shifted_year / 400;
+    Some(shifted_year * 365 + leap_days + (153 * shifted_month + 2) / 5 + day - 719_469)
+}
+
+/// Microseconds since midnight and offset from UTC in seconds, of `HH:MM[:SS[.f...]][zone]`.
+fn time(text: &[u8]) -> Option<(i64, i64)> {
+    let (&[h1, h2, b':', m1, m2], mut rest) = text.split_first_chunk::<5>()? else { return None };
+    let (hour, minute) = (pair(h1, h2)?, pair(m1, m2)?);
+    let (mut second, mut micro) = (0, 0);
+    if let [b':', s1, s2, tail @ ..] = rest {
+        second = pair(*s1, *s2)?;
+        rest = tail;
+        if let [b'.', tail @ ..] = rest {
+            let digits = tail.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let (fraction, tail) = tail.split_at(digits);
+            micro = microseconds(fraction)?;
+            rest = tail;
+        }
+    }
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    Some((((hour * 60 + minute) * 60 + second) * MICROS + micro, offset(rest)?))
+}
+
+/// The first six of the digits of a fraction of a second; at least one is needed.
+fn microseconds(digits: &[u8]) -> Option<i64> {
+    let mut padded = [b'0'; 6];
+    for (to, from) in padded.iter_mut().zip(digits) {
+        *to = *from;
+    }
+    let micro = padded.iter().fold(0, |micro, digit| micro * 10 + i64::from(digit - b'0'));
+    (!digits.is_empty()).then_some(micro)
+}
+
+/// Seconds east of UTC, of nothing, `Z`, `+HH`, `+HHMM` or `+HH:MM`, with a space before it or not.
+fn offset(zone: &[u8]) -> Option<i64> {
+    if zone.is_empty() {
+        return Some(0);
+    }
+    let zone = zone.strip_prefix(b" ").unwrap_or(zone);
+    let (sign, hours, minutes) = match *zone {
+        [b'Z' | b'z'] => return Some(0),
+        [sign, h1, h2] => (sign, pair(h1, h2)?, 0),
+        [sign, h1, h2, m1, m2] | [sign, h1, h2, b':', m1, m2] => (sign, pair(h1, h2)?, pair(m1, m2)?),
+        _ => return None,
+    };
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    let seconds = (hours * 60 + minutes) * 60;
+    match sign {
+        b'+' => Some(seconds),
+        b'-' => Some(-seconds),
+        _ => None,
+    }
+}
+
+/// The number that two ASCII digits make.
+fn pair(tens: u8, ones: u8) -> Option<i64> {
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| i64::from(byte - b'0'));
+    Some(digit(tens)? * 10 + digit(ones)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, FixedOffset, NaiveDate, SecondsFormat, TimeZone, Utc};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        let instant = micros(text).and_then(DateTime::from_timestamp_micros);
+        instant.map_or("not a timestamp".to_owned(), |instant| instant.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+
+    #[test]
+    fn every_spelling_of_the_api_is_read() {
+        for (text, instant) in [
+            ("2026-01-31T10:20:30Z", "2026-01-31T10:20:30Z"),
+            ("2026-01-31t10:20:30z", "2026-01-31T10:20:30Z"),
+            ("2026-01-31T10:20:30.000Z", "2026-01-31T10:20:30Z"),
+            ("2026-01-31T10:20:30.5Z", "2026-01-31T10:20:30.500Z"),
+            ("2026-01-31T10:20:30.123456999Z", "2026-01-31T10:20:30.123456Z"),
+            ("2026-01-31T10:20:30-05:00", "2026-01-31T15:20:30Z"),
+            ("2026-01-31T10:20:30.521+0000", "2026-01-31T10:20:30.521Z"),
+            ("2026-01-31T10:20:30+0530", "2026-01-31T04:50:30Z"),
+            ("2026-01-31T10:20:30-08", "2026-01-31T18:20:30Z"),
+            ("2026-01-31 10:20:30 -0800", "2026-01-31T18:20:30Z"),
+            ("2026-01-31T10:20:30", "2026-01-31T10:20:30Z"),
+            ("2026-01-31T10:20Z", "2026-01-31T10:20:00Z"),
+            ("2026-01-31", "2026-01-31T00:00:00Z"),
+            ("2024-02-29", "2024-02-29T00:00:00Z"),
+            ("0001-01-01", "0001-01-01T00:00:00Z"),
+            ("1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999999Z"),
+            ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
+        ] {
+            assert_eq!(shown(text), instant, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_instant_is_refused() {
+        for text in [
+            "",
+            " ",
+            "yesterday",
+            "2026",
+            "2026-1-3",
+            "20260131",
+            "2026-00-10",
+            "2026-13-10",
+            "2026-02-30",
+            "2023-02-29",
+            "1900-02-29",
+            "2026-04-31",
+            "2026-01-00",
+            "0000-01-01",
+            "2026-01-31T",
+            "2026-01-31Z",
+            "2026-01-31T24:00:00Z",
+            "2026-01-31T23:60:00Z",
+            "2026-01-31T23:59:60Z",
+            "2026-01-31T10:20:30.Z",
+            "2026-01-31T10:20:30.5.5Z",
+            "2026-01-31T10:20:30-05:0",
+            "2026-01-31T10:20:30+24:00",
+            "2026-01-31T10:20:30+05:60",
+            "2026-01-31T10:20:30 ",
+            "2026-01-31T10:20:30ZZ",
+            " 2026-01-31",
+            "2026-01-31T10:20:30x05:00",
+            "+026-01-31",
+            "9999-12-31T23:59:59-00:01",
+            "0001-01-01T00:00:00+00:01",
+            "２026-01-31",
+            "1767225600",
+            "2026-01-31T1:20:30Z",
+            "2026/01/31",
+        ] {
+            assert_eq!(shown(text), "not a timestamp", "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_chrono_on_every_instant(
+            seconds in -62_135_510_400_i64..253_402_214_400, micro in 0_u32..1_000_000, minutes in -1439_i32..1440,
+        ) {
+            let zone = FixedOffset::east_opt(minutes * 60).unwrap();
+            let instant = Utc.timestamp_opt(seconds, micro * 1000).unwrap();
+            let local = instant.with_timezone(&zone);
+            for format in ["%Y-%m-%dT%H:%M:%S%.6f%:z", "%Y-%m-%d %H:%M:%S%.6f%z", "%Y-%m-%dT%H:%M:%S%.9f %z"] {
+                prop_assert_eq!(micros(&local.format(format).to_string()), Some(instant.timestamp_micros()));
+            }
+        }
+
+        #[test]
+        fn agrees_with_chrono_on_every_date(year in 0_i32..10_000, month in 0_u32..15, day in 0_u32..35) {
+            let date = NaiveDate::from_ymd_opt(year, month, day).filter(|_| year > 0);
+            let midnight = date.and_then(|date| date.and_hms_opt(0, 0, 0)).map(|time| time.and_utc().timestamp_micros());
+            prop_assert_eq!(micros(&format!("{year:04}-{month:02}-{day:02}")), midnight);
+        }
+
+        #[test]
+        fn never_panics(text in "[-0-9T:.+Z é]{0,40}") {
+            let _ = micros(&text);
+        }
+    }
+}
