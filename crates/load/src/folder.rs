@@ -1,0 +1,47 @@
+//! Names of folders: any text percent-encoded so that it stays one folder, below its parent, on every store.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::LoadError;
+
+/// The folder that Hive, Spark and DuckDB read as null.
+pub const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
+/// Longest encoded value. File systems end at 255 bytes, and `column=` needs some of them.
+const LONGEST: usize = 200;
+/// ASCII letters and digits, `-`, `_` and `.` stay; all else becomes `%XX` for each byte of its UTF-8.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
+/// Encodes a value as part of a folder name. A leading dot is encoded too, so that `.` and `..` are ordinary names and
+/// no folder is hidden.
+pub fn encode(value: &str) -> String {
+    let encoded = utf8_percent_encode(value, ENCODED).to_string();
+    match encoded.strip_prefix('.') {
+        Some(rest) => format!("%2E{rest}"),
+        None => encoded,
+    }
+}
+
+/// The value that [`encode`] was given; `None` where the text is not of its making.
+pub fn decode(encoded: &str) -> Option<String> {
+    percent_decode_str(encoded).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+/// The folder name of a partition value; `None` where a folder name cannot carry it: an empty text, one that is longer
+/// than 200 bytes when encoded, and the very name that stands for null.
+pub(crate) fn of_value(value: &str) -> Option<String> {
+    // Encoding never shortens, so a value that is too long need not be encoded to know it.
+    if value.is_empty() || value.len() > LONGEST || value == NULL_FOLDER {
+        return None;
+    }
+    let encoded = encode(value);
+    (encoded.len() <= LONGEST).then_some(encoded)
+}
+
+/// The folder name of an account or a run, which must have one.
+pub(crate) fn of_name(what: &'static str, name: &str) -> Result<String, LoadError> {
+    of_value(name).ok_or_else(|| LoadError::Name {
+        what,
+        name: name.chars().take(40).collect(),
+        reason: if name.is_empty() { "it is empty" } else { "it is reserved, or longer than 200 bytes when encoded" },
+    })
+}

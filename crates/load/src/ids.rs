@@ -1,0 +1,98 @@
+//! The distinct ids that a stored table holds, for reports that ask once per contact.
+
+use std::sync::Arc;
+
+use arrow::array::UInt32Array;
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::compute::{SortOptions, cast, concat, sort, take};
+use arrow::datatypes::DataType;
+use futures::TryStreamExt;
+use object_store::{Error as StoreError, ObjectMeta, ObjectStore};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::partition::ACCOUNT;
+use crate::read::StoredFile;
+use crate::{Destination, LoadError, folder};
+
+/// The distinct values of a column in the committed files of an account's table, sorted, nulls left out. Reads that one
+/// column only. `None` where the account has no such table yet; an empty array where it has one without rows.
+///
+/// # Errors
+/// The store fails, a file is damaged, or the table has no such column.
+pub async fn distinct_ids(
+    destination: &Destination,
+    account: &str,
+    table: &str,
+    column: &str,
+) -> Result<Option<StringArray>, LoadError> {
+    let root = format!("{}/{ACCOUNT}={}", folder::encode(table), folder::of_name(ACCOUNT, account)?);
+    let listed: Result<Vec<ObjectMeta>, _> = destination.store.list(Some(&destination.key(&root)?)).try_collect().await;
+    let mut files = match listed {
+        Ok(files) => files,
+        Err(StoreError::NotFound { .. }) => Vec::new(),
+        Err(error) => return Err(destination.failed("list", &root)(error)),
+    };
+    files.retain(|file| file.location.extension() == Some("parquet"));
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let mut found = Vec::with_capacity(files.len());
+    for file in files {
+        let path = destination.relative(&file.location).to_owned();
+        let ids = if let Some(folder) = folder_of(&path, column) {
+            // The null folder has no id, and an id that no folder can carry is no id of the API's.
+            StringArray::from_iter_values((folder != folder::NULL_FOLDER).then(|| folder::decode(folder)).flatten())
+        } else {
+            let stored = StoredFile::new(destination, file.location, file.size);
+            let shown = destination.shown(&path);
+            let column = column.to_owned();
+            let read = tokio::task::spawn_blocking(move || read_column(stored, &shown, &column)).await;
+            read.map_err(|_| LoadError::Task { task: format!("read `{path}`") })??
+        };
+        found.push(ids);
+    }
+    distinct(&found).map(Some).map_err(|source| LoadError::Arrow { table: table.to_owned(), action: "sort", source })
+}
+
+/// The folder's value where the column is a partition folder and not in the file.
+fn folder_of<'a>(path: &'a str, column: &str) -> Option<&'a str> {
+    path.split('/').find_map(|part| part.strip_prefix(column)?.strip_prefix('='))
+}
+
+fn read_column(file: StoredFile, shown: &str, column: &str) -> Result<StringArray, LoadError> {
+    let failed = |source| LoadError::Parquet { table: shown.to_owned(), action: "read", source };
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
+    if builder.schema().field_with_name(column).is_err() {
+        let reason = format!("it has no column `{column}`");
+        return Err(LoadError::Damaged { path: shown.to_owned(), reason });
+    }
+    let mask = ProjectionMask::columns(builder.parquet_schema(), [column]);
+    let reader = builder.with_projection(mask).with_batch_size(8192).build().map_err(failed)?;
+    let batches: Vec<_> = reader.collect::<Result<_, _>>().map_err(|error| failed(error.into()))?;
+    let texts: Result<Vec<StringArray>, _> = batches
+        .iter()
+        .map(|batch| cast(batch.column(0), &DataType::Utf8).map(|text| text.as_string::<i32>().clone()))
+        .collect();
+    texts.and_then(|texts| distinct(&texts)).map_err(|source| LoadError::Arrow {
+        table: shown.to_owned(),
+        action: "sort",
+        source,
+    })
+}
+
+/// All values once, sorted.
+fn distinct(arrays: &[StringArray]) -> Result<StringArray, arrow::error::ArrowError> {
+    let arrays: Vec<&dyn Array> = arrays.iter().map(|array| array as &dyn Array).collect();
+    if arrays.is_empty() {
+        return Ok(StringArray::from_iter_values(std::iter::empty::<&str>()));
+    }
+    let all: ArrayRef = Arc::new(concat(&arrays)?);
+    let sorted = sort(&all, Some(SortOptions { descending: false, nulls_first: true }))?;
+    let sorted = sorted.as_string::<i32>();
+    let first_of_its_kind = (0..sorted.len()).filter(|at| {
+        sorted.is_valid(*at) && (*at == 0 || sorted.is_null(at - 1) || sorted.value(*at) != sorted.value(at - 1))
+    });
+    let indices: UInt32Array = first_of_its_kind.filter_map(|at| u32::try_from(at).ok()).collect();
+    Ok(take(sorted, &indices, None)?.as_string::<i32>().clone())
+}

@@ -1,0 +1,71 @@
+//! What a run is to write and how: write modes, and the sizes of files.
+
+use std::sync::Arc;
+
+use ctct_catalog::Report;
+use serde::{Deserialize, Serialize};
+
+use crate::PartitionBy;
+
+/// How a run's rows relate to those that are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WriteMode {
+    /// Rows are added; every version of a row that a run saw stays.
+    Append,
+    /// The run's rows take the place of all rows of the account.
+    Replace,
+    /// The run's rows take the place of all rows in the partitions that they fall into; other partitions stay.
+    Partition,
+}
+
+/// What a run of one report is to write.
+#[derive(Debug, Clone)]
+pub struct LoadPlan {
+    /// Name of the pipeline, for the record and the files' metadata.
+    pub pipeline: String,
+    /// The account; its rows stand below `account=<account>`.
+    pub account: String,
+    /// The report.
+    pub report: Arc<Report>,
+    /// How the rows relate to those that are stored.
+    pub mode: WriteMode,
+    /// Levels of partition folders, the outermost first.
+    pub partition_by: Vec<PartitionBy>,
+    /// Name of the run, unlike any other: files and staging are named for it.
+    pub run_id: String,
+    /// Sizes of files and memory.
+    pub files: FileOptions,
+}
+
+/// Sizes of files, and of the memory that writing them may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileOptions {
+    /// Arrow bytes that make a row group. 8 MiB are some 10,000 contacts: enough for statistics and dictionaries to pay,
+    /// few enough that a report with eight tables fits in small memory.
+    pub row_group_bytes: usize,
+    /// Parquet bytes after which a file is closed and the next one begins: 128 MiB, what Spark splits input into.
+    pub file_bytes: u64,
+    /// Bytes that may wait to be written or sent, over all tables and partitions of a report, those being encoded
+    /// included. Past it the largest buffer is written early, as smaller row groups. 20 MiB: the whole process stays
+    /// below 96 MiB with some 50 MiB of it for encoding, the allocator and everything that is not loading.
+    pub memory_bytes: usize,
+    /// Files that may stay open between row groups, in equal shares for each table; a partition past its table's share
+    /// gets a file for each row group. 512, since a process usually has 1,024 file handles.
+    pub open_files: usize,
+    /// Level of zstd, 1 to 22. 1 makes files about as small as 3 does here and takes two thirds of the time.
+    pub compression_level: i32,
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        Self {
+            row_group_bytes: 8 << 20,
+            file_bytes: 128 << 20,
+            memory_bytes: 20 << 20,
+            open_files: 512,
+            compression_level: 1,
+        }
+    }
+}

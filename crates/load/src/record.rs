@@ -1,0 +1,142 @@
+//! The commit record: what one run of one report added, and the watermark that the next run starts from.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{LoadError, WriteMode};
+
+/// Format of the records that this version writes, and the newest that it reads.
+pub const RECORD_FORMAT: u32 = 1;
+/// Version of the layout of tables and folders that this version writes.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// One commit of one report. The record with the highest version is the state of the report: everything that the next
+/// run needs stands in it, so older ones may be removed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Format of the record, [`RECORD_FORMAT`].
+    pub format: u32,
+    /// Number of the commit, from 1, without gaps. Rows carry it in `_commit`.
+    pub version: i64,
+    /// The run that wrote it.
+    pub run_id: String,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// The account.
+    pub account: String,
+    /// The report.
+    pub report: String,
+    /// When the run committed.
+    pub committed_at: DateTime<Utc>,
+    /// How the files relate to those of earlier commits.
+    pub write_mode: WriteMode,
+    /// How the tables are partitioned, for example `month(created_at)`.
+    pub partition_by: Vec<String>,
+    /// The span of time that the run asked for.
+    pub window: Window,
+    /// From where the next run asks; absent where every run reads all.
+    pub watermark: Option<DateTime<Utc>>,
+    /// Version of the layout of tables and folders, [`LAYOUT_VERSION`].
+    pub layout: u32,
+    /// Files of the commit, all tables of the report together.
+    pub files: Vec<CommittedFile>,
+    /// Files of earlier commits that this one takes away. None of their names is ever used again.
+    pub removed: Vec<String>,
+    /// Records that could not be typed.
+    pub dead_letters: Option<CommittedLetters>,
+    /// Rows of each table, those without rows included.
+    pub rows: BTreeMap<String, u64>,
+    /// Counts about the run, such as requests sent.
+    pub stats: BTreeMap<String, u64>,
+}
+
+/// The span of time that a run asked for. Both ends are as they were sent; absent means open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Rows changed after this.
+    pub after: Option<DateTime<Utc>>,
+    /// Rows changed before this.
+    pub before: Option<DateTime<Utc>>,
+}
+
+/// A file of a commit. Paths are relative to the destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedFile {
+    /// Its table.
+    pub table: String,
+    /// Where readers find it.
+    pub path: String,
+    /// Where it waited for the commit.
+    pub staged: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of it, in hex.
+    pub sha256: String,
+    /// Its partition folders below the account's, joined by `/`; empty where the table is not partitioned.
+    pub partition: String,
+}
+
+/// The dead letters of a commit. Paths are relative to the destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedLetters {
+    /// Where people find them.
+    pub path: String,
+    /// Where they waited for the commit.
+    pub staged: String,
+    /// How many.
+    pub records: u64,
+    /// Size of the compressed file.
+    pub bytes: u64,
+}
+
+impl Commit {
+    /// The record as it is stored: JSON with its checksum as the last key. The checksum covers every byte before it.
+    pub(crate) fn to_text(&self) -> Result<String, serde_json::Error> {
+        let json = serde_json::to_string_pretty(self)?;
+        let body = json.strip_suffix("\n}").unwrap_or(&json);
+        Ok(format!("{body}{CHECKSUM}{}\"\n}}\n", hex(&Sha256::digest(body))))
+    }
+
+    /// Reads a record; `path` is for messages.
+    ///
+    /// # Errors
+    /// It does not parse, its checksum does not hold, or it has a newer format.
+    pub(crate) fn from_text(text: &[u8], path: &str) -> Result<Self, LoadError> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let damaged = |reason: String| LoadError::Damaged { path: path.to_owned(), reason };
+        let Format { format } =
+            serde_json::from_slice(text).map_err(|_| damaged("it is no JSON object with a `format`".to_owned()))?;
+        if format > RECORD_FORMAT {
+            return Err(LoadError::NewerFormat { path: path.to_owned(), format, known: RECORD_FORMAT });
+        }
+        let text = std::str::from_utf8(text).map_err(|_| damaged("it is not UTF-8".to_owned()))?;
+        let (body, checksum) =
+            text.rsplit_once(CHECKSUM).ok_or_else(|| damaged("it does not end with its checksum".to_owned()))?;
+        if checksum.trim_end_matches(['\n', '}', '"']) != hex(&Sha256::digest(body)) {
+            return Err(damaged("its checksum does not match".to_owned()));
+        }
+        serde_json::from_str(text)
+            .map_err(|error| damaged(format!("line {}, column {} is not as expected", error.line(), error.column())))
+    }
+}
+
+/// What stands between the body of a record and the digits of its checksum.
+const CHECKSUM: &str = ",\n  \"checksum\": \"";
+
+/// Bytes as lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
