@@ -45,7 +45,8 @@ pub(crate) struct Run {
 /// Why a request may have to be sent again.
 pub(crate) enum Failure {
     Answer(Box<Answer>),
-    NoAnswer(reqwest::Error),
+    /// With what the answer said of itself, where only its body did not come.
+    NoAnswer(reqwest::Error, Option<Box<Reply>>),
 }
 
 impl Client {
@@ -99,12 +100,12 @@ impl Client {
             made += 1;
             run.meter.paced(limiter.acquire().await?);
             count(&run.meter.requests);
-            let error = match run.transport.send(run.transport.get(base_url)).await {
+            let failure = match run.transport.send(run.transport.get(base_url)).await {
                 Ok(answer) => return Ok(answer.server_date()),
                 Err(NoAnswer::TooLarge(reply)) => return Err(run.too_large(place, reply)),
-                Err(NoAnswer::Failed(error)) => error,
+                Err(NoAnswer::Failed { error, reply }) => Failure::NoAnswer(error, reply),
             };
-            let wait = run.back_off(&place, made, Failure::NoAnswer(error))?;
+            let wait = run.back_off(&place, made, failure)?;
             run.sleep(wait).await;
         }
     }
@@ -131,8 +132,8 @@ impl Client {
             let answer = match run.request(place, made, url, &bearer.header).await {
                 Ok(answer) => answer,
                 Err(NoAnswer::TooLarge(reply)) => return Err(run.too_large(place.clone(), reply)),
-                Err(NoAnswer::Failed(error)) => {
-                    let wait = run.back_off(place, made, Failure::NoAnswer(error))?;
+                Err(NoAnswer::Failed { error, reply }) => {
+                    let wait = run.back_off(place, made, Failure::NoAnswer(error, reply))?;
                     run.sleep(wait).await;
                     continue;
                 }
@@ -207,7 +208,7 @@ impl Run {
     pub(crate) fn back_off(&self, place: &Place, made: u32, failure: Failure) -> Result<Duration, ExtractError> {
         let (retry_after, reply, source) = match failure {
             Failure::Answer(answer) => (answer.retry_after(self.clock.now()), Some(answer.reply), None),
-            Failure::NoAnswer(error) => (None, None, Some(error)),
+            Failure::NoAnswer(error, reply) => (None, reply, Some(error)),
         };
         let throttled = reply.as_ref().is_some_and(|reply| reply.status == 429);
         match self.retries.take(made, retry_after, throttled) {

@@ -192,7 +192,9 @@ impl Grant {
             count(&run.meter.sign_ins);
             let failure = match self.client.exchange_refresh_token(&refresh.token).request_async(&endpoint).await {
                 Ok(reply) => break reply,
-                Err(RequestTokenError::Request(NoToken::NoAnswer(NoAnswer::Failed(error)))) => Failure::NoAnswer(error),
+                Err(RequestTokenError::Request(NoToken::NoAnswer(NoAnswer::Failed { error, reply }))) => {
+                    Failure::NoAnswer(error, reply)
+                }
                 Err(RequestTokenError::Request(NoToken::NoAnswer(NoAnswer::TooLarge(reply)))) => {
                     return Err(run.too_large(place, reply));
                 }

@@ -35,7 +35,12 @@ pub(crate) struct Answer {
 pub(crate) enum NoAnswer {
     /// Connection, timeout, or a body that broke off.
     #[error("no answer")]
-    Failed(#[source] reqwest::Error),
+    Failed {
+        #[source]
+        error: reqwest::Error,
+        /// What the answer said of itself, where its body broke off.
+        reply: Option<Box<Reply>>,
+    },
     /// The body is over the bound.
     #[error("the body is too large")]
     TooLarge(Box<Reply>),
@@ -76,7 +81,7 @@ impl Transport {
 
     /// Sends a request and reads the answer. An answer that is no success keeps only its errors.
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, NoAnswer> {
-        let mut response = request.send().await.map_err(failed)?;
+        let mut response = request.send().await.map_err(|error| failed(error, None))?;
         let headers = std::mem::take(response.headers_mut());
         // Boxed, since errors carry it and must stay small.
         let mut reply = Box::new(Reply::new(response.status().as_u16(), &headers));
@@ -104,8 +109,11 @@ impl Transport {
         if response.content_length().is_some_and(|length| length > bound) {
             return Err(too_large());
         }
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        // The length is the server's word, checked against the bound; a body that was compressed grows beyond it.
+        let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+        let mut body = BytesMut::with_capacity(expected);
+        let broke_off = |error| failed(error, Some(Box::new(reply.clone())));
+        while let Some(chunk) = response.chunk().await.map_err(broke_off)? {
             if (body.len() + chunk.len()) as u64 > bound {
                 return Err(too_large());
             }
@@ -145,8 +153,8 @@ pub(crate) fn origin(url: &Url) -> String {
 }
 
 /// Drops the URL from the error: its query may hold a cursor.
-fn failed(error: reqwest::Error) -> NoAnswer {
-    NoAnswer::Failed(error.without_url())
+fn failed(error: reqwest::Error, reply: Option<Box<Reply>>) -> NoAnswer {
+    NoAnswer::Failed { error: error.without_url(), reply }
 }
 
 fn http_date(value: &HeaderValue) -> Option<DateTime<Utc>> {

@@ -1,5 +1,6 @@
 //! Where tables are written: a store, a prefix in it, and the address that people are shown.
 
+use std::io::ErrorKind;
 use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -11,10 +12,13 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::LoadError;
+use crate::error::io_kind;
 use crate::log::STATE_FOLDER;
 
 /// Part of a local file that is held in memory while it is written: small, since hundreds of files may be open.
 const LOCAL_PART_BYTES: usize = 64 << 10;
+/// Times that a write is done again because its folder was tidied away.
+const FOLDER_ATTEMPTS: usize = 8;
 /// Part of an upload to an object store: the 5 MiB that S3 asks for at least.
 const STORE_PART_BYTES: usize = 5 << 20;
 
@@ -147,8 +151,24 @@ impl Destination {
 
     /// Creates an object, and fails with the store's `AlreadyExists` if there is one.
     pub(crate) async fn create(&self, relative: &str, payload: PutPayload) -> Result<(), LoadError> {
-        let put = self.store.put_opts(&self.key(relative)?, payload, PutMode::Create.into()).await;
+        let key = self.key(relative)?;
+        let put = self.retidied(|| self.store.put_opts(&key, payload.clone(), PutMode::Create.into())).await;
         put.map(drop).map_err(self.failed("create", relative))
+    }
+
+    /// Does a write, and does it again when its folder was gone: between the making of a folder and of the first file in
+    /// it, a report beside this one may [`Self::tidy`] it away.
+    pub(crate) async fn retidied<T, W>(&self, write: impl Fn() -> W) -> Result<T, StoreError>
+    where
+        W: Future<Output = Result<T, StoreError>>,
+    {
+        for _ in 0..FOLDER_ATTEMPTS {
+            match write().await {
+                Err(error) if self.folder.is_some() && io_kind(&error) == Some(ErrorKind::NotFound) => {}
+                done => return done,
+            }
+        }
+        write().await
     }
 
     /// Removes an object; one that is not there is removed already.

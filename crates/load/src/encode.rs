@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::interleave;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use ctct_catalog::Table;
-use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves};
+use parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves,
+};
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowWriter, encode_arrow_schema};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -16,6 +18,7 @@ use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
 
 use crate::record::hex;
@@ -274,8 +277,8 @@ impl TableEncoder {
         self.encode(&batches, order.as_deref())
     }
 
-    /// Writes rows of these batches in the given order, or all as they stand, as one row group. Columns are gathered
-    /// and written one after the other, so that only one of them is held twice.
+    /// Writes rows of these batches in the given order, or all as they stand, as one row group. Columns are gathered and
+    /// encoded side by side, as many at once as rayon has threads, and each is held twice only while it is encoded.
     pub(crate) fn encode(&mut self, batches: &[RecordBatch], order: Option<&[RowAt]>) -> Result<Bytes, LoadError> {
         let rows = order.map_or_else(|| batches.iter().map(RecordBatch::num_rows).sum(), <[RowAt]>::len);
         if rows == 0 {
@@ -288,16 +291,20 @@ impl TableEncoder {
         }
         let failed = || layout.parquet_error("write");
         let writers = self.columns.create_column_writers(self.row_groups).map_err(failed())?;
-        let mut row_group = self.writer.next_row_group().map_err(failed())?;
-        for ((index, field), mut writer) in layout.schema.fields().iter().enumerate().zip(writers) {
+        let columns: Vec<_> = layout.schema.fields().iter().enumerate().zip(writers).collect();
+        let encode_column = |((index, field), mut writer): ((usize, &FieldRef), ArrowColumnWriter)| {
             for column in in_order(batches, index, order).map_err(layout.arrow_error("sort"))? {
                 // Tables are flat: a column has one leaf.
                 for leaf in compute_leaves(field, &column).map_err(failed())? {
                     writer.write(&leaf).map_err(failed())?;
                 }
             }
-            let chunk = writer.close().map_err(failed())?;
-            chunk.append_to_row_group(&mut row_group).map_err(failed())?;
+            writer.close().map_err(failed())
+        };
+        let chunks: Vec<Result<ArrowColumnChunk, LoadError>> = columns.into_par_iter().map(encode_column).collect();
+        let mut row_group = self.writer.next_row_group().map_err(failed())?;
+        for chunk in chunks {
+            chunk?.append_to_row_group(&mut row_group).map_err(failed())?;
         }
         row_group.close().map_err(failed())?;
         self.row_groups += 1;

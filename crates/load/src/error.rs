@@ -203,7 +203,7 @@ fn advice(error: &StoreError) -> &'static str {
 }
 
 /// The kind of the I/O error at the root of a store's error, where there is one.
-fn io_kind(error: &StoreError) -> Option<io::ErrorKind> {
+pub(crate) fn io_kind(error: &StoreError) -> Option<io::ErrorKind> {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<io::Error>() {

@@ -69,7 +69,8 @@ async fn a_few_at_a_time(requests: Vec<impl Future<Output = Result<(), LoadError
 }
 
 async fn rename(destination: &Destination, version: i64, from: &str, to: &str) -> Result<(), LoadError> {
-    match destination.store.rename(&destination.key(from)?, &destination.key(to)?).await {
+    let keys = (destination.key(from)?, destination.key(to)?);
+    match destination.retidied(|| destination.store.rename(&keys.0, &keys.1)).await {
         Ok(()) => Ok(()),
         // Another run that found this commit half published was faster.
         Err(StoreError::NotFound { .. }) if destination.exists(to).await? => Ok(()),

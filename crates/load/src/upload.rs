@@ -49,7 +49,8 @@ impl Upload {
         let rest = self.take(self.pending_bytes);
         if self.parts.is_none() {
             let key = self.destination.key(&self.path)?;
-            let put = self.destination.store.put(&key, rest).await;
+            let store = &self.destination.store;
+            let put = self.destination.retidied(|| store.put(&key, rest.clone())).await;
             return put.map(drop).map_err(self.destination.failed("write", &self.path));
         }
         if rest.content_length() > 0 {
@@ -91,7 +92,7 @@ impl Upload {
             parts
         } else {
             let key = self.destination.key(&self.path)?;
-            let opened = self.destination.store.put_multipart(&key).await;
+            let opened = self.destination.retidied(|| self.destination.store.put_multipart(&key)).await;
             self.parts.insert(opened.map_err(self.destination.failed("write", &self.path))?)
         };
         parts.put_part(part).await.map_err(self.destination.failed("write", &self.path))

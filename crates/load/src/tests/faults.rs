@@ -294,3 +294,23 @@ fn regex_free(text: &str) -> String {
     let after = rest.find('`').map_or("", |at| &rest[at..]);
     format!("{before}/probe{after}")
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_folder_that_another_report_tidies_away_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let destination = Destination::open("d", folder.path()).unwrap();
+    let write = |report: &'static str| {
+        let destination = destination.clone();
+        tokio::spawn(async move {
+            for _ in 0..300 {
+                let state = format!("{report}/staging/0");
+                destination.create(&format!("_ctct/acme/{state}/file"), "x".into()).await.unwrap();
+                destination.delete(&format!("_ctct/acme/{state}/file")).await.unwrap();
+                destination.tidy(&format!("_ctct/acme/{state}")).await;
+            }
+        })
+    };
+    for writer in ["contacts", "contact_lists", "email_campaigns"].map(write) {
+        writer.await.unwrap();
+    }
+}

@@ -1,0 +1,252 @@
+//! Reading typed values from nodes: one function a shape, each with one message. What is wrong is collected, so that
+//! one look at a file shows all of it.
+
+use chrono_tz::Tz;
+
+use super::Environment;
+use super::keys::{Key, Shape};
+use crate::error::ConfigError;
+use crate::yaml::{Entry, Node, Scalar, ScalarKind, Value};
+
+/// What decoding a file needs and gathers.
+pub(crate) struct Decoder<'a> {
+    pub(crate) environment: &'a Environment,
+    pub(crate) errors: Vec<ConfigError>,
+}
+
+impl Decoder<'_> {
+    /// The value, or nothing and one error more.
+    pub(crate) fn keep<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
+        result.map_err(|error| self.errors.push(error)).ok()
+    }
+
+    /// The entries of a mapping, after a check that each key is declared and each required one is there.
+    pub(crate) fn fields<'n>(&mut self, node: &'n Node, keys: &'static [Key]) -> Option<Fields<'n>> {
+        let entries = self.keep(mapping(node))?;
+        for entry in entries.iter().filter(|entry| !keys.iter().any(|key| key.name == entry.key)) {
+            self.errors.push(unknown_key(entry, &keys.iter().map(|key| key.name).collect::<Vec<_>>()));
+        }
+        for key in keys.iter().filter(|key| key.required && !entries.iter().any(|entry| entry.key == key.name)) {
+            self.errors.push(missing(node, key));
+        }
+        Some(Fields { entries, keys })
+    }
+}
+
+/// A mapping whose keys have been checked.
+pub(crate) struct Fields<'n> {
+    entries: &'n [Entry],
+    keys: &'static [Key],
+}
+
+impl<'n> Fields<'n> {
+    /// The value of a key, where the file has it.
+    pub(crate) fn get(&self, name: &str) -> Option<&'n Node> {
+        self.entry(name).map(|entry| &entry.value)
+    }
+
+    /// A key and its value, where the file has it.
+    pub(crate) fn entry(&self, name: &str) -> Option<&'n Entry> {
+        self.entries.iter().find(|entry| entry.key == name)
+    }
+
+    /// The text of a key.
+    pub(crate) fn text(&self, name: &str, decoder: &mut Decoder<'_>) -> Option<String> {
+        let text = text(self.get(name)?, decoder.environment);
+        decoder.keep(text).map(|text| text.value)
+    }
+
+    /// The text of a key that names something: see [`Shape::Name`].
+    pub(crate) fn name(&self, name: &str, decoder: &mut Decoder<'_>) -> Option<String> {
+        let node = self.get(name)?;
+        let read = text(node, decoder.environment).and_then(|text| {
+            if is_name(&text.value) {
+                return Ok(text.value);
+            }
+            let message = format!("{} is no usable name", text.shown());
+            Err(ConfigError::at(node, message)
+                .help("letters, digits, `.`, `_` and `-`, 64 at most, starting with a letter or digit"))
+        });
+        decoder.keep(read)
+    }
+
+    /// The time zone of a key.
+    pub(crate) fn timezone(&self, name: &str, decoder: &mut Decoder<'_>) -> Option<Tz> {
+        let node = self.get(name)?;
+        let zone = text(node, decoder.environment).and_then(|text| {
+            text.value.parse().map_err(|_| {
+                let names: Vec<&str> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
+                let help = did_you_mean(&text.value, &names)
+                    .unwrap_or_else(|| "a name such as `America/New_York` or `UTC`".to_owned());
+                ConfigError::at(node, format!("{} is no IANA time zone", text.shown())).help(help)
+            })
+        });
+        decoder.keep(zone)
+    }
+
+    /// The whole number of a key, within the bounds that its declaration gives.
+    pub(crate) fn count(&self, name: &str, decoder: &mut Decoder<'_>) -> Option<u64> {
+        let node = self.get(name)?;
+        let (min, max) = match self.shape(name) {
+            Some(Shape::Count { min, max }) => (*min, *max),
+            _ => (0, u64::MAX),
+        };
+        decoder.keep(count(node, min, max))
+    }
+
+    /// The same, for what fits 32 bits.
+    pub(crate) fn count32(&self, name: &str, decoder: &mut Decoder<'_>) -> Option<u32> {
+        self.count(name, decoder).map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// The number of a key, within the bounds that its declaration gives.
+    pub(crate) fn number(&self, name: &str, decoder: &mut Decoder<'_>) -> Option<f64> {
+        let node = self.get(name)?;
+        let (above_zero, max) = match self.shape(name) {
+            Some(Shape::Rate { max }) => (true, *max),
+            _ => (false, 1.0),
+        };
+        let number = match &node.value {
+            Value::Scalar(Scalar { text, kind: ScalarKind::Number }) => match text.parse::<f64>() {
+                Ok(number) if (0.0..=max).contains(&number) && !(above_zero && number == 0.0) => Ok(number),
+                _ => {
+                    let range = if above_zero { format!("above 0, {max} at most") } else { format!("from 0 to {max}") };
+                    Err(ConfigError::at(node, format!("{text} is out of range")).help(range))
+                }
+            },
+            _ => Err(expected(node, "a number")),
+        };
+        decoder.keep(number)
+    }
+
+    fn shape(&self, name: &str) -> Option<&'static Shape> {
+        self.keys.iter().find(|key| key.name == name).map(|key| &key.shape)
+    }
+}
+
+/// A text and how it came into the file.
+#[derive(Debug, Clone)]
+pub(crate) struct Text {
+    pub(crate) value: String,
+    /// The variable of `{env: NAME}`. Its value is never shown.
+    variable: Option<String>,
+}
+
+impl Text {
+    /// The text in a message.
+    pub(crate) fn shown(&self) -> String {
+        match &self.variable {
+            Some(variable) => format!("the value of ${variable}"),
+            None => format!("`{}`", self.value),
+        }
+    }
+}
+
+/// Text, or `{env: NAME}`.
+pub(crate) fn text(node: &Node, environment: &Environment) -> Result<Text, ConfigError> {
+    match &node.value {
+        Value::Scalar(Scalar { text, kind: ScalarKind::Text }) => Ok(Text { value: text.clone(), variable: None }),
+        Value::Scalar(Scalar { text, .. }) => Err(expected(node, "text").help(format!("put it in quotes: \"{text}\""))),
+        Value::Mapping(_) => variable(node, environment),
+        _ => Err(expected(node, "text")),
+    }
+}
+
+/// Text, a number, or `{env: NAME}`: ids and values are often all digits.
+pub(crate) fn text_or_number(node: &Node, environment: &Environment) -> Result<Text, ConfigError> {
+    match &node.value {
+        Value::Scalar(Scalar { text, kind: ScalarKind::Number }) => Ok(Text { value: text.clone(), variable: None }),
+        _ => text(node, environment),
+    }
+}
+
+fn variable(node: &Node, environment: &Environment) -> Result<Text, ConfigError> {
+    let entries = mapping(node)?;
+    if let Some(entry) = entries.iter().find(|entry| entry.key != "env") {
+        return Err(expected(node, "text").help(format!("text or {{env: NAME}}; `{}` is neither", entry.key)));
+    }
+    let Some(name) = node.get("env") else { return Err(expected(node, "text")) };
+    let Value::Scalar(Scalar { text: variable, kind: ScalarKind::Text }) = &name.value else {
+        return Err(expected(name, "the name of an environment variable"));
+    };
+    match environment.get(variable) {
+        Some(value) => Ok(Text { value: value.to_owned(), variable: Some(variable.clone()) }),
+        None => Err(ConfigError::at(name, format!("the environment variable `{variable}` is not set"))
+            .help("set it before the run")),
+    }
+}
+
+/// The entries of a mapping.
+pub(crate) fn mapping(node: &Node) -> Result<&[Entry], ConfigError> {
+    match &node.value {
+        Value::Mapping(entries) => Ok(entries),
+        _ => Err(expected(node, "a mapping")),
+    }
+}
+
+/// A whole number from `min` to `max`.
+pub(crate) fn count(node: &Node, min: u64, max: u64) -> Result<u64, ConfigError> {
+    let Value::Scalar(Scalar { text, kind: ScalarKind::Number }) = &node.value else {
+        return Err(expected(node, "a whole number"));
+    };
+    let range = || if max == u64::MAX { format!("{min} or more") } else { format!("from {min} to {max}") };
+    match text.parse::<u64>() {
+        Ok(count) if (min..=max).contains(&count) => Ok(count),
+        _ if text.parse::<i128>().is_err() => {
+            Err(ConfigError::at(node, format!("{text} is no whole number")).help(range()))
+        }
+        _ => Err(ConfigError::at(node, format!("{text} is out of range")).help(range())),
+    }
+}
+
+/// The node is of another kind than what is wanted.
+pub(crate) fn expected(node: &Node, wanted: &str) -> ConfigError {
+    ConfigError::at(node, format!("expected {wanted}, found {}", node.kind()))
+}
+
+/// A text that is none of the values that are taken.
+pub(crate) fn not_in_list<S: AsRef<str>>(node: &Node, text: &Text, values: &[S]) -> ConfigError {
+    let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+    let key = node.path.rsplit('.').next().unwrap_or_default();
+    let key = key.split('[').next().unwrap_or_default();
+    ConfigError::at(node, format!("{} is no value of `{key}`", text.shown())).help(suggestion(&text.value, &values))
+}
+
+/// A key that is not declared.
+pub(crate) fn unknown_key(entry: &Entry, keys: &[&str]) -> ConfigError {
+    ConfigError::new(Some(entry.span), &entry.value.path, format!("unknown key `{}`", entry.key))
+        .help(suggestion(&entry.key, keys))
+}
+
+/// A key that must be there and is not.
+fn missing(node: &Node, key: &Key) -> ConfigError {
+    let message = format!("`{}` is missing", key.name);
+    ConfigError::at(node, message).help(key.doc)
+}
+
+/// "did you mean ...?", or else what there is.
+pub(crate) fn suggestion(written: &str, known: &[&str]) -> String {
+    /// A longer list than this would hide the error.
+    const LISTED: usize = 12;
+    did_you_mean(written, known).unwrap_or_else(|| match known {
+        [] => "there is nothing to choose from".to_owned(),
+        [only] => format!("only `{only}` can stand here"),
+        _ if known.len() > LISTED => {
+            format!("one of: {}, ...", known.iter().take(LISTED).copied().collect::<Vec<_>>().join(", "))
+        }
+        _ => format!("one of: {}", known.join(", ")),
+    })
+}
+
+fn did_you_mean(written: &str, known: &[&str]) -> Option<String> {
+    let written = written.to_lowercase();
+    let distance = |name: &&str| strsim::damerau_levenshtein(&written, &name.to_lowercase());
+    let nearest = known.iter().copied().min_by_key(distance)?;
+    let near_enough = distance(&nearest) <= (nearest.len() / 3).max(1);
+    near_enough.then(|| format!("did you mean `{nearest}`?"))
+}
+
+fn is_name(text: &str) -> bool {
+    let starts = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+    starts && text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}

@@ -1,0 +1,213 @@
+//! Every key that a pipeline file may hold, declared once: the decoder refuses what is not here and the JSON Schema is
+//! made from it. The options of the reports are not here; they come from the catalogue.
+
+/// A key of a mapping.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) required: bool,
+    pub(crate) shape: Shape,
+    /// One sentence for people; editors show it.
+    pub(crate) doc: &'static str,
+}
+
+/// What may stand behind a key.
+#[derive(Debug)]
+pub(crate) enum Shape {
+    /// The number 1.
+    Version,
+    /// Any text.
+    Text,
+    /// Text for names of runs and folders: letters, digits, `.`, `_` and `-`, 64 at most.
+    Name,
+    /// A name of the IANA time zone database.
+    Timezone,
+    /// Text of this form. The decoder has its own check, with a better message.
+    Pattern(&'static str),
+    /// A whole number within bounds, both included.
+    Count { min: u64, max: u64 },
+    /// A number above 0, up to `max`.
+    Rate { max: f64 },
+    /// A number from 0 to 1.
+    Share,
+    /// A date such as 2026-01-31.
+    Date,
+    /// One of these texts.
+    Choice(&'static [&'static str]),
+    /// `{env: NAME}` or `{file: PATH}`.
+    Secret,
+    /// Any keys, each with a text, number or boolean.
+    Settings,
+    /// A mapping with these keys and no others.
+    Mapping(&'static [Key]),
+    /// A mapping with exactly one of these keys.
+    OneKey(&'static [Key]),
+    /// Any one of these shapes.
+    AnyOf(&'static [Shape]),
+    /// This shape, or a list of it.
+    OneOrMany(&'static Shape),
+    /// A list of reports, at least one.
+    Reports,
+    /// The name of a report of the catalogue.
+    Report,
+    /// A column of the report's own table.
+    Column,
+    /// A column of the report's own table that can be hashed.
+    HashedColumn,
+    /// A column of the report's own table that holds timestamps.
+    TimestampColumn,
+}
+
+const fn required(name: &'static str, shape: Shape, doc: &'static str) -> Key {
+    Key { name, required: true, shape, doc }
+}
+
+const fn optional(name: &'static str, shape: Shape, doc: &'static str) -> Key {
+    Key { name, required: false, shape, doc }
+}
+
+/// The only version of the format so far.
+pub(crate) const VERSION: u64 = 1;
+
+/// The whole file.
+pub(crate) const PIPELINE: &[Key] = &[
+    required("version", Shape::Version, "Version of this file's format; always 1."),
+    required("name", Shape::Name, "Names the run, the commit records and the log lines."),
+    optional("description", Shape::Text, "What the data set is, for people."),
+    optional("timezone", Shape::Timezone, "IANA time zone that dates and {days_back: N} are read in; UTC by default."),
+    required("source", Shape::Mapping(SOURCE), "Where the data comes from."),
+    required("destination", Shape::Mapping(DESTINATION), "Where the Parquet files go."),
+    required("reports", Shape::Reports, "What to read."),
+    optional("retry", Shape::Mapping(RETRY), "How often a failed request is sent again."),
+    optional(
+        "schedule",
+        SCHEDULE_SHAPE,
+        "When the pipeline is due: a cron expression, {cron: ..., timezone: ...} or {every: 1h}.",
+    ),
+];
+
+/// `source`.
+pub(crate) const SOURCE: &[Key] = &[
+    optional(
+        "account",
+        Shape::Name,
+        "A stored account; with access_token or sandbox only a label, which names the account's folder.",
+    ),
+    optional("access_token", Shape::Secret, "A bearer token, by {env: NAME} or {file: PATH}."),
+    optional("sandbox", Shape::Mapping(SANDBOX), "The embedded API, started for this run and filled from a seed."),
+    optional("base_url", Shape::Pattern("^https?://"), "Another server that speaks the v3 API."),
+    optional(
+        "requests_per_second",
+        Shape::Rate { max: 100_000.0 },
+        "The pace; 4 by default, which is what one API key may send, or the sandbox's own limit.",
+    ),
+    optional(
+        "daily_requests",
+        Shape::Count { min: 1, max: 1_000_000_000 },
+        "Requests a day; 10,000 by default, which is what one API key may send, or the sandbox's own limit.",
+    ),
+];
+
+/// `source.sandbox`.
+pub(crate) const SANDBOX: &[Key] = &[
+    optional("contacts", Shape::Count { min: 0, max: 100_000_000 }, "Contacts of the account; 1,000 by default."),
+    optional("lists", Shape::Count { min: 0, max: 1_000 }, "Contact lists of the account."),
+    optional("campaigns", Shape::Count { min: 0, max: 100_000 }, "E-mail campaigns of the account."),
+    optional("today", Shape::Date, "The day that the account's dates lead up to; the day of the run where absent."),
+    optional("seed", Shape::Count { min: 0, max: u64::MAX }, "The same seed makes the same account."),
+    optional(
+        "requests_per_second",
+        Shape::Rate { max: 100_000.0 },
+        "Requests a second before it answers 429 throttled.",
+    ),
+    optional("burst", Shape::Count { min: 1, max: 100_000 }, "Requests that may come at once."),
+    optional(
+        "daily_requests",
+        Shape::Count { min: 1, max: 1_000_000_000 },
+        "Requests a day before it answers 429 quota exceeded.",
+    ),
+    optional("latency_ms", Shape::Count { min: 0, max: 600_000 }, "How long each answer takes, in milliseconds."),
+    optional(
+        "faults",
+        Shape::Mapping(FAULTS),
+        "Share of requests, from 0 to 1, that meet each kind of fault; 1 in all at most.",
+    ),
+];
+
+/// `source.sandbox.faults`.
+pub(crate) const FAULTS: &[Key] = &[
+    optional("error_500", Shape::Share, "500 with an array of errors."),
+    optional("error_502", Shape::Share, "502 with the object of a bare API gateway."),
+    optional("error_503", Shape::Share, "503 with an empty body."),
+    optional("error_504", Shape::Share, "504 with an HTML page."),
+    optional("throttled", Shape::Share, "429 throttled, although the pace was kept."),
+    optional("spurious_401", Shape::Share, "401 for a valid token; the next try works."),
+    optional("truncated_body", Shape::Share, "200 whose body stops half-way."),
+    optional("html_with_200", Shape::Share, "200 with an HTML page."),
+    optional("other_json", Shape::Share, "200 with JSON of another shape."),
+    optional("reset", Shape::Share, "The connection is closed and no answer comes."),
+];
+
+/// `destination`.
+pub(crate) const DESTINATION: &[Key] = &[
+    required("url", Shape::Text, "A path, file://, memory://, s3://BUCKET/PREFIX, gs:// or az://."),
+    optional(
+        "options",
+        Shape::Settings,
+        "Options of the object store, such as endpoint or region. Credentials come from the environment.",
+    ),
+];
+
+/// What every entry of `reports` may hold beside the options of its report.
+pub(crate) const REPORT: &[Key] = &[
+    required("report", Shape::Report, "The report to read."),
+    optional(
+        "write_mode",
+        Shape::Choice(WRITE_MODES),
+        "append (the default) adds rows; replace swaps the table; partition swaps the partitions touched.",
+    ),
+    optional("partition_by", Shape::OneOrMany(PARTITION), "Folders that the rows are split into."),
+];
+
+/// Values of `write_mode`.
+pub(crate) const WRITE_MODES: &[&str] = &["append", "replace", "partition"];
+
+/// One entry of `partition_by`.
+pub(crate) const PARTITION: &Shape = &Shape::AnyOf(&[Shape::Column, Shape::OneKey(PARTITIONS)]);
+
+/// The forms of a partition that are a mapping.
+pub(crate) const PARTITIONS: &[Key] = &[
+    optional("year", Shape::TimestampColumn, "By the year of a timestamp column."),
+    optional("month", Shape::TimestampColumn, "By the month of a timestamp column, as 2026-01."),
+    optional("day", Shape::TimestampColumn, "By the day of a timestamp column, as 2026-01-31."),
+    optional("bucket", Shape::Mapping(BUCKET), "By a hash of a column."),
+];
+
+/// `{bucket: ...}`.
+pub(crate) const BUCKET: &[Key] = &[
+    required("column", Shape::HashedColumn, "The column to hash."),
+    required("count", Shape::Count { min: 2, max: 4_096 }, "How many buckets."),
+];
+
+/// `retry`.
+pub(crate) const RETRY: &[Key] = &[
+    optional(
+        "attempts",
+        Shape::Count { min: 1, max: 20 },
+        "How often one request is sent at most, the first time included.",
+    ),
+    optional("budget", Shape::Count { min: 0, max: 1_000_000 }, "How many requests a run may send again in all."),
+];
+
+const SCHEDULE_SHAPE: Shape = Shape::AnyOf(&[Shape::Pattern(r"^\S+( +\S+){4}$"), Shape::Mapping(SCHEDULE)]);
+
+/// `schedule` where it is a mapping.
+pub(crate) const SCHEDULE: &[Key] = &[
+    optional(
+        "cron",
+        Shape::Pattern(r"^\S+( +\S+){4}$"),
+        "Five fields: minute, hour, day of month, month, day of week.",
+    ),
+    optional("timezone", Shape::Timezone, "IANA time zone of the cron expression; the pipeline's by default."),
+    optional("every", Shape::Pattern("^[1-9][0-9]*[mhd]$"), "A whole number of minutes, hours or days: 15m, 1h, 1d."),
+];

@@ -1,0 +1,146 @@
+//! A pipeline file, decoded strictly: from its text to typed values, or to all that is wrong with it. Nothing here sends
+//! a request or knows what time it is.
+
+mod destination;
+mod environment;
+mod fields;
+pub(crate) mod keys;
+pub(crate) mod option;
+pub(crate) mod report;
+mod schedule;
+mod source;
+pub(crate) mod write;
+
+use std::path::Path;
+
+use chrono_tz::Tz;
+use ctct_catalog::Catalog;
+use secrecy::SecretString;
+
+pub use destination::Destination;
+pub use environment::{Environment, SecretPlace, SecretRef};
+pub use option::{Period, Setting};
+pub use report::{OptionInForce, ReportConfig};
+pub use schedule::{RetryLimits, Schedule};
+pub use source::{Access, Pace, Sandbox, Source};
+
+use crate::error::{ConfigError, ConfigErrors};
+use crate::yaml::{self, Node};
+use fields::{Decoder, count};
+
+/// A pipeline as its file says, with defaults filled in.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Names the run, the commit records and the log lines.
+    pub name: String,
+    /// What the data set is, for people.
+    pub description: Option<String>,
+    /// Time zone that dates and `{days_back: N}` are read in.
+    pub timezone: Tz,
+    /// Where the data comes from.
+    pub source: Source,
+    /// Where the Parquet goes.
+    pub destination: Destination,
+    /// What to read, in the order of the file.
+    pub reports: Vec<ReportConfig>,
+    /// How often failed requests are sent again.
+    pub retry: RetryLimits,
+    /// When it is due; nothing here starts it.
+    pub schedule: Option<Schedule>,
+    file: String,
+    text: String,
+}
+
+impl Pipeline {
+    /// Reads a pipeline from its text. `file` is only its name in messages.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text, each with its line and column.
+    pub fn parse(text: &str, file: &str, catalog: &Catalog, environment: &Environment) -> Result<Self, ConfigErrors> {
+        let mut decoder = Decoder { environment, errors: Vec::new() };
+        let pipeline = match yaml::parse(text) {
+            Ok(node) => decode(&node, text, file, catalog, &mut decoder),
+            Err(error) => decoder.keep(Err(error)),
+        };
+        match pipeline {
+            Some(pipeline) if decoder.errors.is_empty() => Ok(pipeline),
+            _ => Err(ConfigErrors::new(file, text, decoder.errors)),
+        }
+    }
+
+    /// Reads a pipeline from a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or what [`Pipeline::parse`] finds.
+    pub fn load(path: &Path, catalog: &Catalog, environment: &Environment) -> Result<Self, ConfigErrors> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let error = ConfigError::new(None, "", format!("the file cannot be read: {error}"));
+            ConfigErrors::new(&file, "", vec![error])
+        })?;
+        Self::parse(&text, &file, catalog, environment)
+    }
+
+    /// The file's name as it was given.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// How fast the API is asked.
+    pub fn pace(&self) -> Pace {
+        self.source.pace
+    }
+
+    /// The bearer token, where the pipeline names one. Relative paths start from `base`.
+    ///
+    /// # Errors
+    /// The variable is not set, the file cannot be read, or what stands there cannot be a token. The message never
+    /// holds the token.
+    pub fn access_token(&self, environment: &Environment, base: &Path) -> Result<Option<SecretString>, ConfigErrors> {
+        self.source.access_token(environment, base).map_err(|error| self.errors(vec![error]))
+    }
+
+    /// Errors that show this pipeline's lines.
+    pub(crate) fn errors(&self, errors: Vec<ConfigError>) -> ConfigErrors {
+        ConfigErrors::new(&self.file, &self.text, errors)
+    }
+}
+
+fn decode(node: &Node, text: &str, file: &str, catalog: &Catalog, decoder: &mut Decoder<'_>) -> Option<Pipeline> {
+    let fields = decoder.fields(node, keys::PIPELINE)?;
+    if let Some(node) = fields.get("version") {
+        let version = version(node);
+        decoder.keep(version);
+    }
+    let name = fields.name("name", decoder);
+    let description = fields.text("description", decoder);
+    let timezone = fields.timezone("timezone", decoder);
+    let source = fields.get("source").and_then(|node| Source::decode(node, decoder));
+    let destination = fields.get("destination").and_then(|node| Destination::decode(node, decoder));
+    let reports = fields.get("reports").map(|node| report::reports(node, catalog, decoder));
+    let retry = fields.get("retry").and_then(|node| RetryLimits::decode(node, decoder));
+    let schedule = fields.get("schedule").and_then(|node| Schedule::decode(node, decoder));
+    Some(Pipeline {
+        name: name?,
+        description,
+        timezone: timezone.unwrap_or(Tz::UTC),
+        source: source?,
+        destination: destination?,
+        reports: reports?,
+        retry: retry.unwrap_or_default(),
+        schedule,
+        file: file.to_owned(),
+        text: text.to_owned(),
+    })
+}
+
+fn version(node: &Node) -> Result<(), ConfigError> {
+    match count(node, 0, u64::MAX)? {
+        keys::VERSION => Ok(()),
+        other => Err(ConfigError::at(node, format!("version {other} is not known to this program"))
+            .help(format!("write `version: {}`", keys::VERSION))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

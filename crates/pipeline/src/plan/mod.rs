@@ -1,0 +1,132 @@
+//! What a run will ask: every date resolved, every parameter spelt out, reports in the order in which they can run.
+//! Making a plan sends nothing.
+
+mod cost;
+mod resolve;
+mod text;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use ctct_catalog::{Report, Source};
+use ctct_load::{PartitionBy, WriteMode};
+
+pub use cost::Cost;
+
+use crate::document::Pipeline;
+use crate::error::ConfigErrors;
+
+/// A pipeline resolved at one moment.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The pipeline that it was made from.
+    pub pipeline: Pipeline,
+    /// Label of the account.
+    pub account: String,
+    /// Where the Parquet goes, as the pipeline says.
+    pub destination: String,
+    /// The moment that relative dates are counted from.
+    pub now: DateTime<Utc>,
+    /// Reports in an order in which each comes after the one that it takes its ids from.
+    pub reports: Vec<ReportPlan>,
+}
+
+/// One report of a plan.
+#[derive(Debug, Clone)]
+pub struct ReportPlan {
+    /// What the API offers.
+    pub report: Arc<Report>,
+    /// Parameters that every request carries, by their names on the wire, in the order of the catalogue. Without the
+    /// page size, and without the parameter that [`Ids`] fills.
+    pub params: Vec<(String, String)>,
+    /// Whether the report is read once, or once for each of some ids.
+    pub ids: Ids,
+    /// How rows meet those that are there.
+    pub write_mode: WriteMode,
+    /// Folders that rows are split into, from the outside in.
+    pub partition_by: Vec<PartitionBy>,
+    /// Options and what they resolved to, for people.
+    pub resolved: Vec<(String, String)>,
+}
+
+/// The ids that a report is read for, one crawl each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ids {
+    /// None: one crawl reads all of it.
+    None,
+    /// These.
+    List {
+        /// The parameter that takes the id.
+        param: String,
+        /// The ids.
+        ids: Vec<String>,
+    },
+    /// Those that a column of another report's table holds.
+    From {
+        /// The parameter that takes the id.
+        param: String,
+        /// The report and its column.
+        source: Source,
+    },
+}
+
+impl Plan {
+    /// Resolves a pipeline at the moment `now`.
+    ///
+    /// # Errors
+    /// A range that ends before it starts, now that relative dates have a day.
+    pub fn new(pipeline: &Pipeline, now: DateTime<Utc>) -> Result<Self, ConfigErrors> {
+        let mut reports = Vec::with_capacity(pipeline.reports.len());
+        let mut errors = Vec::new();
+        for config in &pipeline.reports {
+            match resolve::report(config, now, pipeline.timezone) {
+                Ok(report) => reports.push(report),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(pipeline.errors(errors));
+        }
+        Ok(Self {
+            account: pipeline.source.account.clone(),
+            destination: pipeline.destination.url.clone(),
+            pipeline: pipeline.clone(),
+            now,
+            reports: in_order(reports),
+        })
+    }
+
+    /// The report of this plan that must be done before `report`, since the ids come from it. A source that is not part
+    /// of the plan is read from the destination.
+    pub fn depends_on<'a>(&'a self, report: &ReportPlan) -> Option<&'a str> {
+        let source = report.source()?;
+        self.reports.iter().map(|other| other.report.name.as_str()).find(|name| *name == source)
+    }
+}
+
+impl ReportPlan {
+    /// The report that the ids come from.
+    fn source(&self) -> Option<&str> {
+        match &self.ids {
+            Ids::From { source, .. } => Some(&source.report),
+            Ids::None | Ids::List { .. } => None,
+        }
+    }
+}
+
+/// Each report after the one that it takes its ids from, otherwise in the order of the file.
+fn in_order(mut waiting: Vec<ReportPlan>) -> Vec<ReportPlan> {
+    let mut ordered: Vec<ReportPlan> = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let waits = |report: &ReportPlan| {
+            report.source().is_some_and(|source| waiting.iter().any(|other| other.report.name == source))
+        };
+        // Should reports ever wait for each other, the first goes ahead with what the destination holds.
+        let next = waiting.iter().position(|report| !waits(report)).unwrap_or(0);
+        ordered.push(waiting.remove(next));
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! One report resolved: from options to the parameters of its requests.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use ctct_catalog::{OptionKind, Report, ReportOption};
+
+use super::{Ids, ReportPlan};
+use crate::dates::{When, wire};
+use crate::document::report::start_after_end;
+use crate::document::{OptionInForce, ReportConfig, Setting};
+use crate::error::ConfigError;
+
+/// Resolves one report at the moment `now`.
+pub(super) fn report(config: &ReportConfig, now: DateTime<Utc>, zone: Tz) -> Result<ReportPlan, ConfigError> {
+    let report = &config.report;
+    let alone = alone(config);
+    let mut resolution = Resolution { now, zone, ids: Ids::None, params: BTreeMap::new(), resolved: Vec::new() };
+    for option in &config.options {
+        let Some(declared) = report.option(&option.name) else { continue };
+        // Beside an option that the API takes alone, defaults are not in force.
+        if alone.is_none_or(|alone| alone.name == option.name || declared.kind == OptionKind::Ids) {
+            resolution.add(option, declared);
+        }
+    }
+    range_is_in_order(config, now, zone)?;
+    Ok(ReportPlan {
+        report: Arc::clone(report),
+        params: params(report, &resolution.params, alone.is_some()),
+        ids: resolution.ids,
+        write_mode: config.write_mode,
+        partition_by: config.partition_by.clone(),
+        resolved: resolution.resolved,
+    })
+}
+
+/// The option that the pipeline sets and that the API takes alone.
+fn alone(config: &ReportConfig) -> Option<&ReportOption> {
+    let written = config.options.iter().filter(|option| option.node.is_some());
+    written
+        .filter_map(|option| config.report.option(&option.name))
+        .find(|declared| declared.params.iter().any(|name| config.report.param(name).is_some_and(|param| param.alone)))
+}
+
+/// What options set and what the catalogue sends by itself, in the order of the catalogue.
+fn params(report: &Report, set: &BTreeMap<&str, String>, alone: bool) -> Vec<(String, String)> {
+    let pairs = report.params.iter().filter_map(|param| {
+        let own = param.send.clone().filter(|_| !alone);
+        let value = set.get(param.name.as_str()).cloned().or(own)?;
+        Some((param.name.clone(), value))
+    });
+    pairs.collect()
+}
+
+/// What the options of one report come to.
+struct Resolution<'a> {
+    now: DateTime<Utc>,
+    zone: Tz,
+    ids: Ids,
+    params: BTreeMap<&'a str, String>,
+    resolved: Vec<(String, String)>,
+}
+
+impl<'a> Resolution<'a> {
+    fn add(&mut self, option: &OptionInForce, declared: &'a ReportOption) {
+        let param = declared.params.first().map(String::as_str).unwrap_or_default();
+        let text = match &option.setting {
+            Setting::From(source) => {
+                self.ids = Ids::From { param: param.to_owned(), source: source.clone() };
+                format!("every {} of {}", source.column, source.report)
+            }
+            Setting::Values(ids) if declared.kind == OptionKind::Ids => {
+                self.ids = Ids::List { param: param.to_owned(), ids: ids.clone() };
+                if let [id] = ids.as_slice() { id.clone() } else { format!("{} ids", ids.len()) }
+            }
+            Setting::Values(values) if values.is_empty() => "none".to_owned(),
+            Setting::Values(values) => {
+                self.params.insert(param, values.join(","));
+                values.join(", ")
+            }
+            Setting::When(when) => self.moment(*when, declared),
+            Setting::Duration(period) => period.name().to_owned(),
+        };
+        let default = if option.node.is_none() { " (default)" } else { "" };
+        self.resolved.push((option.name.clone(), format!("{text}{default}")));
+    }
+
+    fn moment(&mut self, when: When, declared: &'a ReportOption) -> String {
+        let (start, end) = (wire(when.start(self.now, self.zone)), wire(when.end(self.now, self.zone)));
+        let (values, text) = match declared.kind {
+            OptionKind::Day => (vec![start.clone(), end.clone()], format!("{start} to {end}")),
+            OptionKind::RangeEnd => (vec![end.clone()], end),
+            _ => (vec![start.clone()], start),
+        };
+        self.params.extend(declared.params.iter().map(String::as_str).zip(values));
+        match when {
+            When::Timestamp(_) => text,
+            When::Date(_) | When::DaysBack(_) => format!("{text} ({when})"),
+        }
+    }
+}
+
+fn range_is_in_order(config: &ReportConfig, now: DateTime<Utc>, zone: Tz) -> Result<(), ConfigError> {
+    let bound = |kind: OptionKind| {
+        let declared = config.report.options.iter().find(|option| option.kind == kind)?;
+        match config.option(&declared.name) {
+            Some(OptionInForce { name, setting: Setting::When(when), node: Some(node) }) => Some((name, *when, node)),
+            _ => None,
+        }
+    };
+    let (Some((start, first, node)), Some((end, last, _))) =
+        (bound(OptionKind::RangeStart), bound(OptionKind::RangeEnd))
+    else {
+        return Ok(());
+    };
+    if first.start(now, zone) <= last.end(now, zone) {
+        return Ok(());
+    }
+    let day = |when: When| match when {
+        When::DaysBack(_) => format!("{when}: {}", when.day(now, zone)),
+        When::Date(_) | When::Timestamp(_) => when.to_string(),
+    };
+    Err(start_after_end(node, start, end, &day(first), &day(last)))
+}

@@ -1,0 +1,186 @@
+//! The one table from what went wrong to what follows: exit code, who tries again, and advice.
+
+use std::fmt;
+
+use ctct_extract::ExtractError;
+use ctct_load::LoadError;
+use serde::Serialize;
+
+/// How a run or a report ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Done; nothing new is done too.
+    Done,
+    /// The pipeline, the command line or the destination needs mending.
+    Configuration,
+    /// A person must sign in.
+    SignIn,
+    /// The day's quota is used up.
+    Quota,
+    /// It may work when tried again.
+    Transient,
+    /// Another run holds the report.
+    Held,
+    /// Some of it failed, and trying again alone will not mend that.
+    Partial,
+    /// The stored state contradicts itself.
+    Damaged,
+    /// A mistake in this program.
+    Bug,
+}
+
+/// What follows from an outcome.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// Exit code of the process.
+    pub exit_code: u8,
+    /// Whether a scheduler should start the same command again, and when.
+    pub retry: Retry,
+    /// What to tell the user to do.
+    pub advice: &'static str,
+}
+
+/// When the same command may be started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// There is nothing to try again.
+    Never,
+    /// Soon.
+    Soon,
+    /// After 00:00 UTC, when the quota is new.
+    Tomorrow,
+    /// When somebody has done what the advice says.
+    AfterMending,
+}
+
+impl Outcome {
+    /// All outcomes, in the order of the documentation.
+    pub const ALL: [Self; 9] = [
+        Self::Done,
+        Self::Bug,
+        Self::Configuration,
+        Self::SignIn,
+        Self::Quota,
+        Self::Transient,
+        Self::Held,
+        Self::Partial,
+        Self::Damaged,
+    ];
+
+    /// The row of the table.
+    pub fn policy(self) -> Policy {
+        let row = |exit_code, retry, advice| Policy { exit_code, retry, advice };
+        match self {
+            Self::Done => row(0, Retry::Never, "nothing to do"),
+            Self::Bug => row(1, Retry::Never, "please report this, with the lines above"),
+            Self::Configuration => row(2, Retry::AfterMending, "mend what the message names, then run again"),
+            Self::SignIn => row(10, Retry::AfterMending, "give the pipeline a valid access token, then run again"),
+            Self::Quota => row(11, Retry::Tomorrow, "run again after 00:00 UTC, when the API's daily quota is new"),
+            Self::Transient => row(12, Retry::Soon, "run again; if it stays, look at the API's status page"),
+            Self::Held => row(13, Retry::Soon, "wait until the other run has ended, then run again"),
+            Self::Partial => row(14, Retry::AfterMending, "see the report's message; the other reports are committed"),
+            Self::Damaged => row(15, Retry::AfterMending, "do not run again before the state is mended"),
+        }
+    }
+
+    /// What an error of the API side means.
+    pub(crate) fn of_extract(error: &ExtractError) -> Self {
+        match error {
+            ExtractError::SignIn { .. } | ExtractError::Forbidden { .. } => Self::SignIn,
+            ExtractError::Quota { .. } => Self::Quota,
+            ExtractError::Transient { .. } => Self::Transient,
+            ExtractError::Config { .. } | ExtractError::Setup { .. } | ExtractError::Redirect { .. } => {
+                Self::Configuration
+            }
+            // One report's request or answer is wrong; the others may be fine.
+            _ => Self::Partial,
+        }
+    }
+
+    /// What an error of the storing side means.
+    pub(crate) fn of_load(error: &LoadError) -> Self {
+        match error {
+            LoadError::Fenced { .. } => Self::Held,
+            LoadError::Damaged { .. } | LoadError::NewerFormat { .. } | LoadError::Lost { .. } => Self::Damaged,
+            LoadError::Shape { .. } | LoadError::Task { .. } => Self::Bug,
+            error if error.is_transient() => Self::Transient,
+            _ => Self::Configuration,
+        }
+    }
+
+    /// The outcome of a whole from those of its parts.
+    ///
+    /// What a person must mend, what waits for tomorrow and what another run holds come before the rest. A whole of which
+    /// some parts are done and some failed is `Partial`; where all failed alike it has their outcome.
+    pub fn of_parts(parts: &[Self]) -> Self {
+        for first in [Self::Bug, Self::Damaged, Self::SignIn, Self::Quota, Self::Held] {
+            if parts.contains(&first) {
+                return first;
+            }
+        }
+        match parts.iter().max() {
+            None => Self::Done,
+            Some(&worst) if parts.iter().all(|&part| part == worst) => worst,
+            Some(_) => Self::Partial,
+        }
+    }
+
+    /// The same where somebody asked to stop: a whole that was cut short is to be run again, whatever was done by then.
+    pub fn of_stopped_parts(parts: &[Self]) -> Self {
+        match Self::of_parts(parts) {
+            Self::Partial if parts.contains(&Self::Transient) => Self::Transient,
+            outcome => outcome,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "done",
+            Self::Configuration => "configuration error",
+            Self::SignIn => "sign-in needed",
+            Self::Quota => "quota used up",
+            Self::Transient => "failed, try again",
+            Self::Held => "held by another run",
+            Self::Partial => "failed in part",
+            Self::Damaged => "state damaged",
+            Self::Bug => "bug",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_is_what_a_scheduler_must_know_first() {
+        use Outcome::{Bug, Damaged, Done, Held, Partial, Quota, SignIn, Transient};
+        for (parts, whole) in [
+            (&[][..], Done),
+            (&[Done, Done], Done),
+            (&[Transient, Transient], Transient),
+            (&[Done, Transient], Partial),
+            (&[Transient, Partial], Partial),
+            (&[Partial], Partial),
+            (&[Done, Quota, Transient], Quota),
+            (&[Quota, SignIn], SignIn),
+            (&[Done, Held, Partial], Held),
+            (&[Held, Damaged], Damaged),
+            (&[Damaged, Bug], Bug),
+        ] {
+            assert_eq!(Outcome::of_parts(parts), whole, "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn every_outcome_has_its_own_code() {
+        let table = Outcome::ALL.map(|outcome| {
+            let Policy { exit_code, retry, advice } = outcome.policy();
+            format!("{exit_code:>2} {outcome}: {retry:?}: {advice}")
+        });
+        insta::assert_snapshot!(table.join("\n"));
+    }
+}

@@ -1,0 +1,93 @@
+//! The border between tokio and rayon: pages are decoded on rayon's threads, several jobs at once, in order.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use ctct_extract::Page;
+use ctct_transform::{DecodedPage, PageDecoder, PageInput};
+use futures::{Stream, StreamExt, stream};
+use tokio::sync::{mpsc, oneshot};
+
+use super::RunError;
+use super::crawl::Unit;
+
+/// A job takes small pages together until it has this many bytes, so that a page of five rows does not cost a hand-over.
+const JOB_BYTES: usize = 256 * 1024;
+
+/// What one job brought.
+pub(super) struct Decoded {
+    /// The pages, each with what it became.
+    pub(super) pages: Vec<(PageFacts, DecodedPage)>,
+}
+
+/// What is left of a page when its body is decoded.
+pub(super) struct PageFacts {
+    pub(super) request_id: Option<String>,
+    pub(super) count: Option<u64>,
+    /// The server's clock, or ours where it sent none.
+    pub(super) server_time: DateTime<Utc>,
+}
+
+/// Decodes everything that arrives, keeping the order, up to `jobs` jobs at once.
+pub(super) fn decoded(
+    units: mpsc::Receiver<Unit>,
+    decoder: Arc<PageDecoder>,
+    report: Arc<str>,
+    commit: i64,
+    jobs: usize,
+) -> impl Stream<Item = Result<Decoded, RunError>> {
+    stream::unfold(units, async |mut units| {
+        let pages = next_job(&mut units).await?;
+        Some((pages, units))
+    })
+    .map(move |pages| spawn(pages, Arc::clone(&decoder), Arc::clone(&report), commit))
+    .buffered(jobs)
+}
+
+/// The pages of the next job; `None` when all is read.
+async fn next_job(units: &mut mpsc::Receiver<Unit>) -> Option<Vec<Page>> {
+    let mut pages = units.recv().await?;
+    let mut bytes: usize = pages.iter().map(|page| page.body.len()).sum();
+    while bytes < JOB_BYTES
+        && let Ok(unit) = units.try_recv()
+    {
+        bytes += unit.iter().map(|page| page.body.len()).sum::<usize>();
+        pages.extend(unit);
+    }
+    Some(pages)
+}
+
+async fn spawn(
+    pages: Vec<Page>,
+    decoder: Arc<PageDecoder>,
+    report: Arc<str>,
+    commit: i64,
+) -> Result<Decoded, RunError> {
+    let (sender, receiver) = oneshot::channel();
+    let name = Arc::clone(&report);
+    rayon::spawn(move || {
+        // A panic in here would end the process; caught, it drops the sender and becomes a `WorkerDied`.
+        let answer = catch_unwind(AssertUnwindSafe(|| decode(pages, &decoder, &name, commit)));
+        if let Ok(answer) = answer {
+            // The receiver is gone when the report has failed meanwhile; then nobody wants the answer.
+            let _ = sender.send(answer);
+        }
+    });
+    receiver.await.map_err(|_| RunError::WorkerDied { report: report.to_string() })?
+}
+
+fn decode(pages: Vec<Page>, decoder: &PageDecoder, report: &str, commit: i64) -> Result<Decoded, RunError> {
+    let one_page = |page: Page| {
+        let input = PageInput { body: &page.body, bound: &page.params, extracted_at: page.received_at, commit };
+        let rows = decoder.decode(&input).map_err(|source| RunError::Transform {
+            report: report.to_owned(),
+            page: page.number,
+            request_id: page.request_id.clone().unwrap_or_else(|| "without id".to_owned()),
+            source,
+        })?;
+        let server_time = page.server_date.unwrap_or(page.received_at);
+        Ok((PageFacts { request_id: page.request_id, count: page.count, server_time }, rows))
+    };
+    Ok(Decoded { pages: pages.into_iter().map(one_page).collect::<Result<_, RunError>>()? })
+}

@@ -1,0 +1,146 @@
+//! What can end a run or a report, with its row in the policy table.
+
+use std::error::Error;
+
+use ctct_extract::ExtractError;
+use ctct_load::LoadError;
+use ctct_sandbox::SandboxError;
+use ctct_transform::TransformError;
+
+use crate::error::ConfigErrors;
+use crate::policy::Outcome;
+use crate::summary::ErrorSummary;
+
+/// What ended a run or a report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The pipeline names a token that is not to be had.
+    #[error("{0}")]
+    Configuration(#[from] ConfigErrors),
+    /// No token is known for the account.
+    #[error("no sign-in is stored for the account `{account}`, and the pipeline names no token")]
+    NoToken {
+        /// Label of the account.
+        account: String,
+    },
+    /// The destination cannot be used.
+    #[error("destination: {0}")]
+    Destination(#[source] Box<LoadError>),
+    /// The embedded API did not start.
+    #[error("the embedded API did not start: {0}")]
+    Sandbox(#[from] SandboxError),
+    /// Asking the API failed.
+    #[error(transparent)]
+    Extract(Box<ExtractError>),
+    /// An answer could not be turned into rows.
+    #[error("{report}: page {page} (request {request_id}): {source}")]
+    Transform {
+        /// The report.
+        report: String,
+        /// Number of the page within its crawl, from 1.
+        page: u32,
+        /// The vendor's id of the request, for their support.
+        request_id: String,
+        /// What is wrong with the page.
+        source: TransformError,
+    },
+    /// Writing failed.
+    #[error("{report}: {source}")]
+    Load {
+        /// The report.
+        report: String,
+        /// What failed.
+        source: Box<LoadError>,
+    },
+    /// The report takes its ids from a table that the destination does not have.
+    #[error("{report}: it takes its ids from `{table}`, and the destination has no such table")]
+    NoSource {
+        /// The report.
+        report: String,
+        /// The table.
+        table: String,
+    },
+    /// The report takes its ids from a report of this run that failed.
+    #[error("{report}: not run, because `{on}` failed and its ids come from there")]
+    SourceFailed {
+        /// The report.
+        report: String,
+        /// The report that failed.
+        on: String,
+        /// How that one ended.
+        outcome: Outcome,
+    },
+    /// The API knows none of the ids.
+    #[error("{report}: the API knows none of the {ids} ids that were asked for")]
+    NoneFound {
+        /// The report.
+        report: String,
+        /// How many were asked for.
+        ids: u64,
+    },
+    /// The run was asked to stop.
+    #[error("{report}: stopped on request before it was whole")]
+    Stopped {
+        /// The report.
+        report: String,
+    },
+    /// A worker died.
+    #[error("{report}: a worker ended without an answer")]
+    WorkerDied {
+        /// The report.
+        report: String,
+    },
+}
+
+impl From<ExtractError> for RunError {
+    fn from(error: ExtractError) -> Self {
+        Self::Extract(Box::new(error))
+    }
+}
+
+impl RunError {
+    /// Which row of the policy table holds.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Configuration(_) | Self::Sandbox(_) | Self::NoSource { .. } => Outcome::Configuration,
+            Self::NoToken { .. } => Outcome::SignIn,
+            // Before the first request nothing is lost: whatever the store said, the destination wants mending.
+            Self::Destination(source) if !source.is_transient() => Outcome::Configuration,
+            Self::Destination(_) | Self::Stopped { .. } => Outcome::Transient,
+            Self::Extract(source) => Outcome::of_extract(source),
+            Self::Transform { .. } | Self::NoneFound { .. } => Outcome::Partial,
+            Self::SourceFailed { outcome, .. } => *outcome,
+            Self::Load { source, .. } => Outcome::of_load(source),
+            Self::WorkerDied { .. } => Outcome::Bug,
+        }
+    }
+
+    /// For the summary: what happened, and what to do.
+    pub(crate) fn summary(&self) -> ErrorSummary {
+        let advice = match self {
+            Self::NoToken { .. } => "add `access_token: {env: NAME}` to `source`".to_owned(),
+            Self::NoSource { table, .. } => format!("add the report `{table}` to the pipeline, or run it first"),
+            Self::SourceFailed { on, .. } => format!("mend `{on}` first"),
+            Self::NoneFound { .. } => "check the ids, and that the token belongs to their account".to_owned(),
+            Self::Stopped { .. } => "run again; it starts over from the last commit".to_owned(),
+            _ => self.outcome().policy().advice.to_owned(),
+        };
+        ErrorSummary { message: with_causes(self), advice }
+    }
+}
+
+/// The error and what caused it, in one line. A cause that its error's own text tells already is not told again.
+fn with_causes(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message += ": ";
+            message += &text;
+        }
+        cause = error.source();
+    }
+    message
+}

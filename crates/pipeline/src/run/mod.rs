@@ -1,0 +1,150 @@
+//! A plan carried out: crawls, decoding and writing of several reports at once, and the summary of it all.
+//!
+//! [`run`] is the only place that knows all three stages. Reports run side by side under one client, so one limiter paces
+//! them all; a report that takes its ids from another waits for that one's commit. One report's failure is its own.
+
+mod client;
+mod crawl;
+mod decode;
+mod error;
+mod report;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use ctct_extract::{Clock, Usage};
+use ctct_load::Destination;
+use futures::future::join_all;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use error::RunError;
+
+use crate::document::Environment;
+use crate::event::{Event, Events};
+use crate::plan::{Ids, Plan};
+use crate::policy::Outcome;
+use crate::summary::{ApiSummary, ReportSummary, RunSummary};
+use report::ReportRun;
+
+/// What a run needs beside its plan. Everything that differs between a test and the real thing is in here.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Tells the time.
+    pub clock: Clock,
+    /// Names the run; unique.
+    pub run_id: String,
+    /// Folder that relative paths of a pipeline start from.
+    pub base_dir: PathBuf,
+    /// Where tokens may stand.
+    pub environment: Environment,
+    /// Where events go.
+    pub events: Events,
+    /// Ends the run at the next page once cancelled.
+    pub stop: CancellationToken,
+}
+
+/// Carries out a plan. Never fails as a whole: what goes wrong is in the summary.
+pub async fn run(plan: &Plan, context: &Context) -> RunSummary {
+    let started_at = context.clock.now();
+    context.events.emit(&Event::RunStarted {
+        pipeline: plan.pipeline.name.clone(),
+        run_id: context.run_id.clone(),
+        reports: plan.reports.iter().map(|report| report.report.name.clone()).collect(),
+    });
+    let destination = Destination::open(&plan.destination, &context.base_dir);
+    let shown = destination.as_ref().map_or(plan.destination.as_str(), Destination::url).to_owned();
+    let carried_out = match destination {
+        Ok(destination) => carry_out(plan, context, &destination).await,
+        Err(error) => Err(RunError::Destination(Box::new(error))),
+    };
+    let (reports, usage, error) = match carried_out {
+        Ok((reports, usage)) => (reports, usage, None),
+        Err(error) => (Vec::new(), Usage::default(), Some(error)),
+    };
+    let parts: Vec<_> = reports.iter().map(|report| report.outcome).collect();
+    let outcome = if let Some(error) = &error {
+        error.outcome()
+    } else if context.stop.is_cancelled() {
+        Outcome::of_stopped_parts(&parts)
+    } else {
+        Outcome::of_parts(&parts)
+    };
+    let summary = RunSummary {
+        pipeline: plan.pipeline.name.clone(),
+        account: plan.account.clone(),
+        run_id: context.run_id.clone(),
+        destination: shown,
+        outcome,
+        exit_code: outcome.policy().exit_code,
+        stopped: outcome != Outcome::Done && context.stop.is_cancelled(),
+        started_at,
+        seconds: seconds_between(started_at, context.clock.now()),
+        api: api_summary(&usage),
+        reports,
+        error: error.map(|error| error.summary()),
+    };
+    context.events.emit(&Event::RunDone(Box::new(summary.clone())));
+    summary
+}
+
+async fn carry_out(
+    plan: &Plan,
+    context: &Context,
+    destination: &Destination,
+) -> Result<(Vec<ReportSummary>, Usage), RunError> {
+    // Before the first request: what was read and cannot be written would be requests wasted.
+    destination.probe().await.map_err(|error| RunError::Destination(Box::new(error)))?;
+    let source = client::open(plan, context).await?;
+
+    let outcomes: HashMap<&str, watch::Sender<Option<Outcome>>> =
+        plan.reports.iter().map(|report| (report.report.name.as_str(), watch::Sender::new(None))).collect();
+    let reports = plan.reports.iter().map(|report_plan| {
+        let run = ReportRun { plan, report_plan, context, destination, client: &source.client };
+        let waits_for = match &report_plan.ids {
+            Ids::From { source, .. } => outcomes.get(source.report.as_str()).map(watch::Sender::subscribe),
+            Ids::None | Ids::List { .. } => None,
+        };
+        let done = outcomes.get(report_plan.report.name.as_str());
+        async move {
+            let source_outcome = match waits_for {
+                Some(outcome) => settled(outcome).await,
+                None => Outcome::Done,
+            };
+            let summary = run.carry_out(source_outcome).await;
+            if let Some(done) = done {
+                done.send_replace(Some(summary.outcome));
+            }
+            context.events.emit(&Event::ReportDone(Box::new(summary.clone())));
+            summary
+        }
+    });
+    let reports = join_all(reports).await;
+    let usage = source.client.meter();
+    source.close().await;
+    Ok((reports, usage))
+}
+
+/// The outcome of a report, once it has one.
+async fn settled(mut outcome: watch::Receiver<Option<Outcome>>) -> Outcome {
+    match outcome.wait_for(Option::is_some).await {
+        Ok(outcome) => outcome.unwrap_or(Outcome::Bug),
+        Err(_) => Outcome::Bug,
+    }
+}
+
+fn api_summary(usage: &Usage) -> ApiSummary {
+    ApiSummary {
+        requests: usage.requests,
+        retries: usage.retries,
+        throttled: usage.throttled,
+        bytes: usage.bytes,
+        paced_seconds: usage.paced.as_secs_f64(),
+        backed_off_seconds: usage.backed_off.as_secs_f64(),
+    }
+}
+
+fn seconds_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    (to - from).to_std().map_or(0.0, |elapsed| elapsed.as_secs_f64())
+}

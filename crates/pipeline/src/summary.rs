@@ -1,0 +1,117 @@
+//! What a run did, in the form that machines read (`--output json`) and the CLI renders for people.
+//!
+//! Field names are part of the tool's contract: fields are added, never renamed.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::policy::Outcome;
+
+/// One run of one pipeline.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunSummary {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Account label.
+    pub account: String,
+    /// The run; every file and commit record of it carries the same.
+    pub run_id: String,
+    /// Where the tables are.
+    pub destination: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Exit code of the process where this is its only pipeline.
+    pub exit_code: u8,
+    /// Whether it ended early because somebody asked for it.
+    pub stopped: bool,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// What was asked of the API.
+    pub api: ApiSummary,
+    /// One entry a report, in the order of the plan.
+    pub reports: Vec<ReportSummary>,
+    /// What went wrong before any report began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorSummary>,
+}
+
+impl RunSummary {
+    /// Rows over all tables.
+    pub fn rows(&self) -> u64 {
+        self.reports.iter().flat_map(|report| &report.tables).map(|table| table.rows).sum()
+    }
+}
+
+/// What was asked of the API.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ApiSummary {
+    /// Requests sent, the refused ones included: each may count against the day's quota.
+    pub requests: u64,
+    /// Requests that were sent again.
+    pub retries: u64,
+    /// Answers that said `throttled`.
+    pub throttled: u64,
+    /// Bytes of the bodies, decompressed.
+    pub bytes: u64,
+    /// Seconds that requests waited for the pace, added up.
+    pub paced_seconds: f64,
+    /// Seconds that requests waited before being sent again, added up.
+    pub backed_off_seconds: f64,
+}
+
+/// One report of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReportSummary {
+    /// The report.
+    pub report: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Version of its commit; absent where nothing was committed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<i64>,
+    /// Pages read.
+    pub pages: u64,
+    /// Rows of the parent table that were read.
+    pub rows: u64,
+    /// Ids that the API does not know (404), of those that were asked one by one.
+    pub ids_not_found: u64,
+    /// Records that could not be typed.
+    pub dead_letters: u64,
+    /// Fields that the catalogue does not know, with the number of rows that had them.
+    pub drift: BTreeMap<String, u64>,
+    /// Watermark of the commit before this run.
+    pub watermark_before: Option<DateTime<Utc>>,
+    /// Watermark of this run's commit.
+    pub watermark_after: Option<DateTime<Utc>>,
+    /// What was written, one entry a table.
+    pub tables: Vec<TableSummary>,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorSummary>,
+}
+
+/// What was written to one table.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableSummary {
+    /// The table.
+    pub table: String,
+    /// Rows.
+    pub rows: u64,
+    /// Files.
+    pub files: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What went wrong, and what to do.
+#[derive(Debug, Clone, Serialize)]
+pub struct ErrorSummary {
+    /// What and where. Holds no cell value.
+    pub message: String,
+    /// What to do next.
+    pub advice: String,
+}
