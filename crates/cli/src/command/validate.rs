@@ -1,0 +1,32 @@
+//! `ctct-etl validate`: checks pipelines without sending anything.
+
+use chrono::Utc;
+use ctct_pipeline::Plan;
+
+use super::{catalog, pipeline, refuse};
+use crate::args::{Files, Global};
+use crate::exit_code;
+use crate::printer::print;
+
+/// Checks every file and says which are fine; all mistakes are shown, not only the first file's.
+pub(crate) fn validate(global: &Global, files: &Files) -> u8 {
+    let catalog = match catalog() {
+        Ok(catalog) => catalog,
+        Err(code) => return code,
+    };
+    let mut worst = exit_code::DONE;
+    for file in &files.files {
+        let checked = pipeline(file, &catalog).and_then(|pipeline| {
+            Plan::new(&pipeline, Utc::now()).map(|plan| plan.reports.len()).map_err(|errors| refuse(&errors))
+        });
+        match checked {
+            Ok(reports) if !global.quiet => {
+                let code = print(&format!("{}: valid, {reports} reports", file.display()));
+                worst = worst.max(code);
+            }
+            Ok(_) => {}
+            Err(code) => worst = worst.max(code),
+        }
+    }
+    worst
+}

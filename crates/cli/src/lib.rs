@@ -1,0 +1,36 @@
+//! The command line of `ctct-etl`: arguments, reporters and exit codes. No business logic lives here.
+//!
+//! stdout carries what a command was asked for; logs and progress go to stderr.
+
+mod args;
+mod command;
+pub mod exit_code;
+mod logging;
+mod printer;
+mod reporter;
+mod stop;
+mod text_table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command};
+
+pub use args::command_line;
+
+/// Parses the process's arguments and runs the command they name.
+pub fn main() -> ExitCode {
+    // The one TLS provider of the process. It fails only when one is installed already, which serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let arguments = Arguments::parse();
+    let code = match arguments.command {
+        Command::Run(ref run) => command::run::run(&arguments.global, run),
+        Command::Plan(ref plan) => command::plan::plan(&arguments.global, plan),
+        Command::Validate(ref files) => command::validate::validate(&arguments.global, files),
+        Command::Schema(ref schema) => command::schema::schema(&arguments.global, schema),
+        Command::Reports(ref reports) => command::reports::reports(reports),
+        Command::Sandbox(ref sandbox) => command::sandbox::sandbox(&arguments.global, sandbox),
+    };
+    ExitCode::from(code)
+}

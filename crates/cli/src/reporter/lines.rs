@@ -1,0 +1,148 @@
+//! Plain progress where there is no terminal: a line when a report begins and ends, and one every ten seconds between.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ctct_pipeline::{Event, Events};
+
+use super::STOPPING;
+use super::bars::done;
+use crate::args::LogFormat;
+use crate::printer::complain;
+
+/// Time between two lines about the same report.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// A sink that writes lines for people.
+pub(super) fn as_text() -> Events {
+    let progress: Mutex<HashMap<String, Progress>> = Mutex::default();
+    Events::to(move |event| {
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = line(&mut progress, event, Instant::now()) {
+            complain(&line);
+        }
+    })
+}
+
+/// A sink that says what went wrong and nothing else, for `--quiet`.
+pub(super) fn errors(format: LogFormat) -> Events {
+    Events::to(move |event| {
+        let error = match event {
+            Event::ReportDone(summary) => summary.error.as_ref(),
+            Event::RunDone(summary) => summary.error.as_ref(),
+            _ => None,
+        };
+        match (error, format) {
+            (None, _) => {}
+            (Some(error), LogFormat::Text) => complain(&format!("error: {}\nnext: {}", error.message, error.advice)),
+            (Some(error), LogFormat::Json) => tracing::error!(next = error.advice, "{}", error.message),
+        }
+    })
+}
+
+/// A sink that logs, for `--log-format json`.
+pub(super) fn as_logs() -> Events {
+    Events::to(|event| match event {
+        Event::RunStarted { pipeline, run_id, .. } => tracing::info!(pipeline, run_id, "run started"),
+        Event::ReportStarted { report, crawls } => tracing::info!(report, crawls, "report started"),
+        Event::ReportDone(summary) => tracing::info!(
+            report = summary.report,
+            outcome = %summary.outcome,
+            rows = summary.rows,
+            pages = summary.pages,
+            commit = summary.commit,
+            dead_letters = summary.dead_letters,
+            error = summary.error.as_ref().map(|error| error.message.as_str()),
+            "report done"
+        ),
+        Event::Stopping { .. } => tracing::info!("{STOPPING}"),
+        Event::RunDone(summary) => tracing::info!(
+            pipeline = summary.pipeline,
+            run_id = summary.run_id,
+            outcome = %summary.outcome,
+            exit_code = summary.exit_code,
+            rows = summary.rows(),
+            requests = summary.api.requests,
+            seconds = summary.seconds,
+            error = summary.error.as_ref().map(|error| error.message.as_str()),
+            "run done"
+        ),
+        _ => {}
+    })
+}
+
+/// How far a report is.
+struct Progress {
+    rows: u64,
+    expected: Option<u64>,
+    crawls: u64,
+    crawls_done: u64,
+    told: Instant,
+}
+
+/// The line that an event makes at `now`, if it makes one.
+fn line(progress: &mut HashMap<String, Progress>, event: &Event, now: Instant) -> Option<String> {
+    match event {
+        Event::RunStarted { pipeline, run_id, .. } => Some(format!("{pipeline}: run {run_id}")),
+        Event::ReportStarted { report, crawls } => {
+            let begun = Progress { rows: 0, expected: None, crawls: *crawls, crawls_done: 0, told: now };
+            progress.insert(report.clone(), begun);
+            Some(if *crawls > 1 { format!("{report}: reading {crawls} ids") } else { format!("{report}: reading") })
+        }
+        Event::RowsExpected { report, rows } => {
+            progress.get_mut(report)?.expected = Some(*rows);
+            None
+        }
+        Event::PagesRead { report, rows, .. } => {
+            progress.get_mut(report)?.rows += rows;
+            report_progress(progress, report, now)
+        }
+        Event::CrawlDone { report } => {
+            progress.get_mut(report)?.crawls_done += 1;
+            report_progress(progress, report, now)
+        }
+        Event::ReportDone(summary) => Some(done(summary)),
+        Event::Stopping { .. } => Some(STOPPING.to_owned()),
+        _ => None,
+    }
+}
+
+fn report_progress(progress: &mut HashMap<String, Progress>, report: &str, now: Instant) -> Option<String> {
+    let state = progress.get_mut(report)?;
+    if now.duration_since(state.told) < EVERY {
+        return None;
+    }
+    state.told = now;
+    let mut line = format!("{report}: {}", state.rows);
+    if let Some(expected) = state.expected {
+        line += &format!(" of {expected}");
+    }
+    line += " rows";
+    if state.crawls > 1 {
+        line += &format!(", {} of {} ids", state.crawls_done, state.crawls);
+    }
+    Some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(rows: u64) -> Event {
+        Event::PagesRead { report: "contacts".to_owned(), pages: 1, rows }
+    }
+
+    #[test]
+    fn a_line_comes_every_ten_seconds_and_no_oftener() {
+        let (start, mut progress) = (Instant::now(), HashMap::new());
+        let mut at = |seconds: u64, event: &Event| line(&mut progress, event, start + Duration::from_secs(seconds));
+        let begun = Event::ReportStarted { report: "contacts".to_owned(), crawls: 1 };
+        assert_eq!(at(0, &begun).as_deref(), Some("contacts: reading"));
+        assert_eq!(at(1, &Event::RowsExpected { report: "contacts".to_owned(), rows: 2_000 }), None);
+        assert_eq!(at(9, &read(500)), None);
+        assert_eq!(at(10, &read(500)).as_deref(), Some("contacts: 1000 of 2000 rows"));
+        assert_eq!(at(11, &read(500)), None);
+        assert_eq!(at(21, &read(500)).as_deref(), Some("contacts: 2000 of 2000 rows"));
+    }
+}

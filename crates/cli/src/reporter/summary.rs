@@ -1,0 +1,203 @@
+//! A run's summary as text for people.
+
+use comfy_table::{CellAlignment, Table};
+use ctct_pipeline::{Outcome, ReportSummary, RunSummary};
+
+use crate::text_table::text_table;
+
+/// The whole summary: one table of what was written, then what was asked, what is odd and what to try.
+pub(crate) fn text(summary: &RunSummary) -> String {
+    let mut text = format!("{}: {} in {:.1} s", summary.pipeline, summary.outcome, summary.seconds);
+    text += &format!(" (account {}, run {})\n", summary.account, summary.run_id);
+    if let Some(error) = &summary.error {
+        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
+        return text;
+    }
+    text += &format!("{}\n", tables(summary));
+    text += &asked(summary);
+    for report in &summary.reports {
+        text += &oddities(summary, report);
+    }
+    if summary.outcome == Outcome::Done && summary.rows() > 0 {
+        text += &what_to_try(summary);
+    }
+    text
+}
+
+fn tables(summary: &RunSummary) -> Table {
+    let mut table = text_table(["table", "rows", "files", "bytes", "commit", "outcome"]);
+    for report in &summary.reports {
+        let commit = report.commit.map_or_else(|| "-".to_owned(), |commit| commit.to_string());
+        if report.tables.is_empty() {
+            table.add_row([report.report.clone(), "-".into(), "-".into(), "-".into(), commit, ended(report)]);
+            continue;
+        }
+        for written in &report.tables {
+            table.add_row([
+                written.table.clone(),
+                written.rows.to_string(),
+                written.files.to_string(),
+                bytes(written.bytes),
+                commit.clone(),
+                ended(report),
+            ]);
+        }
+    }
+    for column in table.column_iter_mut().skip(1).take(4) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// How one report ended. Of a report alone, `failed in part` would say too little: nothing of it is committed.
+pub(super) fn ended(report: &ReportSummary) -> String {
+    match report.outcome {
+        Outcome::Partial if report.commit.is_none() => "failed".to_owned(),
+        outcome => outcome.to_string(),
+    }
+}
+
+fn asked(summary: &RunSummary) -> String {
+    let api = &summary.api;
+    format!(
+        "{} requests ({} retries, {} throttled), {} read; waited {:.1} s for the pace and {:.1} s before retries\n",
+        api.requests,
+        api.retries,
+        api.throttled,
+        bytes(api.bytes),
+        api.paced_seconds,
+        api.backed_off_seconds
+    )
+}
+
+/// What a person should look at: errors, dead letters, drift, ids that are gone.
+fn oddities(summary: &RunSummary, report: &ReportSummary) -> String {
+    let name = &report.report;
+    let mut text = String::new();
+    if let Some(after) = report.watermark_after {
+        let before = report.watermark_before.map_or_else(|| "none".to_owned(), |before| before.to_rfc3339());
+        text += &format!("{name}: watermark {before} -> {}\n", after.to_rfc3339());
+    }
+    if report.ids_not_found > 0 {
+        text += &format!("{name}: the API does not know {} of the ids\n", report.ids_not_found);
+    }
+    if report.dead_letters > 0 {
+        text += &format!(
+            "{name}: {} records could not be typed; they are in {}/_ctct/{}/{name}/dead_letters\n",
+            report.dead_letters, summary.destination, summary.account
+        );
+    }
+    for (field, rows) in &report.drift {
+        text += &format!("{name}: drift: `{field}` is not in the catalogue ({rows} rows); kept in _extra\n");
+    }
+    if let Some(error) = &report.error {
+        text += &format!("{name}: error: {}\n{name}: next: {}\n", error.message, error.advice);
+    }
+    text
+}
+
+/// Where the Parquet is, and a first query over it.
+fn what_to_try(summary: &RunSummary) -> String {
+    let mut text = format!("\nParquet: {}\n", summary.destination);
+    let written = summary.reports.iter().flat_map(|report| &report.tables).max_by_key(|table| table.rows);
+    if let Some(table) = written {
+        let root = summary.destination.trim_start_matches("file://");
+        text += "Try it in DuckDB:\n";
+        text += &format!(
+            "  SELECT count(*) FROM read_parquet('{root}/{}/**/*.parquet', hive_partitioning = true);\n",
+            table.table
+        );
+    }
+    text
+}
+
+/// Bytes for people, in powers of 1,000 as disks and networks count.
+fn bytes(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    let scaled = UNITS.iter().find(|(_, unit)| bytes >= *unit).map(|(name, unit)| (bytes as f64 / *unit as f64, name));
+    scaled.map_or_else(|| format!("{bytes} B"), |(value, name)| format!("{value:.1} {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use chrono::{DateTime, TimeDelta, Utc};
+    use ctct_pipeline::{ApiSummary, ErrorSummary, TableSummary};
+
+    use super::*;
+
+    fn summary(reports: Vec<ReportSummary>) -> RunSummary {
+        let outcome = Outcome::of_parts(&reports.iter().map(|report| report.outcome).collect::<Vec<_>>());
+        RunSummary {
+            pipeline: "acme".to_owned(),
+            account: "acme".to_owned(),
+            run_id: "run-1".to_owned(),
+            destination: "/data/acme".to_owned(),
+            outcome,
+            exit_code: outcome.policy().exit_code,
+            stopped: false,
+            started_at: DateTime::UNIX_EPOCH,
+            seconds: 61.25,
+            api: ApiSummary { requests: 42, retries: 2, throttled: 1, bytes: 31_500_000, ..ApiSummary::default() },
+            reports,
+            error: None,
+        }
+    }
+
+    fn report(name: &str, outcome: Outcome) -> ReportSummary {
+        ReportSummary {
+            report: name.to_owned(),
+            outcome,
+            commit: None,
+            pages: 0,
+            rows: 0,
+            ids_not_found: 0,
+            dead_letters: 0,
+            drift: BTreeMap::new(),
+            watermark_before: None,
+            watermark_after: None,
+            tables: Vec::new(),
+            error: None,
+        }
+    }
+
+    fn done() -> ReportSummary {
+        let at = |minutes| Some(DateTime::<Utc>::UNIX_EPOCH + TimeDelta::minutes(minutes));
+        let table = |table: &str, rows, bytes| TableSummary { table: table.to_owned(), rows, files: 1, bytes };
+        ReportSummary {
+            commit: Some(7),
+            pages: 3,
+            rows: 1_200,
+            dead_letters: 1,
+            drift: BTreeMap::from([("email_address.verified".to_owned(), 1_200)]),
+            watermark_before: at(1),
+            watermark_after: at(2),
+            tables: vec![table("contacts", 1_199, 2_345_678), table("contacts_notes", 30, 999)],
+            ..report("contacts", Outcome::Done)
+        }
+    }
+
+    #[test]
+    fn a_run_that_went_well_says_where_the_parquet_is() {
+        insta::assert_snapshot!(text(&summary(vec![done()])));
+    }
+
+    #[test]
+    fn a_run_that_failed_in_part_says_what_and_what_next() {
+        let failed = ReportSummary {
+            ids_not_found: 2,
+            error: Some(ErrorSummary { message: "what and where".to_owned(), advice: "what to do".to_owned() }),
+            ..report("contact_activity_details", Outcome::Partial)
+        };
+        insta::assert_snapshot!(text(&summary(vec![done(), failed])));
+    }
+
+    #[test]
+    fn a_run_that_could_not_begin_says_only_why() {
+        let error = ErrorSummary { message: "the folder cannot be written".to_owned(), advice: "mend it".to_owned() };
+        let summary = RunSummary { error: Some(error), outcome: Outcome::Configuration, ..summary(Vec::new()) };
+        insta::assert_snapshot!(text(&summary));
+    }
+}
