@@ -79,7 +79,9 @@ impl Outcome {
             Self::Quota => row(11, Retry::Tomorrow, "run again after 00:00 UTC, when the API's daily quota is new"),
             Self::Transient => row(12, Retry::Soon, "run again; if it stays, look at the API's status page"),
             Self::Held => row(13, Retry::Soon, "wait until the other run has ended, then run again"),
-            Self::Partial => row(14, Retry::AfterMending, "see the report's message; the other reports are committed"),
+            Self::Partial => {
+                row(14, Retry::AfterMending, "mend what the message names; the same again would fail again")
+            }
             Self::Damaged => row(15, Retry::AfterMending, "do not run again before the state is mended"),
         }
     }

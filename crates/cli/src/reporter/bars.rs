@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::summary::ended;
+use super::summary::{counted, ended};
 use ctct_pipeline::{Event, Events, ReportSummary};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -76,12 +76,13 @@ fn style(template: &str) -> ProgressStyle {
 /// One line about a report that ended.
 pub(super) fn done(summary: &ReportSummary) -> String {
     let ReportSummary { report, rows, pages, .. } = summary;
-    let mut line = format!("{report}: {}, {rows} rows from {pages} pages", ended(summary));
+    let (rows, pages) = (counted(*rows, "row"), counted(*pages, "page"));
+    let mut line = format!("{report}: {}, {rows} from {pages}", ended(summary));
     if let Some(commit) = summary.commit {
         line += &format!(", commit {commit}");
     }
     if summary.dead_letters > 0 {
-        line += &format!(", {} dead letters", summary.dead_letters);
+        line += &format!(", {}", counted(summary.dead_letters, "dead letter"));
     }
     if let Some(error) = &summary.error {
         line += &format!("\n  {}", error.message);

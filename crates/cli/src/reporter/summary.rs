@@ -60,8 +60,8 @@ pub(super) fn ended(report: &ReportSummary) -> String {
 fn asked(summary: &RunSummary) -> String {
     let api = &summary.api;
     format!(
-        "{} requests ({} retries, {} throttled), {} read; waited {:.1} s for the pace and {:.1} s before retries\n",
-        api.requests,
+        "{} ({} sent again, {} throttled), {} read; added up, requests waited {:.1} s for the pace and {:.1} s to be sent again\n",
+        counted(api.requests, "request"),
         api.retries,
         api.throttled,
         bytes(api.bytes),
@@ -83,12 +83,15 @@ fn oddities(summary: &RunSummary, report: &ReportSummary) -> String {
     }
     if report.dead_letters > 0 {
         text += &format!(
-            "{name}: {} records could not be typed; they are in {}/_ctct/{}/{name}/dead_letters\n",
-            report.dead_letters, summary.destination, summary.account
+            "{name}: {} that cannot be typed, kept in {}/_ctct/{}/{name}/dead_letters\n",
+            counted(report.dead_letters, "record"),
+            summary.destination,
+            summary.account
         );
     }
     for (field, rows) in &report.drift {
-        text += &format!("{name}: drift: `{field}` is not in the catalogue ({rows} rows); kept in _extra\n");
+        text +=
+            &format!("{name}: drift: `{field}` is not in the catalogue ({}); kept in _extra\n", counted(*rows, "row"));
     }
     if let Some(error) = &report.error {
         text += &format!("{name}: error: {}\n{name}: next: {}\n", error.message, error.advice);
@@ -109,6 +112,11 @@ fn what_to_try(summary: &RunSummary) -> String {
         );
     }
     text
+}
+
+/// A number of things, in words that fit it.
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Bytes for people, in powers of 1,000 as disks and networks count.

@@ -5,14 +5,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use ctct_extract::{Client, ExtractError, Page, Request};
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Events};
 use crate::plan::ReportPlan;
+
+/// Time that a request has to end once the run was asked to stop. Schedulers kill after 30 seconds or so, and the commit of
+/// what is whole must fit in before.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Pages that belong together.
 pub(super) type Unit = Vec<Page>;
@@ -121,9 +127,15 @@ impl Crawls<'_> {
         Request { report: Arc::clone(&self.plan.report), params }
     }
 
-    /// The result of `work`, or `None` once the run was asked to stop. A request that is under way is finished first: it has
-    /// been paid for.
+    /// The result of `work`, or `None` once the run was asked to stop. A request that is under way then has a little time
+    /// left, since it is paid for; one that waits to be sent again has not.
     async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        if self.stop.is_cancelled() { None } else { Some(work.await) }
+        if self.stop.is_cancelled() {
+            return None;
+        }
+        tokio::select! {
+            result = work => Some(result),
+            () = async { self.stop.cancelled().await; sleep(GRACE).await } => None,
+        }
     }
 }

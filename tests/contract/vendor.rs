@@ -1,0 +1,163 @@
+//! The vendor's description of the API and the collected bodies beside it. Reads the folder that `CTCT_API_REFERENCE`
+//! names, and nothing of it is kept: no snapshot holds a word of the vendor's.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::{env, fs, io};
+
+use serde_json::Value;
+
+use crate::parameter::Parameter;
+
+/// Names the folder.
+const VARIABLE: &str = "CTCT_API_REFERENCE";
+const DESCRIPTION: &str = "constant-contact-v3-openapi.yml";
+
+/// The folder, with the description parsed.
+pub(crate) struct Vendor {
+    folder: PathBuf,
+    description: Value,
+}
+
+static VENDOR: LazyLock<Option<Vendor>> = LazyLock::new(|| {
+    let Some(folder) = env::var_os(VARIABLE).map(PathBuf::from) else {
+        // Past the capture of the test harness, so that nobody takes a skipped contract for a kept one.
+        let said = writeln!(io::stderr(), "contract tests are skipped: {VARIABLE} is not set");
+        drop(said);
+        return None;
+    };
+    let text = fs::read_to_string(folder.join(DESCRIPTION)).unwrap_or_else(|error| panic!("{VARIABLE}: {error}"));
+    Some(Vendor { folder, description: serde_saphyr::from_str(&text).unwrap() })
+});
+
+/// A file of `payloads/` as its index describes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Payload {
+    pub(crate) file: String,
+    pub(crate) status: u16,
+    /// Request that it answers, in words: `GET /contacts`.
+    pub(crate) endpoint: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Payload {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{}: {error}", self.file))
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.file.rsplit_once('.').is_some_and(|(_, extension)| extension == "json")
+    }
+}
+
+impl Vendor {
+    /// `None` where the variable is not set: the test then has nothing to compare with, and returns.
+    pub(crate) fn reference() -> Option<&'static Self> {
+        VENDOR.as_ref()
+    }
+
+    /// The GET of a path as the description spells it.
+    pub(crate) fn operation(&self, path: &str) -> Option<Operation<'_>> {
+        let (path, methods) = self.description["paths"].as_object()?.get_key_value(path)?;
+        Some(Operation { path, get: methods.get("get")? })
+    }
+
+    /// The GET that serves a concrete path, and the values of its path parameters.
+    pub(crate) fn serving<'v, 'p>(&'v self, path: &'p str) -> Option<(Operation<'v>, Vec<(&'v str, &'p str)>)> {
+        let path = path.strip_prefix(self.description["basePath"].as_str()?)?;
+        let templates = self.description["paths"].as_object()?.keys();
+        let fitting = templates.filter_map(|template| {
+            let values = path_values(template, path)?;
+            Some((self.operation(template)?, values))
+        });
+        // `/contacts/counts` is itself before it is a contact's id.
+        fitting.min_by_key(|(_, values)| values.len())
+    }
+
+    /// A named schema.
+    pub(crate) fn definition(&self, name: &str) -> &Value {
+        self.description["definitions"].get(name).unwrap_or_else(|| panic!("no definition {name}"))
+    }
+
+    /// The schema itself, where `schema` is a reference to one.
+    pub(crate) fn resolve<'a>(&'a self, schema: &'a Value) -> &'a Value {
+        match schema.get("$ref").and_then(Value::as_str) {
+            Some(reference) => self.resolve(self.definition(reference.strip_prefix("#/definitions/").unwrap())),
+            None => schema,
+        }
+    }
+
+    /// Every file of `payloads/`, as the index lists them.
+    pub(crate) fn payloads(&self) -> Vec<Payload> {
+        let folder = self.folder.join("payloads");
+        let index = fs::read_to_string(folder.join("INDEX.md")).unwrap();
+        let payload = |line: &str| {
+            let cells: Vec<&str> = line.strip_prefix("| ")?.split('|').map(str::trim).collect();
+            let &[file, status, endpoint, ..] = cells.as_slice() else { return None };
+            let status = status.parse().ok()?;
+            let body = fs::read(folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            Some(Payload { file: file.to_owned(), status, endpoint: endpoint.to_owned(), body })
+        };
+        let payloads: Vec<Payload> = index.lines().filter_map(payload).collect();
+        assert_eq!(payloads.len() + 1, fs::read_dir(folder).unwrap().count(), "the index lists every file");
+        payloads
+    }
+}
+
+/// The values of `{name}` in a template that a path fits.
+fn path_values<'t, 'p>(template: &'t str, path: &'p str) -> Option<Vec<(&'t str, &'p str)>> {
+    if template.split('/').count() != path.split('/').count() {
+        return None;
+    }
+    let mut values = Vec::new();
+    for (expected, found) in template.split('/').zip(path.split('/')) {
+        match expected.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(name) => values.push((name, found)),
+            None if expected == found => {}
+            None => return None,
+        }
+    }
+    Some(values)
+}
+
+/// One GET.
+#[derive(Clone, Copy)]
+pub(crate) struct Operation<'a> {
+    /// Path below the base, with `{name}` for each path parameter.
+    pub(crate) path: &'a str,
+    get: &'a Value,
+}
+
+impl<'a> Operation<'a> {
+    pub(crate) fn id(&self) -> &'a str {
+        self.get["operationId"].as_str().unwrap()
+    }
+
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = Parameter<'a>> + use<'a> {
+        self.get["parameters"].as_array().into_iter().flatten().map(Parameter)
+    }
+
+    pub(crate) fn parameter(&self, name: &str) -> Option<Parameter<'a>> {
+        self.parameters().find(|parameter| parameter.name() == name)
+    }
+
+    /// The scopes of each way to sign in.
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = Vec<&'a str>> + use<'a> {
+        let ways = self.get["security"].as_array().into_iter().flatten();
+        let ways = ways.flat_map(|way| way.as_object().into_iter().flat_map(|way| way.values()));
+        ways.map(|scopes| scopes.as_array().unwrap().iter().filter_map(Value::as_str).collect())
+    }
+
+    /// Statuses that it may answer.
+    pub(crate) fn statuses(&self) -> Vec<u16> {
+        self.get["responses"].as_object().unwrap().keys().map(|status| status.parse().unwrap()).collect()
+    }
+
+    /// Schema of the body with a status.
+    pub(crate) fn body(&self, status: u16) -> &'a Value {
+        self.get["responses"][status.to_string()]
+            .get("schema")
+            .unwrap_or_else(|| panic!("{} has no schema for {status}", self.path))
+    }
+}

@@ -1,0 +1,18 @@
+//! Whole runs: a pipeline's text in, Parquet out, compared with what the sandbox knows to be true.
+
+#![expect(clippy::unwrap_used, reason = "all of it is tests; the lint knows only functions marked so")]
+
+mod harness;
+mod program;
+mod scripted;
+mod tables;
+mod truth;
+
+mod bad_input;
+mod cli;
+mod fan_out;
+mod last_pages;
+mod pipelines;
+mod sixth_report;
+mod whole_run;
+mod write_modes;

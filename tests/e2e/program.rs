@@ -1,0 +1,99 @@
+//! Starts the program as a user does and keeps what it says.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// What one call of the program said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    /// Exit code; `None` where a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// The program, about to run in a folder, with no variable of the tests' own environment that it would read.
+pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ctct-etl-under-test"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for name in ["CTCT_LOG", "CTCT_ACCESS_TOKEN", "NO_COLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE", "COLUMNS"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs the program to its end.
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Said {
+    said(&mut command(folder, arguments))
+}
+
+/// Runs a command to its end.
+pub(crate) fn said(command: &mut Command) -> Said {
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// A program that goes on while the test does.
+pub(crate) struct Running {
+    child: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+    stdout: BufReader<std::process::ChildStdout>,
+    seen: String,
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stderr, stdout, seen: String::new() }
+    }
+
+    /// Waits for a line on stderr that contains `text`.
+    pub(crate) fn wait_for(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert!(
+                self.stderr.read_line(&mut line).unwrap() > 0,
+                "the program ended without `{text}`:\n{}",
+                self.seen
+            );
+            self.seen += &line;
+        }
+    }
+
+    /// The next line on stdout that contains `text`.
+    pub(crate) fn line_with(&mut self, text: &str) -> String {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert!(self.stdout.read_line(&mut line).unwrap() > 0, "the program ended without `{text}`");
+        }
+        line
+    }
+
+    /// Sends SIGTERM, as a scheduler does.
+    pub(crate) fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end.
+    pub(crate) fn end(mut self) -> Said {
+        let (mut stdout, mut stderr) = (String::new(), std::mem::take(&mut self.seen));
+        self.stdout.read_to_string(&mut stdout).unwrap();
+        self.stderr.read_to_string(&mut stderr).unwrap();
+        Said { code: self.child.wait().unwrap().code(), stdout, stderr }
+    }
+}
+
+/// A test that fails leaves no program behind.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
