@@ -261,6 +261,11 @@ impl TableEncoder {
         self.bytes
     }
 
+    /// Row groups encoded so far.
+    pub fn row_groups(&self) -> usize {
+        self.row_groups
+    }
+
     /// Rows encoded so far.
     pub fn rows(&self) -> u64 {
         self.rows

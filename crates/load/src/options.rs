@@ -47,9 +47,12 @@ pub struct FileOptions {
     pub row_group_bytes: usize,
     /// Parquet bytes after which a file is closed and the next one begins: 128 MiB, what Spark splits input into.
     pub file_bytes: u64,
+    /// Row groups after which a file is closed, whatever its size. A file's footer stays in memory until then, some
+    /// 1.5 kB for each column and row group: without this bound, memory would grow with the account.
+    pub file_row_groups: usize,
     /// Bytes that may wait to be written or sent, over all tables and partitions of a report, those being encoded
-    /// included. Past it the largest buffer is written early, as smaller row groups. 20 MiB: the whole process stays
-    /// below 96 MiB with some 50 MiB of it for encoding, the allocator and everything that is not loading.
+    /// included. Past it the largest buffer is written early, as smaller row groups. 14 MiB: the whole process stays
+    /// below 96 MiB with the rest of it for encoding, the allocator and everything that is not loading.
     pub memory_bytes: usize,
     /// Files that may stay open between row groups, in equal shares for each table; a partition past its table's share
     /// gets a file for each row group. 512, since a process usually has 1,024 file handles.
@@ -63,7 +66,8 @@ impl Default for FileOptions {
         Self {
             row_group_bytes: 8 << 20,
             file_bytes: 128 << 20,
-            memory_bytes: 20 << 20,
+            file_row_groups: 32,
+            memory_bytes: 14 << 20,
             open_files: 512,
             compression_level: 1,
         }

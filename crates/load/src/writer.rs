@@ -67,6 +67,7 @@ struct TableFiles {
     /// Files that may stay open between jobs.
     keep_open: usize,
     file_bytes: u64,
+    file_row_groups: usize,
     begun: u32,
     staged: Vec<StagedFile>,
 }
@@ -106,6 +107,7 @@ impl Writers {
                 open: BTreeMap::new(),
                 keep_open,
                 file_bytes: options.file_bytes,
+                file_row_groups: options.file_row_groups,
                 begun: 0,
                 staged: Vec::new(),
             }),
@@ -279,7 +281,8 @@ impl TableFiles {
             let (encoder, bytes) = on_rayon(self.task("encode"), encode).await??;
             upload.put(bytes).await?;
             let file = OpenFile { encoder, upload };
-            if file.encoder.bytes() >= self.file_bytes || self.open.len() >= self.keep_open {
+            let full = file.encoder.bytes() >= self.file_bytes || file.encoder.row_groups() >= self.file_row_groups;
+            if full || self.open.len() >= self.keep_open {
                 self.close(partition, file).await?;
             } else {
                 self.open.insert(partition, file);

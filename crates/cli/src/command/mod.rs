@@ -34,10 +34,15 @@ pub(crate) fn refuse(errors: &ConfigErrors) -> u8 {
     crate::exit_code::CONFIGURATION
 }
 
+/// Threads for file operations. Few are enough for one disk, and each keeps memory of its own in the allocator.
+const BLOCKING_THREADS: usize = 4;
+
 /// A tokio runtime, or the exit code when the system gives none.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, u8> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
-        complain(&format!("error: threads cannot be started: {error}"));
-        crate::exit_code::TRANSIENT
-    })
+    tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build().map_err(
+        |error| {
+            complain(&format!("error: threads cannot be started: {error}"));
+            crate::exit_code::TRANSIENT
+        },
+    )
 }

@@ -148,6 +148,20 @@ async fn row_groups_and_files_end_at_their_target_sizes() {
 }
 
 #[tokio::test]
+async fn a_file_ends_after_so_many_row_groups_whatever_its_size() {
+    on_each_store(async |destination| {
+        let mut small = plan(Append, &[], "r1");
+        small.files = FileOptions { row_group_bytes: 1, file_row_groups: 2, ..FileOptions::default() };
+        let mut session = Session::begin(&destination, small).await.unwrap();
+        for number in 0..6 {
+            session.write(page(1, &[person(&digest(number), "x", "2026-01-01")])).await.unwrap();
+        }
+        assert_eq!(session.commit(outcome()).await.unwrap().tables[0].files, 3);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn many_partitions_stay_within_the_memory_and_the_open_files_given() {
     on_each_store(async |destination| {
         let buckets = [PartitionBy::Bucket { column: "id".to_owned(), count: 50 }];
