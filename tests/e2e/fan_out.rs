@@ -1,6 +1,7 @@
 //! Reports that are read by id: from the pipeline, from this run's contacts, from those of an earlier run.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use ctct_pipeline::Outcome;
 use serde_json::json;
@@ -147,4 +148,20 @@ async fn one_failing_id_ends_the_report_and_none_of_its_rows_is_there() {
     assert_eq!((summary.exit_code, events.commit), (14, None), "{summary:#?}");
     assert!(message(events).contains("the API rejects the request (HTTP 400"), "{}", message(events));
     assert!(!harness.folder().join("contact_activity_details").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contacts_that_a_killed_run_committed_and_did_not_publish_are_read_too() {
+    let harness = Harness::new(15).await;
+    assert_eq!(harness.run("  - report: contacts\n").await.outcome, Outcome::Done);
+    let log = harness.folder().join("_ctct/acme/contacts/commits/00000000000000000001.json");
+    let record: serde_json::Value = serde_json::from_slice(&fs::read(log).unwrap()).unwrap();
+    for file in record["files"].as_array().unwrap() {
+        let at = |key: &str| harness.folder().join(file[key].as_str().unwrap());
+        fs::create_dir_all(at("staged").parent().unwrap()).unwrap();
+        fs::rename(at("path"), at("staged")).unwrap();
+    }
+    assert_eq!(harness.run(FROM_CONTACTS).await.outcome, Outcome::Done);
+    assert_eq!(found(&harness), truth(&harness, 0..15));
+    assert_eq!(harness.rows("contacts").len(), 15);
 }

@@ -94,7 +94,8 @@ fn oddities(summary: &RunSummary, report: &ReportSummary) -> String {
             &format!("{name}: drift: `{field}` is not in the catalogue ({}); kept in _extra\n", counted(*rows, "row"));
     }
     if let Some(error) = &report.error {
-        text += &format!("{name}: error: {}\n{name}: next: {}\n", error.message, error.advice);
+        // Messages name their report themselves.
+        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
     }
     text
 }

@@ -10,7 +10,7 @@ use std::thread;
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_extract::Client;
 use ctct_load::{
-    Committed, DeadLetterLine, Destination, LoadError, LoadPlan, Session, Window, WriteMode, distinct_ids,
+    Committed, DeadLetterLine, Destination, LoadError, LoadPlan, ReportLog, Session, Window, WriteMode, distinct_ids,
 };
 use ctct_transform::PageDecoder;
 use futures::StreamExt;
@@ -202,6 +202,9 @@ impl ReportRun<'_> {
                 Err(RunError::SourceFailed { report, on, outcome: source })
             }
             Ids::From { param, source: from } => {
+                // A run that was killed may have committed rows that readers do not see yet.
+                let log = ReportLog::new(self.destination, &self.plan.account, &from.report);
+                log.map_err(|error| self.load(error))?.recover().await.map_err(|error| self.load(error))?;
                 let ids = distinct_ids(self.destination, &self.plan.account, &from.report, &from.column)
                     .await
                     .map_err(|error| self.load(error))?;
