@@ -1,10 +1,8 @@
 //! Sorts gathered rows by partition and key, and cuts them into row groups. Rows themselves are not moved here.
 
-use std::sync::Arc;
-
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, AsArray, DynComparator, RecordBatch, make_comparator};
+use arrow::compute::{SortOptions, concat};
 use arrow::error::ArrowError;
-use arrow::row::{RowConverter, Rows, SortField};
 
 use crate::LoadError;
 use crate::encode::{FileLayout, RowBuffer};
@@ -63,48 +61,54 @@ pub(crate) fn sorted(
     key: &[usize],
     partitions: &[Vec<u32>],
 ) -> Result<Option<Vec<RowAt>>, ArrowError> {
-    let Some(first) = batches.first() else { return Ok(None) };
-    let fields = key.iter().map(|index| SortField::new(first.column(*index).data_type().clone()));
-    let converter = RowConverter::new(fields.collect())?;
-    let keys: Vec<Rows> = batches
-        .iter()
-        .map(|batch| {
-            let columns: Vec<_> = key.iter().map(|index| Arc::clone(batch.column(*index))).collect();
-            converter.convert_columns(&columns)
-        })
-        .collect::<Result<_, _>>()?;
-    let mut order: Vec<Place> = Vec::with_capacity(keys.iter().map(Rows::num_rows).sum());
-    for (batch, keys) in (0..).zip(&keys) {
-        for (row, key) in (0..).zip(keys.iter()) {
-            let partition = partitions.get(batch as usize).map_or(0, |partitions| partitions[row as usize]);
-            order.push(Place { partition, head: head(key.as_ref()), batch, row });
+    // Key columns in one piece each. Strings are views, so this copies no text.
+    let column = |index: &usize| {
+        let pieces: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(*index).as_ref()).collect();
+        concat(&pieces)
+    };
+    let keys: Vec<ArrayRef> =
+        if batches.is_empty() { Vec::new() } else { key.iter().map(column).collect::<Result<_, _>>()? };
+    let nulls_first = SortOptions { descending: false, nulls_first: true };
+    let comparators: Vec<DynComparator> =
+        keys.iter().map(|key| make_comparator(key, key, nulls_first)).collect::<Result<_, _>>()?;
+    let first_key = keys.first().and_then(|key| key.as_string_view_opt());
+
+    let mut order: Vec<Place> = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    for (batch, rows) in batches.iter().enumerate() {
+        let partitions = partitions.get(batch);
+        for row in 0..rows.num_rows() {
+            let flat = order.len();
+            let head = first_key.filter(|key| key.is_valid(flat)).map_or(0, |key| head(key.value(flat)));
+            let partition = partitions.map_or(0, |partitions| partitions[row]);
+            order.push(Place { head, partition, flat, at: (batch, row) });
         }
     }
-    let key = |place: &Place| keys[place.batch as usize].row(place.row as usize);
     let compare = |left: &Place, right: &Place| {
         let quick = (left.partition, left.head).cmp(&(right.partition, right.head));
-        let full = quick.then_with(|| key(left).cmp(&key(right)));
-        full.then_with(|| (left.batch, left.row).cmp(&(right.batch, right.row)))
+        let full = comparators.iter().fold(quick, |order, compare| order.then_with(|| compare(left.flat, right.flat)));
+        full.then(left.flat.cmp(&right.flat))
     };
     if order.is_sorted_by(|left, right| compare(left, right).is_le()) {
         return Ok(None);
     }
     order.sort_unstable_by(compare);
-    Ok(Some(order.into_iter().map(|place| (place.batch as usize, place.row as usize)).collect()))
+    Ok(Some(order.into_iter().map(|place| place.at).collect()))
 }
 
 /// A row with what decides most comparisons at hand.
 struct Place {
+    /// The start of the first key column's text as a number of the same order; 0 for null and for other types.
+    head: u128,
     partition: u32,
-    batch: u32,
-    row: u32,
-    head: u64,
+    /// Place among the rows of all batches.
+    flat: usize,
+    at: RowAt,
 }
 
-/// The first bytes of a key as a number of the same order.
-fn head(key: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let length = key.len().min(8);
-    bytes[..length].copy_from_slice(&key[..length]);
-    u64::from_be_bytes(bytes)
+/// The first bytes of a text, as a number of the same order.
+fn head(text: &str) -> u128 {
+    let mut bytes = [0; 16];
+    let length = text.len().min(bytes.len());
+    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+    u128::from_be_bytes(bytes)
 }
