@@ -7,10 +7,11 @@ use ctct_load::LoadError;
 use serde::Serialize;
 
 /// How a run or a report ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Done; nothing new is done too.
+    #[default]
     Done,
     /// The pipeline, the command line or the destination needs mending.
     Configuration,

@@ -64,7 +64,7 @@ pub struct ApiSummary {
 }
 
 /// One report of a run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct ReportSummary {
     /// The report.
     pub report: String,

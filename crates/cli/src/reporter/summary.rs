@@ -156,20 +156,7 @@ mod tests {
     }
 
     fn report(name: &str, outcome: Outcome) -> ReportSummary {
-        ReportSummary {
-            report: name.to_owned(),
-            outcome,
-            commit: None,
-            pages: 0,
-            rows: 0,
-            ids_not_found: 0,
-            dead_letters: 0,
-            drift: BTreeMap::new(),
-            watermark_before: None,
-            watermark_after: None,
-            tables: Vec::new(),
-            error: None,
-        }
+        ReportSummary { report: name.to_owned(), outcome, ..ReportSummary::default() }
     }
 
     fn done() -> ReportSummary {

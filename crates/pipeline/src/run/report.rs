@@ -54,20 +54,7 @@ struct Tally {
 impl ReportRun<'_> {
     /// Runs the report. `source` is how the report ended that this one takes its ids from.
     pub(super) async fn carry_out(&self, source: Outcome) -> ReportSummary {
-        let mut summary = ReportSummary {
-            report: self.name().to_owned(),
-            outcome: Outcome::Done,
-            commit: None,
-            pages: 0,
-            rows: 0,
-            ids_not_found: 0,
-            dead_letters: 0,
-            drift: BTreeMap::new(),
-            watermark_before: None,
-            watermark_after: None,
-            tables: Vec::new(),
-            error: None,
-        };
+        let mut summary = ReportSummary { report: self.name().to_owned(), ..ReportSummary::default() };
         if let Err(error) = self.attempt(source, &mut summary).await {
             tracing::debug!(report = self.name(), error = %error, "report failed");
             summary.outcome = error.outcome();
