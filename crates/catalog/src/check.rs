@@ -101,7 +101,8 @@ impl Check<'_> {
         let named = key
             .iter()
             .chain(order.iter().map(|order| &order.by))
-            .chain(watermark.iter().map(|watermark| &watermark.column));
+            .chain(watermark.iter().map(|watermark| &watermark.column))
+            .chain(watermark.iter().filter_map(|watermark| watermark.also.as_ref()).map(|also| &also.column));
         self.ensure(!key.is_empty(), || "`key` is empty".to_owned())?;
         for name in named {
             self.ensure(paths.contains(name), || format!("`{name}` is no column"))?;
@@ -133,6 +134,8 @@ impl Check<'_> {
         }
         let limit = paging.iter().filter_map(|paging| paging.limit.as_ref()).map(|limit| &limit.param);
         let also = watermark.iter().filter_map(|watermark| watermark.also.as_ref());
+        let also = also.flat_map(|also| [&also.after, &also.before]);
+        let also = also.chain(watermark.iter().map(|watermark| &watermark.before));
         for name in limit.chain(count.iter().map(|count| &count.param)).chain(also) {
             self.ensure(self.report.param(name).is_some(), || format!("`{name}` is no parameter"))?;
         }

@@ -71,6 +71,12 @@ impl Report {
         self.options.iter().find(|option| option.name == name)
     }
 
+    /// Whether a column of the report's own table keeps its value as long as the row lives.
+    pub fn is_constant(&self, column: &str) -> bool {
+        let marked = || self.columns.iter().any(|field| field.constant && field.name == column);
+        self.key.iter().any(|name| name == column) || marked()
+    }
+
     /// Rows that a page holds at most, where that is known.
     pub fn page_rows(&self) -> Option<u32> {
         let paging = self.paging.as_ref()?;
@@ -142,9 +148,23 @@ pub struct Count {
 pub struct Watermark {
     /// The pipeline option that says from when.
     pub option: String,
-    /// A parameter that must be asked in a second query from the same instant, because the first misses its rows.
+    /// The parameter that says up to when, for backfills.
+    pub before: String,
+    /// Column that the filter goes by.
+    pub column: String,
+    /// A second query of the same span, because the first misses its rows.
     #[serde(default)]
-    pub also: Option<String>,
+    pub also: Option<AlsoAsk>,
+}
+
+/// A second query of the same span of time.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlsoAsk {
+    /// The parameter that says from when.
+    pub after: String,
+    /// The parameter that says up to when.
+    pub before: String,
     /// Column that the filter goes by.
     pub column: String,
 }
@@ -305,6 +325,10 @@ pub struct Field {
     /// Whether a row without it goes to the dead letters. Only for key columns.
     #[serde(default)]
     pub required: bool,
+    /// Whether its value stays the same as long as the row lives, so that rows merged by key can be partitioned by it.
+    /// Key columns do without saying so.
+    #[serde(default)]
+    pub constant: bool,
     /// Whether it is a sub-resource that the API sends only when asked.
     #[serde(default)]
     pub subresource: bool,

@@ -19,7 +19,7 @@ use crate::policy::{Verdict, verdict};
 use crate::quota::Quota;
 use crate::retries::Retries;
 use crate::transport::{Answer, NoAnswer, Transport};
-use crate::{ClientConfig, Clock, Crawl, ExtractError, Place, Reply, Request, Usage};
+use crate::{ClientConfig, Clock, Crawl, ExtractError, PageMark, Place, Reply, Request, Usage};
 
 /// A client for one API key in one run. Clones share its limiter, its retries, its quota and its meter.
 #[derive(Debug, Clone)]
@@ -73,7 +73,16 @@ impl Client {
 
     /// Follows the pages of one request. Nothing is sent before the first [`Crawl::next`].
     pub fn crawl(&self, request: Request) -> Crawl {
-        Crawl::new(self.clone(), request)
+        Crawl::new(self.clone(), request, None)
+    }
+
+    /// Goes on after a page of the same request that was read earlier, by another run perhaps: the next page is the one
+    /// that the mark's link leads to, numbered on from it. That link is checked like any other.
+    ///
+    /// The API takes its cursors for a while only. Where it rejects this one, [`Crawl::next`] fails with
+    /// [`ExtractError::StaleCursor`]: ask the same request from its first page.
+    pub fn resume(&self, request: Request, after: PageMark) -> Crawl {
+        Crawl::new(self.clone(), request, Some(after))
     }
 
     /// What has been spent so far.

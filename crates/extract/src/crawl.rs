@@ -29,8 +29,21 @@ pub struct Page {
     pub server_date: Option<DateTime<Utc>>,
     /// Rows in all pages, where they were asked to be counted.
     pub count: Option<u64>,
+    /// The link to the next page as it stands, relative as a rule. It holds the cursor and the filters.
+    pub next: Option<String>,
     /// Whether it links no further.
     pub last: bool,
+    /// Where rows surely come newest first: when the last of them is of, as the API spells it.
+    pub oldest: Option<String>,
+}
+
+/// Where an earlier crawl had come to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PageMark {
+    /// Number of the last page that was read.
+    pub number: u32,
+    /// [`Page::next`] of it.
+    pub next: String,
 }
 
 /// A chain of pages that is read one after the other.
@@ -49,6 +62,10 @@ pub struct Crawl {
 /// What to ask for next.
 enum Step {
     First,
+    /// The link of a page that an earlier crawl read.
+    Resume {
+        href: String,
+    },
     /// The link as it stands in the page before, and what that page said of itself.
     Follow {
         href: String,
@@ -58,9 +75,13 @@ enum Step {
 }
 
 impl Crawl {
-    pub(crate) fn new(client: Client, request: Request) -> Self {
+    pub(crate) fn new(client: Client, request: Request, after: Option<PageMark>) -> Self {
         let params = request.params.clone().into();
-        Self { client, request, params, step: Step::First, pages: 0, seen: HashSet::new() }
+        let (pages, step) = match after {
+            Some(PageMark { number, next }) => (number, Step::Resume { href: next }),
+            None => (0, Step::First),
+        };
+        Self { client, request, params, step, pages, seen: HashSet::new() }
     }
 
     /// The next page; `None` after the last.
@@ -70,12 +91,22 @@ impl Crawl {
     pub async fn next(&mut self) -> Result<Option<Page>, ExtractError> {
         let url = match &self.step {
             Step::First => self.request.url(self.client.base_url())?,
+            Step::Resume { href } => {
+                // Of the pages that were read earlier, only the first one's URL is known again.
+                self.seen.insert(self.request.url(self.client.base_url())?);
+                self.follow(href, &Reply { status: 200, ..Reply::default() })?
+            }
             Step::Follow { href, from } => self.follow(href, from)?,
             Step::Done => return Ok(None),
         };
         let place = self.place(&url);
         let report = &self.request.report;
-        let answer = self.client.fetch(&place, &report.scope, &url).await?;
+        let answer = match self.client.fetch(&place, &report.scope, &url).await {
+            Err(ExtractError::Rejected { place, reply }) if matches!(self.step, Step::Resume { .. }) => {
+                return Err(ExtractError::StaleCursor { place, reply });
+            }
+            answer => answer?,
+        };
         let envelope = match Envelope::read(report, &answer.body) {
             Ok(envelope) => envelope,
             Err(reason) => return Err(ExtractError::NotAPage { place, reply: answer.reply, reason }),
@@ -84,6 +115,7 @@ impl Crawl {
         self.seen.insert(url);
         let server_date = answer.server_date();
         let request_id = answer.reply.request_id.clone();
+        let next = envelope.next.clone();
         self.step = envelope.next.map_or(Step::Done, |href| Step::Follow { href, from: answer.reply });
         Ok(Some(Page {
             body: answer.body,
@@ -93,7 +125,9 @@ impl Crawl {
             received_at: self.client.clock().now(),
             server_date,
             count: envelope.count,
-            last: matches!(self.step, Step::Done),
+            last: next.is_none(),
+            next,
+            oldest: envelope.oldest,
         }))
     }
 
@@ -127,6 +161,13 @@ impl fmt::Debug for Page {
             .field("request_id", &self.request_id)
             .field("last", &self.last)
             .finish_non_exhaustive()
+    }
+}
+
+/// Without the cursor, which holds the filters.
+impl fmt::Debug for PageMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PageMark").field("number", &self.number).finish_non_exhaustive()
     }
 }
 

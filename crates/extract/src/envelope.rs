@@ -1,10 +1,11 @@
-//! The little that is read of a page here: are the rows there, how many are there in all, where is the next page.
+//! The little that is read of a page here: are the rows there, how many are there in all, where is the next page, and,
+//! where rows come newest first, how old is the oldest of them.
 //!
 //! One pass over the bytes, nothing kept of the rows. Reasons never hold a word of the body.
 
 use std::fmt;
 
-use ctct_catalog::Report;
+use ctct_catalog::{Direction, Order, Report};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
@@ -15,6 +16,8 @@ pub(crate) struct Envelope {
     pub(crate) next: Option<String>,
     /// Rows in all, where the API counted them.
     pub(crate) count: Option<u64>,
+    /// What the column that rows are ordered by holds in the last row, where they surely come newest first.
+    pub(crate) oldest: Option<String>,
 }
 
 impl Envelope {
@@ -25,6 +28,7 @@ impl Envelope {
     pub(crate) fn read(report: &Report, body: &[u8]) -> Result<Self, String> {
         let scan = Scan {
             rows: report.rows.as_deref(),
+            oldest: report.order.as_ref().and_then(newest_first),
             count: report.count.as_ref().map(|count| count.field.as_str()),
             next: report.paging.as_ref().map(|paging| paging.next.split('.').collect()).unwrap_or_default(),
         };
@@ -37,9 +41,10 @@ impl Envelope {
         let mut json = serde_json::Deserializer::from_slice(body);
         let found = scan.deserialize(&mut json).and_then(|found| json.end().map(|()| found));
         let found = found.map_err(|error| unreadable(&error))?;
+        let mut oldest = None;
         if let Some(rows) = scan.rows {
             match found.rows {
-                Some(Value::List) => {}
+                Some(Value::List(last)) => oldest = last,
                 Some(other) => return Err(format!("`{rows}` is {}, not a list", other.kind())),
                 None => return Err(format!("it has no `{rows}`")),
             }
@@ -53,8 +58,13 @@ impl Envelope {
             Some(Value::Count(count)) => Some(count),
             _ => None,
         };
-        Ok(Self { next, count })
+        Ok(Self { next, count, oldest })
     }
+}
+
+/// The column that rows are ordered by, where the vendor promises that they come newest first.
+fn newest_first(order: &Order) -> Option<&str> {
+    (order.certain && order.direction == Direction::Descending).then_some(order.by.as_str())
 }
 
 /// Why a body could not be read. `serde_json` quotes the body in some of its messages, so only ours are passed on.
@@ -70,6 +80,8 @@ fn unreadable(error: &serde_json::Error) -> String {
 /// The top level of the body.
 struct Scan<'a> {
     rows: Option<&'a str>,
+    /// The column of the rows whose last value is wanted.
+    oldest: Option<&'a str>,
     count: Option<&'a str>,
     next: Vec<&'a str>,
 }
@@ -99,17 +111,17 @@ impl<'de> Visitor<'de> for &Scan<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
         let mut found = Found::default();
         while let Some(key) = map.next_key_seed(Name(self))? {
-            let (slot, path) = match key {
-                Key::Rows => (&mut found.rows, &[][..]),
-                Key::Count => (&mut found.count, &[][..]),
-                Key::Next => (&mut found.next, self.next.get(1..).unwrap_or_default()),
+            let (slot, at) = match key {
+                Key::Rows => (&mut found.rows, At { path: &[], last: self.oldest }),
+                Key::Count => (&mut found.count, At::path(&[])),
+                Key::Next => (&mut found.next, At::path(self.next.get(1..).unwrap_or_default())),
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
                 }
             };
             // A decoder keeps only one of the two, and rows would be lost in silence.
-            if slot.replace(map.next_value_seed(At(path))?).is_some() {
+            if slot.replace(map.next_value_seed(at)?).is_some() {
                 return Err(A::Error::custom("a key of the envelope stands twice"));
             }
         }
@@ -160,7 +172,8 @@ enum Value {
     Nothing,
     Count(u64),
     Text(String),
-    List,
+    /// With the text of its last row, where that was wanted and there is one.
+    List(Option<String>),
     /// Anything else, and what it is.
     Other(&'static str),
 }
@@ -171,14 +184,24 @@ impl Value {
             Self::Nothing => "null",
             Self::Count(_) => "a number",
             Self::Text(_) => "a text",
-            Self::List => "a list",
+            Self::List(_) => "a list",
             Self::Other(kind) => kind,
         }
     }
 }
 
 /// The value at a path below this one.
-struct At<'a>(&'a [&'a str]);
+struct At<'a> {
+    path: &'a [&'a str],
+    /// Where it is a list of rows: the column whose value in the last of them is wanted.
+    last: Option<&'a str>,
+}
+
+impl<'a> At<'a> {
+    fn path(path: &'a [&'a str]) -> Self {
+        Self { path, last: None }
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for At<'_> {
     type Value = Value;
@@ -217,19 +240,30 @@ impl<'de> Visitor<'de> for At<'_> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
         // A text where the path goes on is no link.
-        Ok(if self.0.is_empty() { Value::Text(text.to_owned()) } else { Value::Other("a text") })
+        Ok(if self.path.is_empty() { Value::Text(text.to_owned()) } else { Value::Other("a text") })
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Value::List)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Value, A::Error> {
+        let mut last = None;
+        match self.last {
+            None => while rows.next_element::<IgnoredAny>()?.is_some() {},
+            Some(column) => {
+                while let Some(value) = rows.next_element_seed(At::path(&[column]))? {
+                    last = match value {
+                        Value::Text(text) => Some(text),
+                        _ => None,
+                    };
+                }
+            }
+        }
+        Ok(Value::List(last))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut found = if self.0.is_empty() { Value::Other("an object") } else { Value::Nothing };
+        let mut found = if self.path.is_empty() { Value::Other("an object") } else { Value::Nothing };
         while let Some(key) = map.next_key::<String>()? {
-            match self.0.split_first() {
-                Some((head, rest)) if key == *head => found = map.next_value_seed(At(rest))?,
+            match self.path.split_first() {
+                Some((head, rest)) if key == *head => found = map.next_value_seed(At::path(rest))?,
                 _ => _ = map.next_value::<IgnoredAny>()?,
             }
         }
@@ -265,7 +299,7 @@ mod tests {
             r#","_links":{"self":{"href":"/v3/contacts"}}"#,
         ] {
             let body = format!(r#"{{"contacts":[]{links}}}"#);
-            assert_eq!(read(&body), Ok(Envelope { next: None, count: None }), "{body}");
+            assert_eq!(read(&body), Ok(Envelope { next: None, count: None, oldest: None }), "{body}");
         }
     }
 
@@ -274,7 +308,7 @@ mod tests {
         let next = Some("/v3/contacts?cursor=bGltaXQ9MQ==&a=b".to_owned());
         let body = r#" {"x":{"contacts":3},"_links":{"next":{"x":[],"href":"/v3/contacts?cursor=bGltaXQ9MQ==\u0026a=b"}},
             "contacts_count":7,"c\u006fntacts":[{"_links":{"next":{"href":"/other"}}}]} "#;
-        assert_eq!(read(body), Ok(Envelope { next, count: Some(7) }));
+        assert_eq!(read(body), Ok(Envelope { next, count: Some(7), oldest: None }));
     }
 
     #[test]
@@ -327,12 +361,40 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_row_is_told_only_where_rows_surely_come_newest_first() {
+        let oldest = |report: &Report, rows: &str| {
+            let rows_key = report.rows.as_deref().unwrap();
+            Envelope::read(report, format!(r#"{{"{rows_key}":{rows}}}"#).as_bytes()).unwrap().oldest
+        };
+        let details = report("contact_activity_details");
+        let row = |time: &str| format!(r#"{{"x":{{"created_time":"no"}},"created_time":{time},"y":[1]}}"#);
+        let (newer, older) = (row(r#""2026-01-02T00:00:00Z""#), row(r#""2026-01-01""#));
+        assert_eq!(oldest(&details, &format!("[{newer},{older}]")).as_deref(), Some("2026-01-01"));
+        for rows in [
+            "[]".to_owned(),
+            format!("[{newer},{}]", row("null")),
+            format!("[{newer},{}]", row("5")),
+            format!("[{newer},{}]", row(r#"{"a":"2026"}"#)),
+            format!("[{newer},{{}}]"),
+            format!(r#"[{newer},"2026-01-01"]"#),
+            format!("[{newer},null]"),
+        ] {
+            assert_eq!(oldest(&details, &rows), None, "{rows}");
+        }
+        let created = r#"[{"created_at":"2026-01-01"}]"#;
+        assert_eq!(oldest(&report("contacts"), created), None, "what was only seen is not relied on");
+        let mut upwards = Report::clone(&details);
+        upwards.order.as_mut().unwrap().direction = Direction::Ascending;
+        assert_eq!(oldest(&upwards, &format!("[{older}]")), None);
+    }
+
+    #[test]
     fn a_report_without_rows_or_paging_is_one_object() {
         let mut whole = Report::clone(&report("contacts"));
         whole.rows = None;
         whole.paging = None;
         let body = br#"{"contact_id":"x","_links":{"next":{"href":"/v3/more"}}}"#;
-        assert_eq!(Envelope::read(&whole, body), Ok(Envelope { next: None, count: None }));
+        assert_eq!(Envelope::read(&whole, body), Ok(Envelope { next: None, count: None, oldest: None }));
         assert!(Envelope::read(&whole, b"[]").is_err());
     }
 }

@@ -90,6 +90,16 @@ pub enum ExtractError {
         /// What the API said; its status tells an unknown id (404) from a bad parameter (400).
         reply: Box<Reply>,
     },
+    /// The API does not take the link with which a crawl went on after an earlier run's page.
+    #[error(
+        "{place}: the API does not take the link of an earlier run any more ({reply}); ask again from the first page"
+    )]
+    StaleCursor {
+        /// Which request.
+        place: Place,
+        /// What the API said.
+        reply: Box<Reply>,
+    },
     /// The answer is no page of the report (or, from the token endpoint, no token).
     #[error("{place}: the answer cannot be used: {reason} ({reply})")]
     NotAPage {
@@ -154,6 +164,7 @@ impl ExtractError {
             Self::SignIn { reply, .. }
             | Self::Forbidden { reply, .. }
             | Self::Rejected { reply, .. }
+            | Self::StaleCursor { reply, .. }
             | Self::NotAPage { reply, .. }
             | Self::ForeignLink { reply, .. }
             | Self::Redirect { reply, .. }
@@ -280,6 +291,7 @@ mod tests {
             transient(GaveUp::Budget(200), Some(bare(503))),
             transient(GaveUp::Pending(20), Some(bare(202))),
             ExtractError::Rejected { place: place(), reply: reply(400, "contacts.api.validation.error") },
+            ExtractError::StaleCursor { place: place(), reply: bare(410) },
             ExtractError::NotAPage { place: place(), reply: bare(200), reason: "it has no `contacts`".to_owned() },
             ExtractError::ForeignLink { place: place(), reply: bare(200), host: host() },
             ExtractError::Redirect { place: place(), reply: bare(302), host: host() },

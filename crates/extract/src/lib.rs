@@ -27,7 +27,7 @@ pub use api_error::{ApiError, Reply};
 pub use client::Client;
 pub use clock::Clock;
 pub use config::{ClientConfig, Pace, Pending, Retry};
-pub use crawl::{Crawl, Page};
+pub use crawl::{Crawl, Page, PageMark};
 pub use error::{ExtractError, GaveUp, Place, QuotaLimit};
 pub use meter::Usage;
 pub use policy::RetryAdvice;

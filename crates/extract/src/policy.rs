@@ -68,6 +68,7 @@ impl ExtractError {
             | Self::Parameter { .. }
             | Self::Forbidden { .. }
             | Self::Rejected { .. }
+            | Self::StaleCursor { .. }
             | Self::NotAPage { .. }
             | Self::ForeignLink { .. }
             | Self::Redirect { .. }

@@ -2,6 +2,7 @@
 
 mod failures;
 mod paging;
+mod resume;
 mod secrecy;
 mod server;
 mod signing;

@@ -41,6 +41,7 @@ use chrono::{DateTime, Utc};
 
 pub use error::TransformError;
 pub use page::PageDecoder;
+pub use timestamp::parse_timestamp;
 
 /// One page, as extract hands it over.
 #[derive(Clone, Copy)]

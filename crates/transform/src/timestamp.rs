@@ -3,6 +3,8 @@
 //! The vendor's examples and recorded answers have `2026-01-31T10:20:30Z`, `....000Z`, `...-05:00`, `...+0000`,
 //! `2026-01-31 10:20:30 -0800` and, for `deleted_at`, the bare date. Nothing else is guessed at.
 
+use chrono::{DateTime, Utc};
+
 const DAY_SECONDS: i64 = 86_400;
 const MICROS: i64 = 1_000_000;
 /// 0001-01-01T00:00:00Z, the first instant that Parquet's readers agree on.
@@ -10,10 +12,16 @@ const FIRST: i64 = -62_135_596_800 * MICROS;
 /// 9999-12-31T23:59:59.999999Z, the last one.
 const LAST: i64 = 253_402_300_800 * MICROS - 1;
 
-/// Microseconds since 1970-01-01T00:00:00Z, or `None` where the text is no instant of the years 1 to 9999.
+/// The instant in one of the API's spellings, as it becomes a timestamp in a table; `None` where the text is none of the
+/// years 1 to 9999.
 ///
 /// A date alone is its midnight, a time without a zone is UTC, seconds may be left out, and digits beyond the sixth of
 /// a second are cut off.
+pub fn parse_timestamp(text: &str) -> Option<DateTime<Utc>> {
+    micros(text).and_then(DateTime::from_timestamp_micros)
+}
+
+/// The same in microseconds since 1970-01-01T00:00:00Z.
 pub(crate) fn micros(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let (date, rest) = bytes.split_first_chunk::<10>()?;
@@ -111,14 +119,14 @@ fn pair(tens: u8, ones: u8) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{DateTime, FixedOffset, NaiveDate, SecondsFormat, TimeZone, Utc};
+    use chrono::{FixedOffset, NaiveDate, SecondsFormat, TimeZone};
     use proptest::prelude::*;
 
     use super::*;
 
     fn shown(text: &str) -> String {
-        let instant = micros(text).and_then(DateTime::from_timestamp_micros);
-        instant.map_or("not a timestamp".to_owned(), |instant| instant.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        parse_timestamp(text)
+            .map_or("not a timestamp".to_owned(), |instant| instant.to_rfc3339_opts(SecondsFormat::AutoSi, true))
     }
 
     #[test]

@@ -38,6 +38,8 @@ async fn nothing_that_is_secret_or_personal_is_ever_said() {
         .with_writer(log.clone())
         .with_ansi(false)
         .finish();
+    // Where there is one subscriber only, whichever thread comes to a log line first decides whether it is ever heard.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let guard = tracing::subscriber::set_default(subscriber);
 
     let page = r#"{"contacts":[{"first_name":"pers0nal"}],"_links":{"next":{"href":"/v3/contacts?cursor=pers0nal"}}}"#;

@@ -242,7 +242,12 @@ pub(super) fn contacts(client: &Client) -> Crawl {
 
 /// A crawl of a report with parameters.
 pub(super) fn crawl(client: &Client, report: &str, params: &[(&str, &str)]) -> Crawl {
+    client.crawl(request(report, params))
+}
+
+/// A request for a report with parameters.
+pub(super) fn request(report: &str, params: &[(&str, &str)]) -> Request {
     let report = Arc::clone(Catalog::embedded().unwrap().get(report).unwrap());
     let params = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    client.crawl(Request { report, params })
+    Request { report, params }
 }
