@@ -22,9 +22,10 @@ pub use custom_fields::{Choice, ContactCustomField, CustomField, Metadata};
 pub use engagement::{ActivitySummary, OpenAndClickRates, TRACKING_ACTIVITY_TYPES, TrackingActivity};
 pub use lists::{ContactList, Segment, Tag};
 
+pub(crate) use engagement::Event;
 pub(crate) use identity::{parse as parse_id, random_id};
-pub(crate) use moments::{DAY, parse as parse_moment};
-pub(crate) use search::{Search, Statuses, Window};
+pub(crate) use moments::{DAY, date, millis, parse as parse_moment, seconds};
+pub(crate) use search::{Search, Statuses, Window, is_active};
 
 use crate::config::SandboxConfig;
 use crate::draws::{Draws, Topic};

@@ -41,7 +41,8 @@ pub struct SandboxConfig {
     pub faults: Faults,
     /// How the API behaves where it is not documented or known to vary.
     pub quirks: Quirks,
-    /// Tells the time for tokens, the daily quota and the `Date` header. The data never looks at it.
+    /// Tells the time for tokens, cursors, the daily quota and the `Date` header, until
+    /// [`Sandbox::set_time`](crate::Sandbox::set_time) says otherwise. The generated data never looks at it.
     pub clock: fn() -> DateTime<Utc>,
 }
 
@@ -131,6 +132,8 @@ pub struct Quirks {
     pub reject_unknown_parameters: bool,
     /// Brings a `limit` that is out of range into it instead of answering 400.
     pub clamp_limit: bool,
+    /// Rows a page at most, whatever `limit` asks for; `None` is what `limit` says.
+    pub most_rows: Option<usize>,
     /// Compresses answers for clients that accept gzip. On loopback that costs more time than it saves, so it is off.
     pub gzip: bool,
     /// Sends the request ids and the other headers of the gateway.
@@ -163,8 +166,14 @@ pub struct Quirks {
     pub list_add_moves_updated_at: bool,
     /// A new tag moves a contact's `updated_at`. Not documented.
     pub tag_change_moves_updated_at: bool,
-    /// Deleting a contact moves its `updated_at`. Not documented.
+    /// Deleting or reviving a contact moves its `updated_at`. Not documented.
     pub deletion_moves_updated_at: bool,
+    /// Leaving a list moves a contact's `updated_at`. Not documented. Only edits leave a list.
+    pub list_removal_moves_updated_at: bool,
+    /// Another value of a custom field moves a contact's `updated_at`. Not documented. Only edits change one alone.
+    pub custom_field_change_moves_updated_at: bool,
+    /// Repeats `contacts_count` on later pages. Not documented; without it a client has the harder case.
+    pub count_on_every_page: bool,
 }
 
 impl Default for Quirks {
@@ -181,6 +190,7 @@ impl Default for Quirks {
             inclusive_bounds: false,
             reject_unknown_parameters: false,
             clamp_limit: false,
+            most_rows: None,
             gzip: false,
             edge_headers: true,
             retry_after: false,
@@ -200,6 +210,9 @@ impl Default for Quirks {
             list_add_moves_updated_at: true,
             tag_change_moves_updated_at: true,
             deletion_moves_updated_at: true,
+            list_removal_moves_updated_at: true,
+            custom_field_change_moves_updated_at: true,
+            count_on_every_page: false,
         }
     }
 }

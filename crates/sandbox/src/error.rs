@@ -1,8 +1,8 @@
-//! Why a sandbox did not start.
+//! Why a sandbox did not start, or could not be edited.
 
 use std::net::SocketAddr;
 
-/// A sandbox that could not be started.
+/// What went wrong with a sandbox.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SandboxError {
@@ -14,5 +14,29 @@ pub enum SandboxError {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// A change is about something that the account does not hold.
+    #[error("the sandbox holds no {kind} {id}; create it before changing it")]
+    Unknown {
+        /// What it is: a contact, a list, a campaign.
+        kind: &'static str,
+        /// The id that was named.
+        id: String,
+    },
+    /// A change creates something that the account holds already.
+    #[error("the sandbox holds {kind} {id} already; choose another id")]
+    Taken {
+        /// What it is: a contact, a list, a campaign.
+        kind: &'static str,
+        /// The id that was named.
+        id: String,
+    },
+    /// A change brings, or is about, something that is not whole.
+    #[error("a {kind} of the sandbox lacks {lacks}; bring it with the change")]
+    Lacks {
+        /// What it is.
+        kind: &'static str,
+        /// What is missing.
+        lacks: &'static str,
     },
 }

@@ -36,7 +36,7 @@ pub(crate) struct Gate {
 }
 
 /// Prefix of the paths that take an access token.
-const API: &str = "/v3/";
+pub(crate) const API: &str = "/v3/";
 
 impl Gate {
     pub(crate) fn new(config: &SandboxConfig) -> Self {
@@ -72,15 +72,23 @@ pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, 
     if !service.config.latency.is_zero() {
         tokio::time::sleep(service.config.latency).await;
     }
+    let mut date = service.time();
     let mut response = match admit(&service, request.uri().path(), request.headers()) {
         Err(refusal) => refusal.into_response(),
-        Ok(None) => next.run(request).await,
+        Ok(None) => match service.before(request.uri().path()) {
+            Ok(()) => {
+                // What the answer shows is never older than its date, whatever happens while it is written.
+                date = service.time();
+                next.run(request).await
+            }
+            Err(refusal) => refusal.into_response(),
+        },
         Ok(Some(fault)) => match fault.answer(retry_after(&service, 1)) {
             Some(answer) => answer,
             None => fault.spoil(next.run(request).await).await,
         },
     };
-    stamp(&service, response.headers_mut());
+    stamp(&service, response.headers_mut(), date);
     let closed = response.extensions().get::<NoAnswer>().is_some();
     lock(&service.gate.log).add(method, target, (!closed).then(|| response.status()));
     response
@@ -88,7 +96,7 @@ pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, 
 
 /// Lets a request through, perhaps with a fault, or refuses it.
 fn admit(service: &Service, path: &str, headers: &HeaderMap) -> Result<Option<Fault>, Refusal> {
-    let now = (service.config.clock)();
+    let now = service.time();
     if !path.starts_with(API) {
         let Some(pace) = &service.gate.token_pace else { return Ok(None) };
         return verdict(service, lock(pace).take(Instant::now(), now.date_naive()), now).map(|()| None);
@@ -140,8 +148,8 @@ fn scope(path: &str) -> Option<&'static str> {
 }
 
 /// Headers as recorded.
-fn stamp(service: &Service, headers: &mut HeaderMap) {
-    let date = (service.config.clock)().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+fn stamp(service: &Service, headers: &mut HeaderMap, date: DateTime<Utc>) {
+    let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     set(headers, DATE, &date);
     if !service.config.quirks.edge_headers {
         return;

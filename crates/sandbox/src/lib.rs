@@ -6,9 +6,12 @@
 //! live API is not documented or was seen to vary.
 
 mod account;
+mod change;
 mod config;
 mod cursor;
 mod draws;
+mod edited;
+mod edits;
 mod error;
 mod faults;
 mod gate;
@@ -25,6 +28,7 @@ pub use account::{
     CustomField, EmailAddress, Members, Metadata, Note, OpenAndClickRates, PhoneNumber, Segment, SmsChannel,
     SmsConsent, StreetAddress, Subresource, TRACKING_ACTIVITY_TYPES, Tag, TrackingActivity,
 };
+pub use change::{Change, ContactChange};
 pub use config::{ContactOrder, CursorPosition, Faults, LastPage, Quirks, RefreshToken, SandboxConfig};
 pub use error::SandboxError;
 pub use log::{RequestLog, RequestRecord};

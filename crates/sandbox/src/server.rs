@@ -1,6 +1,7 @@
 //! The running server: its start and stop, its routes, and what its endpoints share.
 
 mod contacts;
+mod editing;
 mod emails;
 mod lists;
 mod oauth;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
+use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -26,6 +28,7 @@ use tower_http::compression::CompressionLayer;
 use crate::account::Account;
 use crate::config::SandboxConfig;
 use crate::cursor::Cursors;
+use crate::edits::Edits;
 use crate::error::SandboxError;
 use crate::gate::{self, Gate, lock};
 use crate::log::RequestLog;
@@ -39,11 +42,20 @@ pub(crate) struct Service {
     cursors: Cursors,
     /// How often each segment was asked for.
     segment_requests: Mutex<HashMap<u32, u32>>,
+    edits: Mutex<Edits>,
+    /// The time that was set; `None` goes by the configured clock.
+    time: Mutex<Option<DateTime<Utc>>>,
 }
 
 impl Service {
+    /// The server's clock.
+    pub(crate) fn time(&self) -> DateTime<Utc> {
+        lock(&self.time).unwrap_or_else(self.config.clock)
+    }
+
+    /// The same in seconds since 1970 UTC.
     fn now(&self) -> i64 {
-        (self.config.clock)().timestamp()
+        self.time().timestamp()
     }
 }
 
@@ -77,6 +89,8 @@ impl Sandbox {
             gate: Gate::new(&config),
             cursors: Cursors { seed: config.seed, lifetime: cursor_lifetime },
             segment_requests: Mutex::new(HashMap::new()),
+            edits: Mutex::new(Edits::default()),
+            time: Mutex::new(None),
             config,
         });
         let client_id = lock(&service.gate.grants).client_id().to_owned();
@@ -119,11 +133,10 @@ impl Sandbox {
 
     /// A new access token, as if it had been asked for.
     pub fn access_token(&self) -> String {
-        let config = &self.service.config;
-        lock(&self.service.gate.grants).access_token(&config.quirks, (config.clock)())
+        lock(&self.service.gate.grants).access_token(&self.service.config.quirks, self.service.time())
     }
 
-    /// The truth.
+    /// The generated account: the truth as long as nothing was edited.
     pub fn account(&self) -> &Account {
         &self.service.account
     }

@@ -1,6 +1,7 @@
 //! Tests over real HTTP.
 
 mod account;
+mod edits;
 mod faults;
 mod filters;
 mod limits;

@@ -101,13 +101,7 @@ impl Account {
             opened += u32::from(!outcome.opens.is_empty());
             clicked += u32::from(!outcome.clicks.is_empty());
         }
-        let share = |part: u32| if sent == 0 { 0.0 } else { f64::from(part) / f64::from(sent) };
-        OpenAndClickRates {
-            contact_id: self.contact_id(index),
-            included_activities_count: sent,
-            average_open_rate: share(opened),
-            average_click_rate: share(clicked),
-        }
+        OpenAndClickRates::of(&self.contact_id(index), sent, opened, clicked)
     }
 
     /// Every tracked event of a contact, newest first, not yet written down.
@@ -203,6 +197,19 @@ impl Account {
     /// The moment, if the account has come to it.
     fn past(&self, at: i64) -> Option<i64> {
         Some(at).filter(|at| *at < self.now)
+    }
+}
+
+impl OpenAndClickRates {
+    /// The rates of a contact that opened and clicked so many of the campaigns that were sent to it.
+    pub(crate) fn of(contact_id: &str, sent: u32, opened: u32, clicked: u32) -> Self {
+        let share = |part: u32| if sent == 0 { 0.0 } else { f64::from(part) / f64::from(sent) };
+        Self {
+            contact_id: contact_id.to_owned(),
+            included_activities_count: sent,
+            average_open_rate: share(opened),
+            average_click_rate: share(clicked),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Searching contacts: which match, and the stable order in which they come.
 
 use super::Account;
-use super::life::Life;
+use super::life::{Life, Permission};
 use crate::config::ContactOrder;
 
 /// What a contact must be to be found.
@@ -11,10 +11,10 @@ pub(crate) struct Search {
     pub(crate) updated: Window,
     pub(crate) created: Window,
     pub(crate) opted_out: Window,
-    /// Bits of lists, any of which will do.
-    pub(crate) lists: Option<u64>,
-    /// Bits of tags, any of which will do.
-    pub(crate) tags: Option<u64>,
+    /// Ids of lists, any of which will do.
+    pub(crate) lists: Option<Vec<String>>,
+    /// Ids of tags, any of which will do.
+    pub(crate) tags: Option<Vec<String>>,
     pub(crate) email: Option<String>,
     pub(crate) sms: Option<Vec<String>>,
     pub(crate) segment: Option<u32>,
@@ -45,25 +45,36 @@ impl Window {
             && self.before.is_none_or(|before| at < before || reaches(before == at))
     }
 
-    fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.after.is_none() && self.before.is_none()
     }
 }
 
 impl Statuses {
-    fn hold(&self, life: &Life) -> bool {
+    /// Whether a contact that is deleted or not and has this permission is among them.
+    pub(crate) fn hold(&self, deleted: bool, permission: Option<&str>) -> bool {
         match self {
-            Self::NotDeleted => life.deleted.is_none(),
+            Self::NotDeleted => !deleted,
             Self::All => true,
             Self::OneOf(statuses) => statuses.iter().any(|status| match status.as_str() {
-                "deleted" => life.deleted.is_some(),
-                "active" => life.is_active(),
-                status => {
-                    life.deleted.is_none() && life.permission.is_some_and(|permission| permission.as_str() == status)
-                }
+                "deleted" => deleted,
+                "active" => is_active(deleted, permission),
+                status => !deleted && permission == Some(status),
             }),
         }
     }
+}
+
+/// Whether campaigns go to such a contact.
+pub(crate) fn is_active(deleted: bool, permission: Option<&str>) -> bool {
+    !deleted && matches!(permission, Some("explicit" | "implicit"))
+}
+
+/// Lists and tags of a search, as bits.
+#[derive(Debug, Clone, Copy)]
+struct Members {
+    lists: Option<u64>,
+    tags: Option<u64>,
 }
 
 impl Account {
@@ -76,9 +87,13 @@ impl Account {
                 _ => 0..0,
             },
         };
+        let members = Members {
+            lists: search.lists.as_ref().map(|ids| self.list_bits_where(|list| ids.contains(&list.list_id))),
+            tags: search.tags.as_ref().map(|ids| self.tag_bits_where(|tag| ids.contains(&tag.tag_id))),
+        };
         positions
             .map(|position| (position, self.life(self.index_at(position))))
-            .filter(|(_, life)| self.matches(search, life))
+            .filter(move |(_, life)| self.matches(search, members, life))
     }
 
     /// The contact at a position in the order of the API.
@@ -97,7 +112,7 @@ impl Account {
         }
     }
 
-    fn matches(&self, search: &Search, life: &Life) -> bool {
+    fn matches(&self, search: &Search, members: Members, life: &Life) -> bool {
         let opted_out = || search.opted_out.is_open() || life.opted_out.is_some_and(|at| search.opted_out.holds(at));
         let email = |email: &str| {
             let address = self.contact_with(life, &[]).email_address;
@@ -107,13 +122,13 @@ impl Account {
             let permission = self.sms_permission(life.index);
             permission.is_some_and(|found| wanted.iter().any(|status| status == "all" || status == found))
         };
-        search.statuses.hold(life)
+        search.statuses.hold(life.deleted.is_some(), life.permission.map(Permission::as_str))
             && search.updated.holds(life.updated)
             && search.created.holds(life.created)
             && opted_out()
             && search.segment.is_none_or(|segment| self.in_segment(life, segment))
-            && search.lists.is_none_or(|lists| self.list_bits(life) & lists != 0)
-            && search.tags.is_none_or(|tags| self.tag_bits(life) & tags != 0)
+            && members.lists.is_none_or(|lists| self.list_bits(life) & lists != 0)
+            && members.tags.is_none_or(|tags| self.tag_bits(life) & tags != 0)
             && search.sms.as_deref().is_none_or(sms)
             && search.email.as_deref().is_none_or(email)
     }

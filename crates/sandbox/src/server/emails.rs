@@ -11,6 +11,7 @@ use super::Service;
 use super::page::{Page, by_id};
 use super::query::Query;
 use crate::account::{Campaign, parse_id};
+use crate::gate::lock;
 use crate::refusal::{Refusal, json};
 
 /// A campaign with its activities.
@@ -32,8 +33,9 @@ pub(super) async fn collection(State(service): State<Arc<Service>>, uri: Uri) ->
     let query = Query::read(&service, &uri, &["before_date", "after_date"])?;
     let limit = query.limit(50, 500)?;
     let updated = query.window("after_date", "before_date")?;
+    let edits = lock(&service.edits);
     let campaigns: Vec<&Campaign> =
-        service.account.campaigns().iter().filter(|campaign| updated.holds(campaign.updated)).collect();
+        service.campaigns(&edits).iter().filter(|campaign| updated.holds(campaign.updated)).collect();
     let slice = by_id(&query, &campaigns, limit, |campaign| &campaign.campaign_id)?;
     let mut page = Page::new("campaigns");
     slice.rows.iter().for_each(|campaign| page.push(campaign));
@@ -49,10 +51,8 @@ pub(super) async fn one(
     if parse_id(&campaign_id).is_none() {
         return Err(Refusal::bad_id("campaign_id"));
     }
-    let Some(campaign) = service.account.campaigns().iter().find(|campaign| campaign.campaign_id == campaign_id) else {
-        return Err(Refusal::NotFound("The campaign was not found.".to_owned()));
-    };
-    let mut campaign = campaign.clone();
+    let found = service.campaigns(&lock(&service.edits)).iter().find(|known| known.campaign_id == campaign_id).cloned();
+    let mut campaign = found.ok_or_else(|| Refusal::NotFound("The campaign was not found.".to_owned()))?;
     if !service.config.quirks.same_status_case {
         campaign.current_status.make_ascii_uppercase();
     }

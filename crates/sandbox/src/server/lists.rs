@@ -10,6 +10,7 @@ use super::page::{Page, by_id, by_position};
 use super::query::Query;
 use super::{Service, variation};
 use crate::account::{ContactList, Members, Tag};
+use crate::gate::lock;
 use crate::refusal::Refusal;
 
 pub(super) async fn lists(State(service): State<Arc<Service>>, uri: Uri) -> Result<Response, Refusal> {
@@ -28,10 +29,13 @@ pub(super) async fn lists(State(service): State<Arc<Service>>, uri: Uri) -> Resu
             && query.text("name").is_none_or(|name| name == list.name)
     };
     // Sub-resources of contacts hold no SMS list, so none has members.
-    let all = if of_sms { service.account.sms_lists() } else { service.account.lists() };
-    let members = |place: usize| service.account.census().lists.get(place).copied().unwrap_or_default();
+    let edits = lock(&service.edits);
+    let all = if of_sms { service.account.sms_lists() } else { service.lists(&edits) };
+    let census = (membership.is_some() && !of_sms).then(|| service.census(&edits));
+    let members =
+        |place: usize| census.as_ref().and_then(|census| census.lists.get(place).copied()).unwrap_or_default();
     let counted = |(place, list): (usize, &ContactList)| {
-        let Members { all, active } = if of_sms { Members::default() } else { members(place) };
+        let Members { all, active } = members(place);
         let membership_count = match membership {
             Some("active") => Some(active),
             Some(_) => Some(all),
@@ -52,12 +56,12 @@ pub(super) async fn lists(State(service): State<Arc<Service>>, uri: Uri) -> Resu
 pub(super) async fn tags(State(service): State<Arc<Service>>, uri: Uri) -> Result<Response, Refusal> {
     let query = Query::read(&service, &uri, &["include_count"])?;
     let limit = query.limit(50, 500)?;
-    let counts = query.flag("include_count")?.unwrap_or_default().then(|| &service.account.census().tags);
+    let counts = query.flag("include_count")?.unwrap_or_default().then(|| service.census(&lock(&service.edits)));
     let slice = by_id(&query, service.account.tags(), limit, |tag| &tag.tag_id)?;
     let mut page = Page::new("tags");
     for tag in slice.rows {
         let place = service.account.tags().iter().position(|known| known.tag_id == tag.tag_id);
-        let contacts_count = counts.and_then(|counts| counts.get(place?).copied());
+        let contacts_count = counts.as_ref().and_then(|counts| counts.tags.get(place?).copied());
         page.push(&Tag { contacts_count, ..tag.clone() });
     }
     Ok(page.finish(None, slice.next.as_deref(), service.config.quirks.last_page))

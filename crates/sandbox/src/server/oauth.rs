@@ -96,7 +96,7 @@ fn refresh(service: &Service, refresh_token: Option<&str>) -> Result<Response, O
     let Some(refresh_token) = refresh_token else {
         return Err(bad_request("invalid_request", "The token request must specify a refresh_token."));
     };
-    let issued = lock(&service.gate.grants).refresh(refresh_token, quirks, (service.config.clock)());
+    let issued = lock(&service.gate.grants).refresh(refresh_token, quirks, service.time());
     let issued = issued.ok_or_else(|| bad_request("invalid_grant", "The refresh token is invalid or expired."))?;
     let reply = TokenReply {
         token_type: "Bearer",

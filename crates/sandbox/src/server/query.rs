@@ -81,12 +81,14 @@ impl<'a> Query<'a> {
 
     /// Rows a page.
     pub(super) fn limit(&self, default: usize, most: usize) -> Result<usize, Refusal> {
-        let Some(text) = self.text(LIMIT) else { return Ok(default) };
-        match text.parse() {
-            Ok(limit) if (1..=most).contains(&limit) => Ok(limit),
-            Ok(limit) if self.service.config.quirks.clamp_limit => Ok(limit.clamp(1, most)),
-            _ => Err(Refusal::invalid(LIMIT)),
-        }
+        let quirks = &self.service.config.quirks;
+        let limit = match self.text(LIMIT).map(str::parse) {
+            None => default,
+            Some(Ok(limit)) if (1..=most).contains(&limit) => limit,
+            Some(Ok(limit)) if quirks.clamp_limit => limit.clamp(1, most),
+            _ => return Err(Refusal::invalid(LIMIT)),
+        };
+        Ok(quirks.most_rows.map_or(limit, |rows| limit.min(rows.max(1))))
     }
 
     /// `true` or `false`.

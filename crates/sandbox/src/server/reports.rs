@@ -7,10 +7,11 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
 use super::Service;
-use super::contacts::index;
+use super::contacts::{Who, who};
 use super::page::{Page, by_position};
 use super::query::Query;
 use crate::account::{DAY, TRACKING_ACTIVITY_TYPES};
+use crate::gate::lock;
 use crate::refusal::{Refusal, json};
 
 /// Campaigns on a page of the summary; there is no parameter for it.
@@ -23,15 +24,18 @@ pub(super) async fn activity_details(
 ) -> Result<Response, Refusal> {
     let known = ["tracking_activities_list", "tracking_activity_type", "include_campaign_activity_names"];
     let query = Query::read(&service, &uri, &known)?;
-    let index = index(&service, &contact_id)?;
+    let edits = lock(&service.edits);
+    let who = who(&service, &edits, &contact_id)?;
     let kinds = kinds(&query)?;
     let with_names = query.flag("include_campaign_activity_names")?.unwrap_or(true);
     let limit = query.limit(100, 100)?;
-    let mut events = service.account.events(index);
+    let mut events = match who {
+        Who::Generated(index) => service.account.events(index),
+        Who::Edited(edited, contact) => edited.events(&service.account, contact),
+    };
     events.retain(|event| kinds.iter().any(|kind| kind == event.kind));
     let slice = by_position(&query, &events, limit)?;
-    // As the account writes it, whatever the case in the path.
-    let contact_id = service.account.contact_id(index);
+    let contact_id = who.id(&service);
     let mut page = Page::new("tracking_activities");
     for event in slice.rows {
         page.push(&event.activity(&contact_id, with_names));
@@ -45,11 +49,15 @@ pub(super) async fn activity_summary(
     uri: Uri,
 ) -> Result<Response, Refusal> {
     let query = Query::read(&service, &uri, &["start", "end"])?;
-    let index = index(&service, &contact_id)?;
+    let edits = lock(&service.edits);
+    let who = who(&service, &edits, &contact_id)?;
     let (start, end) = query.period()?;
-    let rows = service.account.activity_summary(index, start, end);
+    let rows = match who {
+        Who::Generated(index) => service.account.activity_summary(index, start, end),
+        Who::Edited(edited, contact) => edited.activity_summary(&service.account, contact, start, end),
+    };
     let slice = by_position(&query, &rows, SUMMARY_ROWS)?;
-    let mut page = Page::with_id("contact_id", &service.account.contact_id(index), "campaign_activities");
+    let mut page = Page::with_id("contact_id", &who.id(&service), "campaign_activities");
     slice.rows.iter().for_each(|row| page.push(row));
     Ok(page.finish(None, slice.next.as_deref(), service.config.quirks.last_page))
 }
@@ -60,12 +68,17 @@ pub(super) async fn open_and_click_rates(
     uri: Uri,
 ) -> Result<Response, Refusal> {
     let query = Query::read(&service, &uri, &["start", "end"])?;
-    let index = index(&service, &contact_id)?;
+    let edits = lock(&service.edits);
+    let who = who(&service, &edits, &contact_id)?;
     let (start, end) = query.period()?;
     if end - start > (5 * 365 + 2) * DAY * 1_000 {
         return Err(Refusal::Invalid("the range cannot exceed 5 years".to_owned()));
     }
-    Ok(json(StatusCode::OK, &service.account.open_and_click_rates(index, start, end)))
+    let rates = match who {
+        Who::Generated(index) => service.account.open_and_click_rates(index, start, end),
+        Who::Edited(edited, contact) => edited.open_and_click_rates(&service.account, contact, start, end),
+    };
+    Ok(json(StatusCode::OK, &rates))
 }
 
 /// The kinds of events that were asked for: exactly one of two parameters names them.

@@ -6,7 +6,6 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::page::Page;
-use crate::account::Contact;
 use crate::config::Quirks;
 
 const CONTACT: &[&str] = &[
@@ -25,7 +24,7 @@ const EMAIL_ADDRESS: &[&str] = &["opt_in_source", "opt_in_date", "opt_out_source
 const LIST: &[&str] = &["description", "deleted_at"];
 
 /// Writes a contact as the quirks want it.
-pub(super) fn push_contact(page: &mut Page, contact: &Contact, quirks: &Quirks) {
+pub(super) fn push_contact(page: &mut Page, contact: &impl Serialize, quirks: &Quirks) {
     if !(quirks.nulls || quirks.omit_empty_subresources || quirks.unknown_field) {
         return page.push(contact);
     }

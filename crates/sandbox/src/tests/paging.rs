@@ -34,6 +34,17 @@ async fn contacts_are_read_to_the_end_for_every_form_of_last_page_and_cursor() {
 }
 
 #[tokio::test]
+async fn a_page_can_hold_fewer_rows_than_asked_for() {
+    let mut config = small();
+    config.quirks.most_rows = Some(40);
+    let peer = Peer::start(config).await;
+    let pages = peer.pages("/contacts?status=all&limit=500").await;
+    let rows: Vec<_> = pages.iter().map(|page| page["contacts"].as_array().unwrap().len()).collect();
+    assert_eq!(rows, [40, 40, 40, 40, 40, 40, 40, 20]);
+    assert_eq!(peer.pages("/contact_lists?limit=7&status=all").await.len(), 3);
+}
+
+#[tokio::test]
 async fn contacts_come_newest_first_and_in_no_order_of_their_ids() {
     let peer = Peer::start(small()).await;
     let rows = peer.rows("/contacts?status=all&limit=500", "contacts").await;
