@@ -20,7 +20,9 @@ use arrow::json::ReaderBuilder;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use ctct_catalog::{Catalog, FieldType, Report};
-use ctct_load::{Destination, FileOptions, LoadPlan, Outcome, Session, Window, WriteMode};
+use ctct_load::{
+    Absent, Destination, FileOptions, LoadPlan, Outcome, Repeats, ReportState, Session, StoreOptions, Window, WriteMode,
+};
 use ctct_sandbox::SandboxConfig;
 use ctct_testkit::contact_pages;
 use ctct_transform::{DecodedPage, PageDecoder, PageInput};
@@ -192,7 +194,8 @@ fn product() -> Duration {
         // A folder, as users have it: uploads to object stores hold larger parts, which leaves less memory for row groups.
         // Without fsync, since the disk is not what is measured.
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let destination = Destination::open("data", folder.path()).expect("a folder").with_fsync(false);
+        let destination =
+            Destination::open("data", folder.path(), &StoreOptions::default()).expect("a folder").with_fsync(false);
         let mut session = Session::begin(&destination, plan()).await.expect("an empty store");
         let decoder = Arc::new(PageDecoder::new(report()));
         let start = Instant::now();
@@ -218,6 +221,10 @@ fn plan() -> LoadPlan {
         account: "bench".to_owned(),
         report: report(),
         mode: WriteMode::Append,
+        history: false,
+        repeats: Repeats::None,
+        rebuild: false,
+        forgets_history: false,
         partition_by: Vec::new(),
         run_id: "bench".to_owned(),
         files: FileOptions::default(),
@@ -226,9 +233,10 @@ fn plan() -> LoadPlan {
 
 fn nothing_to_say() -> Outcome {
     Outcome {
-        watermark: None,
+        state: ReportState::default(),
         window: Window::default(),
         committed_at: DateTime::<Utc>::UNIX_EPOCH,
+        absent: Absent::Stay,
         stats: BTreeMap::new(),
     }
 }

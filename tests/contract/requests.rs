@@ -75,6 +75,7 @@ async fn asked(peer: &Peer, catalog: &Catalog, reports: &str) -> Vec<String> {
         environment,
         events: Events::none(),
         stop: CancellationToken::new(),
+        destination: None,
     };
     let before = peer.sandbox.requests().latest.len();
     let summary = ctct_pipeline::run(&Plan::new(&pipeline, now).unwrap(), &context).await;

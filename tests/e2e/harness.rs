@@ -92,6 +92,7 @@ impl Harness {
             environment: self.environment(),
             events: Events::none(),
             stop: self.stop.clone(),
+            destination: None,
         }
     }
 

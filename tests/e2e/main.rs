@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "all of it is tests; the lint knows only functions marked so")]
 
 mod harness;
+mod incremental;
 mod program;
 mod scripted;
 mod tables;
@@ -10,9 +11,11 @@ mod truth;
 
 mod bad_input;
 mod cli;
+mod compaction;
 mod fan_out;
 mod last_pages;
 mod pipelines;
 mod sixth_report;
+mod upkeep;
 mod whole_run;
 mod write_modes;

@@ -65,6 +65,7 @@ async fn every_file_runs() {
                 .into(),
         ),
         ("engagement-one-contact.yaml", with(&[("1618ae62-4752-11e9-9c8a-fa163e6b01c1", &contact)])),
+        ("merged-daily.yaml", with(&[])),
         ("partitioned.yaml", vec![("contacts: 500".to_owned(), "contacts: 40".to_owned())]),
         ("segment.yaml", with(&[("segment_id: 42", &segment)])),
         ("snapshot-replace.yaml", vec![("source:".to_owned(), fast.clone())]),

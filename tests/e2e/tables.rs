@@ -9,6 +9,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use arrow::json::LineDelimitedWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::reader::ChunkReader;
 use serde_json::{Map, Value};
 
 /// A row as JSON, without the keys of null columns.
@@ -36,7 +37,12 @@ pub(crate) fn rows(folder: &Path) -> Vec<Row> {
 
 /// The rows of one file.
 pub(crate) fn rows_of(file: &Path) -> Vec<Row> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap()).unwrap().build().unwrap();
+    rows_in(File::open(file).unwrap())
+}
+
+/// The rows of Parquet wherever it is.
+pub(crate) fn rows_in(parquet: impl ChunkReader + 'static) -> Vec<Row> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(parquet).unwrap().build().unwrap();
     let mut json = LineDelimitedWriter::new(Vec::new());
     for batch in reader {
         json.write(&with_offsets(&batch.unwrap())).unwrap();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use ctct_pipeline::When;
 
 /// Pulls a Constant Contact account through its v3 API into partitioned Parquet.
 #[derive(Debug, Parser)]
@@ -68,6 +69,8 @@ pub(crate) enum Output {
 pub(crate) enum Command {
     /// Run pipelines: ask the API, write Parquet, commit.
     Run(RunArguments),
+    /// Make tables again from kept pages. Asks the API nothing.
+    Replay(ReplayArguments),
     /// Show what a run would ask, with dates resolved. Sends nothing.
     Plan(PlanArguments),
     /// Check pipelines. Sends nothing.
@@ -76,6 +79,12 @@ pub(crate) enum Command {
     Schema(SchemaArguments),
     /// List the reports that the API offers, or show one.
     Reports(ReportsArguments),
+    /// Join small files of the stored tables into larger ones. Sends nothing.
+    Compact(CompactArguments),
+    /// Show what is stored: watermarks, commits, tables, damage. Asks the API nothing.
+    State(StateArguments),
+    /// Check what is stored: files against their records, rows against each other.
+    Verify(VerifyArguments),
     /// Serve the embedded API, for trying things out.
     Sandbox(SandboxArguments),
 }
@@ -84,7 +93,8 @@ pub(crate) enum Command {
 #[command(after_help = "Examples:
   ctct-etl run acme.yaml
   ctct-etl run acme.yaml --report contacts --report contact_lists
-  ctct-etl run acme.yaml --dry-run
+  ctct-etl run acme.yaml --full-refresh --dry-run
+  ctct-etl run acme.yaml --report contacts --from 2026-01-01 --to 2026-01-31
   ctct-etl run *.yaml --output json 2>run.log")]
 pub(crate) struct RunArguments {
     /// Pipeline files, run one after the other.
@@ -93,12 +103,51 @@ pub(crate) struct RunArguments {
     /// Run only this report of the pipeline; may be given several times.
     #[arg(long = "report", value_name = "NAME")]
     pub(crate) reports: Vec<String>,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArguments,
+    /// Keep the API's answers for good, so that `replay` can rebuild the tables; `keep_raw` of every report.
+    #[arg(long)]
+    pub(crate) keep_raw: bool,
     /// Show the plan and send nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Form of the summary on stdout.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ctct-etl run acme.yaml --full-refresh --keep-raw   read everything and keep the API's answers
+  ctct-etl replay acme.yaml                          make the tables again from them
+  ctct-etl replay acme.yaml --report contacts
+
+The rows of all kept pages, in the order in which they were read, take the place of what the tables hold. The watermark stays.")]
+pub(crate) struct ReplayArguments {
+    /// Pipeline file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Only this report of the pipeline; may be given several times.
+    #[arg(long = "report", value_name = "NAME")]
+    pub(crate) reports: Vec<String>,
+    /// Form of the summary on stdout.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+/// What a run is for, where it is not what changed since the last one.
+#[derive(Debug, Args)]
+pub(crate) struct ScopeArguments {
+    /// Read everything, as if for the first time: merged and replaced tables hold what is read, appended ones get it all
+    /// again.
+    #[arg(long, conflicts_with_all = ["from", "to"])]
+    pub(crate) full_refresh: bool,
+    /// Backfill: read what changed since this date or timestamp. The watermark stays where it is.
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    pub(crate) from: Option<When>,
+    /// End of the backfill: a timestamp, or a date, which is included.
+    #[arg(long, value_name = "WHEN", value_parser = moment, requires = "from")]
+    pub(crate) to: Option<When>,
 }
 
 #[derive(Debug, Args)]
@@ -112,6 +161,8 @@ pub(crate) struct PlanArguments {
     /// Only this report of the pipeline; may be given several times.
     #[arg(long = "report", value_name = "NAME")]
     pub(crate) reports: Vec<String>,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArguments,
 }
 
 #[derive(Debug, Args)]
@@ -151,6 +202,101 @@ pub(crate) struct ReportsArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:
+  ctct-etl state acme.yaml
+  ctct-etl state acme.yaml --report contacts --output json
+  ctct-etl state rebuild acme.yaml --dry-run
+
+Exit code 15 says that the state of a report is damaged."
+)]
+pub(crate) struct StateArguments {
+    #[command(subcommand)]
+    pub(crate) action: Option<StateAction>,
+    /// Pipeline file.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) file: Option<PathBuf>,
+    /// Only this report of the pipeline; may be given several times.
+    #[arg(long = "report", value_name = "NAME")]
+    pub(crate) reports: Vec<String>,
+    /// Form of the state on stdout.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateAction {
+    /// Rebuild damaged commit logs from the footers of the Parquet files. Asks the API nothing.
+    Rebuild(RebuildArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ctct-etl state rebuild acme.yaml --dry-run
+  ctct-etl state rebuild acme.yaml --report contacts
+
+A log that goes with its tables is left as it is. Damaged records are moved aside, never deleted.
+The watermark goes back to before anything that is lost, so that the next run reads it again.")]
+pub(crate) struct RebuildArguments {
+    /// Pipeline file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Only this report of the pipeline; may be given several times.
+    #[arg(long = "report", value_name = "NAME")]
+    pub(crate) reports: Vec<String>,
+    /// Say what would be done and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Form of the result on stdout.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ctct-etl verify acme.yaml
+  ctct-etl verify acme.yaml --report contacts --counts
+  ctct-etl verify acme.yaml --output json
+
+Every stored file is read. Exit code 15 says that something was found; each finding says what to do.")]
+pub(crate) struct VerifyArguments {
+    /// Pipeline file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Only this report of the pipeline; may be given several times.
+    #[arg(long = "report", value_name = "NAME")]
+    pub(crate) reports: Vec<String>,
+    /// Ask the API how many rows there are, where it can say: one request a report.
+    #[arg(long)]
+    pub(crate) counts: bool,
+    /// Form of the result on stdout.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ctct-etl compact acme.yaml --dry-run
+  ctct-etl compact acme.yaml --report contacts
+
+Rows stay as they are. Appending runs join small files by themselves; this joins all of them at once, each report in a
+commit of its own. A run of the same report that is on its way is fenced off and must be started again. While the files
+of a commit change places, readers may miss rows for a moment; they never see one twice.")]
+pub(crate) struct CompactArguments {
+    /// Pipeline file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Only this report of the pipeline; may be given several times.
+    #[arg(long = "report", value_name = "NAME")]
+    pub(crate) reports: Vec<String>,
+    /// Show which files would be joined and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ctct-etl sandbox --port 8080 --contacts 100000
   curl -H 'Authorization: Bearer TOKEN' 'http://127.0.0.1:8080/v3/contacts?limit=1'
@@ -169,6 +315,9 @@ pub(crate) struct SandboxArguments {
     /// Seed of everything that is made up.
     #[arg(long, default_value_t = 7)]
     pub(crate) seed: u64,
+    /// Days that the account lived on since today: contacts come, change and go, the rest stays as it is.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) days_later: u32,
     /// Requests a second before `throttled`.
     #[arg(long, default_value_t = 4.0, value_parser = rate)]
     pub(crate) requests_per_second: f64,
@@ -181,6 +330,10 @@ pub(crate) struct SandboxArguments {
     /// Share of requests that fail with a 500, between 0 and 1.
     #[arg(long, default_value_t = 0.0, value_name = "RATE", value_parser = share)]
     pub(crate) error_rate: f64,
+}
+
+fn moment(text: &str) -> Result<When, &'static str> {
+    When::parse(text).ok_or("expected a date such as 2026-01-31, or a timestamp such as 2026-01-31T08:00:00Z")
 }
 
 fn rate(text: &str) -> Result<f64, &'static str> {

@@ -26,10 +26,14 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let code = match arguments.command {
         Command::Run(ref run) => command::run::run(&arguments.global, run),
+        Command::Replay(ref replay) => command::replay::replay(&arguments.global, replay),
         Command::Plan(ref plan) => command::plan::plan(&arguments.global, plan),
         Command::Validate(ref files) => command::validate::validate(&arguments.global, files),
         Command::Schema(ref schema) => command::schema::schema(&arguments.global, schema),
         Command::Reports(ref reports) => command::reports::reports(reports),
+        Command::Compact(ref compact) => command::compact::compact(&arguments.global, compact),
+        Command::State(ref state) => command::state::state(&arguments.global, state),
+        Command::Verify(ref verify) => command::verify::verify(&arguments.global, verify),
         Command::Sandbox(ref sandbox) => command::sandbox::sandbox(&arguments.global, sandbox),
     };
     ExitCode::from(code)

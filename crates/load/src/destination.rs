@@ -1,5 +1,6 @@
-//! Where tables are written: a store, a prefix in it, and the address that people are shown.
+//! Where tables are written: a folder or a bucket, a prefix in it, and the address that people are shown.
 
+use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -7,25 +8,29 @@ use std::sync::Arc;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use url::Url;
-use uuid::Uuid;
 
-use crate::LoadError;
-use crate::error::io_kind;
+use crate::fault::{io_kind, is_conflict};
 use crate::log::STATE_FOLDER;
+use crate::store::{Bucket, Cloud, StoreOptions};
+use crate::{FileOptions, LoadError, sweep};
 
 /// Part of a local file that is held in memory while it is written: small, since hundreds of files may be open.
 const LOCAL_PART_BYTES: usize = 64 << 10;
 /// Times that a write is done again because its folder was tidied away.
 const FOLDER_ATTEMPTS: usize = 8;
+/// Times that a create is done again because the store decided for none of two that met, which S3 asks for.
+const CONFLICT_ATTEMPTS: usize = 4;
 /// Part of an upload to an object store: the 5 MiB that S3 asks for at least.
 const STORE_PART_BYTES: usize = 5 << 20;
 
 /// A folder on disk, or a prefix in a store, that holds tables and their commit logs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Destination {
     pub(crate) store: Arc<dyn ObjectStore>,
+    /// For what may be lost in a power cut: local writes are left to the system to flush.
+    pub(crate) pages: Arc<dyn ObjectStore>,
     prefix: Path,
     url: String,
     /// The folder, where the store is the local disk.
@@ -34,45 +39,80 @@ pub struct Destination {
     pub(crate) part_bytes: usize,
 }
 
-impl Destination {
-    /// Opens a plain path, a `file://` URL or `memory://`. Relative paths, `file://./data` among them, start at
-    /// `base_dir`, which must be absolute. Nothing is created or written before the first write or [`Self::probe`].
-    ///
-    /// # Errors
-    /// The URL names a store that this version does not know, or the path cannot be made absolute.
-    pub fn open(url: &str, base_dir: &FilePath) -> Result<Self, LoadError> {
-        let refuse = |reason: String| LoadError::Url { url: redacted(url), reason };
-        let folder = match url.split_once("://") {
-            None if url.is_empty() => return Err(refuse("it is empty, name a folder".to_owned())),
-            None => PathBuf::from(url),
-            Some(("memory", _)) => return Ok(Self::in_memory()),
+/// What a URL names.
+enum Place {
+    Memory,
+    Folder(PathBuf),
+    Bucket(Bucket),
+}
+
+impl Place {
+    /// Reads a URL or a path. The error says what is wrong, and what would be right.
+    fn parse(url: &str) -> Result<Self, String> {
+        match url.split_once("://") {
+            None if url.is_empty() => Err("it is empty, name a folder".to_owned()),
+            None => Ok(Self::Folder(PathBuf::from(url))),
+            Some(("memory", _)) => Ok(Self::Memory),
             Some(("file", rest)) => {
                 let rest = rest.strip_prefix("localhost/").map_or_else(|| rest.to_owned(), |path| format!("/{path}"));
                 let path = percent_encoding::percent_decode_str(&rest);
-                let path = path.decode_utf8().map_err(|_| refuse("its path is not UTF-8".to_owned()))?;
-                PathBuf::from(path.as_ref())
+                let path = path.decode_utf8().map_err(|_| "its path is not UTF-8".to_owned())?;
+                Ok(Self::Folder(PathBuf::from(path.as_ref())))
             }
-            Some((scheme @ ("s3" | "s3a" | "gs" | "az" | "azure" | "abfs" | "abfss"), _)) => {
-                return Err(refuse(format!(
-                    "{scheme}:// is not in this version yet; use a folder (`./data`) or `file:///path`"
-                )));
+            Some((scheme, _)) => match Cloud::of_scheme(scheme) {
+                Some(cloud) => Bucket::parse(cloud, url).map(Self::Bucket),
+                None => Err(format!(
+                    "{scheme}:// is no kind of destination; use a folder (`./data`), `file:///path`, `s3://`, `gs://` or `az://`"
+                )),
+            },
+        }
+    }
+}
+
+/// The address alone: a client's own `Debug` may show keys.
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Destination").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Destination {
+    /// Opens a plain path, a `file://` URL, `memory://`, or a bucket: `s3://BUCKET/PREFIX`, `gs://` and `az://`, with
+    /// `options`, which nothing else takes. Relative paths, `file://./data` among them, start at `base_dir`, which must
+    /// be absolute. Nothing is created, written or asked before the first write or [`Self::probe`].
+    ///
+    /// # Errors
+    /// The URL names no destination, the path cannot be made absolute, or options or credentials are missing or wrong.
+    pub fn open(url: &str, base_dir: &FilePath, options: &StoreOptions) -> Result<Self, LoadError> {
+        let refuse = |reason: String| LoadError::Url { url: redacted(url), reason };
+        match Place::parse(url).map_err(refuse)? {
+            Place::Memory => Ok(Self::in_memory()),
+            Place::Bucket(bucket) => {
+                let store = bucket.open(options).map_err(refuse)?;
+                Ok(Self { prefix: bucket.prefix().clone(), ..Self::with_store(store, bucket.shown()) })
             }
-            Some((scheme, _)) => {
-                return Err(refuse(format!(
-                    "{scheme}:// is no kind of destination; use a folder (`./data`) or `file:///path`"
-                )));
+            Place::Folder(folder) => {
+                let folder = absolute(&base_dir.join(folder));
+                let prefix = Path::from_absolute_path(&folder)
+                    .map_err(|_| refuse("the path has a character that no destination can have".to_owned()))?;
+                Ok(Self {
+                    store: Arc::new(LocalFileSystem::new().with_fsync(true)),
+                    pages: Arc::new(LocalFileSystem::new()),
+                    prefix,
+                    url: folder.to_string_lossy().into_owned(),
+                    folder: Some(folder),
+                    part_bytes: LOCAL_PART_BYTES,
+                })
             }
-        };
-        let folder = absolute(&base_dir.join(folder));
-        let prefix = Path::from_absolute_path(&folder)
-            .map_err(|_| refuse("the path has a character that no destination can have".to_owned()))?;
-        Ok(Self {
-            store: Arc::new(LocalFileSystem::new().with_fsync(true)),
-            prefix,
-            url: folder.to_string_lossy().into_owned(),
-            folder: Some(folder),
-            part_bytes: LOCAL_PART_BYTES,
-        })
+        }
+    }
+
+    /// Checks a URL as far as that goes without options, credentials and the store itself.
+    ///
+    /// # Errors
+    /// [`LoadError::Url`].
+    pub fn check_url(url: &str) -> Result<(), LoadError> {
+        Place::parse(url).map(drop).map_err(|reason| LoadError::Url { url: redacted(url), reason })
     }
 
     /// A destination in this process's memory, empty. Clones share it.
@@ -82,7 +122,8 @@ impl Destination {
 
     /// A destination at the root of any store. `url` is only shown, and must hold no secret.
     pub fn with_store(store: Arc<dyn ObjectStore>, url: impl Into<String>) -> Self {
-        Self { store, prefix: Path::ROOT, url: url.into(), folder: None, part_bytes: STORE_PART_BYTES }
+        let pages = Arc::clone(&store);
+        Self { store, pages, prefix: Path::ROOT, url: url.into(), folder: None, part_bytes: STORE_PART_BYTES }
     }
 
     /// The same destination with or without flushing every local write to the disk, folders included, before it counts
@@ -97,26 +138,54 @@ impl Destination {
         self
     }
 
+    /// The same destination with its store behind another, which tests let fail.
+    #[must_use]
+    pub fn behind(mut self, store: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
+        self.store = store(self.store);
+        self.pages = Arc::clone(&self.store);
+        self
+    }
+
     /// The address that people are shown: an absolute path on the local disk, a URL elsewhere. It holds no secret.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Checks that the destination can be written and that a second create of one key fails, which commits rest on.
-    /// What it writes it removes.
+    /// Sizes of files and memory that suit the destination. An object store gets parts of 5 MiB, and each table may have
+    /// one that is filling, so it needs more memory than a disk.
+    pub fn file_options(&self) -> FileOptions {
+        let default = FileOptions::default();
+        match self.folder {
+            Some(_) => default,
+            None => FileOptions { memory_bytes: 64 << 20, waiting_bytes: 40 << 20, ..default },
+        }
+    }
+
+    /// Checks what commits rest on: the destination can be written, a create of what exists fails, and a listing shows
+    /// what was written. Two requests; three for the first run of all, which makes the object that the others meet. It
+    /// stays: to remove it would spoil the check of another run, and a run that died before would leave its own for good.
     ///
     /// # Errors
-    /// The store cannot be written, or creates over what exists ([`LoadError::Unconditional`]).
+    /// The store cannot be written, creates over what exists ([`LoadError::Unconditional`]), or lists late
+    /// ([`LoadError::Unlisted`]).
     pub async fn probe(&self) -> Result<(), LoadError> {
-        let key = format!("{STATE_FOLDER}/probe-{}", Uuid::now_v7());
-        self.create(&key, "probe".into()).await?;
-        let second = self.create(&key, "probe".into()).await;
-        self.delete(&key).await?;
-        self.tidy(STATE_FOLDER).await;
-        match second {
-            Ok(()) => Err(LoadError::Unconditional { url: self.url.clone() }),
-            Err(LoadError::Store { source: StoreError::AlreadyExists { .. }, .. }) => Ok(()),
-            Err(error) => Err(error),
+        // No account's folder begins with a dot.
+        let folder = format!("{STATE_FOLDER}/.probe");
+        let key = format!("{folder}/created");
+        self.sweep(&folder, |_| true).await;
+        let exists = match self.create(&key, "probe".into()).await {
+            Ok(()) => self.create(&key, "probe".into()).await,
+            exists => exists,
+        };
+        match exists {
+            Ok(()) => return Err(LoadError::Unconditional { url: self.url.clone() }),
+            Err(LoadError::Store { source: StoreError::AlreadyExists { .. }, .. }) => {}
+            Err(error) => return Err(error),
+        }
+        if self.list(&folder).await?.contains(&key) {
+            Ok(())
+        } else {
+            Err(LoadError::Unlisted { url: self.url.clone() })
         }
     }
 
@@ -152,8 +221,15 @@ impl Destination {
     /// Creates an object, and fails with the store's `AlreadyExists` if there is one.
     pub(crate) async fn create(&self, relative: &str, payload: PutPayload) -> Result<(), LoadError> {
         let key = self.key(relative)?;
-        let put = self.retidied(|| self.store.put_opts(&key, payload.clone(), PutMode::Create.into())).await;
-        put.map(drop).map_err(self.failed("create", relative))
+        let put = async || self.retidied(|| self.store.put_opts(&key, payload.clone(), PutMode::Create.into())).await;
+        let mut done = put().await;
+        for _ in 0..CONFLICT_ATTEMPTS {
+            match &done {
+                Err(error) if is_conflict(error) => done = put().await,
+                _ => break,
+            }
+        }
+        done.map(drop).map_err(self.failed("create", relative))
     }
 
     /// Does a write, and does it again when its folder was gone: between the making of a folder and of the first file in
@@ -181,25 +257,73 @@ impl Destination {
 
     /// Whether there is an object at this path.
     pub(crate) async fn exists(&self, relative: &str) -> Result<bool, LoadError> {
+        Ok(self.size(relative).await?.is_some())
+    }
+
+    /// Size of the object at this path in bytes; `None` where there is none.
+    pub(crate) async fn size(&self, relative: &str) -> Result<Option<u64>, LoadError> {
         match self.store.head(&self.key(relative)?).await {
-            Ok(_) => Ok(true),
-            Err(StoreError::NotFound { .. }) => Ok(false),
+            Ok(object) => Ok(Some(object.size)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed("look up", relative)(error)),
         }
     }
 
     /// The paths below a folder, sorted; none if there is no such folder.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<String>, LoadError> {
-        use futures::TryStreamExt as _;
-        let prefix = self.key(folder)?;
-        let found: Result<Vec<_>, _> = self.store.list(Some(&prefix)).try_collect().await;
-        let mut paths: Vec<String> = match found {
-            Ok(found) => found.iter().map(|object| self.relative(&object.location).to_owned()).collect(),
-            Err(StoreError::NotFound { .. }) => Vec::new(),
-            Err(error) => return Err(self.failed("list", folder)(error)),
-        };
+        let found = self.objects(folder).await?;
+        let mut paths: Vec<String> = found.iter().map(|object| self.relative(&object.location).to_owned()).collect();
         paths.sort_unstable();
         Ok(paths)
+    }
+
+    /// Removes a folder and all that is in it. On the local disk that includes files that a killed writer left half
+    /// written, which no listing shows.
+    pub(crate) async fn remove_folder(&self, relative: &str) -> Result<(), LoadError> {
+        use futures::{StreamExt as _, stream};
+        if let Some(root) = &self.folder {
+            match tokio::fs::remove_dir_all(root.join(relative)).await {
+                // Where a run still writes there, a later one will remove it.
+                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+                    let source = StoreError::Generic { store: "LocalFileSystem", source: Box::new(error) };
+                    return Err(self.failed("delete", relative)(source));
+                }
+                _ => self.tidy(relative).await,
+            }
+            return Ok(());
+        }
+        let keys: Vec<_> = self.list(relative).await?.iter().map(|path| self.key(path)).collect::<Result<_, _>>()?;
+        let mut deleted = self.store.delete_stream(stream::iter(keys).map(Ok).boxed());
+        while let Some(done) = deleted.next().await {
+            match done {
+                Ok(_) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(self.failed("delete", relative)(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The objects below a folder, in no order; none if there is no such folder.
+    pub(crate) async fn objects(&self, folder: &str) -> Result<Vec<ObjectMeta>, LoadError> {
+        use futures::TryStreamExt as _;
+        let prefix = self.key(folder)?;
+        match self.store.list(Some(&prefix)).try_collect().await {
+            Ok(found) => Ok(found),
+            Err(StoreError::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(self.failed("list", folder)(error)),
+        }
+    }
+
+    /// Removes from a folder of the local disk what killed processes left of files that they were writing, where `dead`
+    /// takes the file's path, and folders that are empty and dead. No listing of a store shows either. What cannot be
+    /// removed stays for the next time.
+    pub(crate) async fn sweep(&self, relative: &str, dead: impl Fn(&str) -> bool + Send + 'static) {
+        let Some(root) = self.folder.clone() else { return };
+        let folder = root.join(relative);
+        let swept = tokio::task::spawn_blocking(move || sweep::sweep(&root, &folder, dead));
+        if swept.await.is_err() {
+            tracing::debug!(folder = relative, "could not remove unfinished files");
+        }
     }
 
     /// Removes a folder of the local disk and its parents up to the destination, as long as they are empty. Object

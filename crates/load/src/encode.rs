@@ -21,6 +21,7 @@ use parquet::schema::types::ColumnPath;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
 
+use crate::footer::FooterState;
 use crate::record::hex;
 use crate::sort::{RowAt, sorted};
 use crate::{FileOptions, LoadError};
@@ -43,6 +44,8 @@ pub struct FileLayout {
     key: Vec<usize>,
     properties: WriterProperties,
     row_group_bytes: usize,
+    /// What files are closed with beside `metadata`.
+    state: Arc<FooterState>,
 }
 
 impl FileLayout {
@@ -90,7 +93,14 @@ impl FileLayout {
             key,
             properties: properties.build(),
             row_group_bytes: options.row_group_bytes,
+            state: Arc::default(),
         })
+    }
+
+    /// The same layout, whose files carry the state that holds when they are closed.
+    #[must_use]
+    pub(crate) fn with_state(self, state: &Arc<FooterState>) -> Self {
+        Self { state: Arc::clone(state), ..self }
     }
 
     /// Name of the table.
@@ -323,6 +333,9 @@ impl TableEncoder {
     /// As [`Self::encode_row_group`].
     pub fn finish(mut self) -> Result<(Bytes, FileTotals), LoadError> {
         let rest = self.encode_row_group()?;
+        for pair in self.layout.state.pairs() {
+            self.writer.append_key_value_metadata(pair);
+        }
         self.writer.finish().map_err(self.layout.parquet_error("finish"))?;
         let footer = self.take()?;
         let tail = if rest.is_empty() { footer } else { [rest, footer].concat().into() };

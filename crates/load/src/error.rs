@@ -1,16 +1,17 @@
 //! What can go wrong while loading: one enum. Every message says where and what to do next, and none holds a cell's value.
 
-use std::error::Error as StdError;
 use std::io;
 
 use object_store::Error as StoreError;
+
+use crate::fault::Fault;
 
 /// Why rows could not be stored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The destination's URL cannot be used.
-    #[error("destination `{url}`: {reason}")]
+    #[error("`{url}` cannot be used: {reason}")]
     Url {
         /// The URL without user, password and query.
         url: String,
@@ -18,7 +19,7 @@ pub enum LoadError {
         reason: String,
     },
     /// The store refused or failed an operation.
-    #[error("cannot {action} `{path}`: {}", advice(.source))]
+    #[error("cannot {action} `{path}`: {}", Fault::of(.source).advice())]
     Store {
         /// What was tried, as a verb.
         action: &'static str,
@@ -37,6 +38,15 @@ pub enum LoadError {
         /// The destination.
         url: String,
     },
+    /// The store does not list what was just written.
+    #[error(
+        "`{url}` does not list an object right after it was written, so a run could miss the last commit; \
+         use a store whose listings are consistent"
+    )]
+    Unlisted {
+        /// The destination.
+        url: String,
+    },
     /// Another run committed first.
     #[error(
         "report `{report}` of account `{account}`: another run (`{winner}`) committed version {version} first; \
@@ -52,10 +62,10 @@ pub enum LoadError {
         /// Run id of the one that has it.
         winner: String,
     },
-    /// A commit record or a file that it names is not what was written.
-    #[error("`{path}` is damaged: {reason}; restore it from a backup, do not delete it")]
+    /// A commit record, a file or a table is not what was written.
+    #[error("`{path}` is damaged: {reason}; restore it from a backup, or rebuild the state from the files")]
     Damaged {
-        /// The record.
+        /// The record, file or folder.
         path: String,
         /// What does not hold.
         reason: String,
@@ -72,7 +82,8 @@ pub enum LoadError {
     },
     /// A file that a commit names is neither staged nor published.
     #[error(
-        "`{path}` belongs to commit {version} but is neither published nor staged; restore it or run a full refresh"
+        "`{path}` belongs to commit {version} but is neither published nor staged; restore it from a backup, or rebuild the state \
+         from the files"
     )]
     Lost {
         /// Where it should be.
@@ -160,56 +171,80 @@ pub enum LoadError {
         #[source]
         source: io::Error,
     },
+    /// Compression of pages failed.
+    #[error("cannot compress pages")]
+    Pages {
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// A task panicked or was cut off.
     #[error("the task that was to {task} stopped without an answer; this is a bug in ctct-etl")]
     Task {
         /// What it was to do.
         task: String,
     },
+    /// Rows that do not fit into memory could not be kept aside.
+    #[error(
+        "cannot keep rows aside in a temporary file in `{folder}`; free some space there, or name another folder in \
+         the environment variable TMPDIR"
+    )]
+    Scratch {
+        /// The folder for temporary files.
+        folder: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A stored file was replaced while this run read it, so another run has committed.
+    #[error(
+        "`{path}` was replaced while it was read: another run committed; nothing of this run was kept, start it again"
+    )]
+    Overtaken {
+        /// The file.
+        path: String,
+    },
+    /// The stored tables were written in another mode, and the two cannot be mixed.
+    #[error(
+        "report `{report}` of account `{account}` is stored by write_mode {stored}, and the pipeline says {wanted}; \
+         keep the old one, write to another destination, or rebuild the tables with --full-refresh"
+    )]
+    ModeChanged {
+        /// The account.
+        account: String,
+        /// The report.
+        report: String,
+        /// How the tables are stored.
+        stored: String,
+        /// What the pipeline says.
+        wanted: String,
+    },
+    /// A stored file has columns that do not go with the catalogue's, so its rows cannot be merged.
+    #[error(
+        "`{path}` cannot be merged: {reason}; upgrade ctct-etl if a later version wrote it, else rebuild the tables \
+         with --full-refresh"
+    )]
+    Columns {
+        /// The file.
+        path: String,
+        /// What does not go with them.
+        reason: String,
+    },
 }
 
 impl LoadError {
-    /// The same operation may succeed a little later: the store answered with something that passes.
+    /// The same operation may succeed a little later: the store answered with something that passes, or not at all.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Store { source: StoreError::Generic { .. }, .. } if self.io_kind().is_none())
+        matches!(self, Self::Store { source, .. } if Fault::of(source).is_transient())
     }
 
-    fn io_kind(&self) -> Option<io::ErrorKind> {
-        match self {
-            Self::Store { source, .. } => io_kind(source),
-            _ => None,
-        }
+    /// The message says all that there is to know, and the store's own words would only hide it.
+    pub fn explains_itself(&self) -> bool {
+        matches!(self, Self::Store { source, .. } if Fault::of(source).explains_itself())
     }
-}
 
-/// What to do about an error of the store.
-fn advice(error: &StoreError) -> &'static str {
-    match io_kind(error) {
-        Some(io::ErrorKind::StorageFull) => "the disk is full, free some space and run again",
-        Some(io::ErrorKind::QuotaExceeded) => "the disk quota is used up, free some space and run again",
-        Some(io::ErrorKind::PermissionDenied) => "permission denied, let this user write there",
-        Some(io::ErrorKind::ReadOnlyFilesystem) => "the file system is read-only, choose another destination",
-        Some(io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) => {
-            "a file is in the way of a folder, move it or choose another destination"
-        }
-        _ => match error {
-            StoreError::NotFound { .. } => "it does not exist",
-            StoreError::AlreadyExists { .. } => "it exists already",
-            StoreError::PermissionDenied { .. } => "the credentials do not allow it, grant read and write",
-            StoreError::Unauthenticated { .. } => "the credentials are missing or wrong, set them in the environment",
-            _ => "the store failed, see the cause and run again",
-        },
+    /// Stored files and their log do not go together, and [`crate::rebuild`] makes them.
+    pub fn is_mended_by_rebuild(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Lost { .. })
     }
-}
-
-/// The kind of the I/O error at the root of a store's error, where there is one.
-pub(crate) fn io_kind(error: &StoreError) -> Option<io::ErrorKind> {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io.kind());
-        }
-        cause = error.source();
-    }
-    None
 }

@@ -44,10 +44,9 @@ pub async fn distinct_ids(
             // The null folder has no id, and an id that no folder can carry is no id of the API's.
             StringArray::from_iter_values((folder != folder::NULL_FOLDER).then(|| folder::decode(folder)).flatten())
         } else {
-            let stored = StoredFile::new(destination, file.location, file.size);
-            let shown = destination.shown(&path);
+            let stored = StoredFile::new(destination, file);
             let column = column.to_owned();
-            let read = tokio::task::spawn_blocking(move || read_column(stored, &shown, &column)).await;
+            let read = tokio::task::spawn_blocking(move || read_column(&stored, &column)).await;
             read.map_err(|_| LoadError::Task { task: format!("read `{path}`") })??
         };
         found.push(ids);
@@ -60,12 +59,12 @@ fn folder_of<'a>(path: &'a str, column: &str) -> Option<&'a str> {
     path.split('/').find_map(|part| part.strip_prefix(column)?.strip_prefix('='))
 }
 
-fn read_column(file: StoredFile, shown: &str, column: &str) -> Result<StringArray, LoadError> {
-    let failed = |source| LoadError::Parquet { table: shown.to_owned(), action: "read", source };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
+fn read_column(file: &StoredFile, column: &str) -> Result<StringArray, LoadError> {
+    let failed = |error| file.failed(error);
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone()).map_err(failed)?;
     if builder.schema().field_with_name(column).is_err() {
         let reason = format!("it has no column `{column}`");
-        return Err(LoadError::Damaged { path: shown.to_owned(), reason });
+        return Err(LoadError::Damaged { path: file.shown(), reason });
     }
     let mask = ProjectionMask::columns(builder.parquet_schema(), [column]);
     let reader = builder.with_projection(mask).with_batch_size(8192).build().map_err(failed)?;
@@ -75,7 +74,7 @@ fn read_column(file: StoredFile, shown: &str, column: &str) -> Result<StringArra
         .map(|batch| cast(batch.column(0), &DataType::Utf8).map(|text| text.as_string::<i32>().clone()))
         .collect();
     texts.and_then(|texts| distinct(&texts)).map_err(|source| LoadError::Arrow {
-        table: shown.to_owned(),
+        table: file.shown(),
         action: "sort",
         source,
     })

@@ -6,46 +6,79 @@
 //!
 //! A [`Session`] is one run of one report. All tables of the report move together: what it writes waits in staging,
 //! outside of every table, until one create of a small record makes it real; then the files are moved to where readers
-//! find them. Killed before the create, a run leaves nothing behind; killed after it, the next run finishes the moves.
+//! find them. With [`WriteMode::Merge`] rows gather in an external sort, and the commit merges them with the stored
+//! files, partition by partition. Killed before the create, a run leaves nothing behind; killed after it, the next run finishes the moves.
 //!
 //! ```text
 //! <url>/<table>/account=<account>/<partitions>/<file>.parquet              committed files, nothing else
 //! <url>/_ctct/<account>/<report>/commits/<version>.json                    the log
+//! <url>/_ctct/<account>/<report>/damaged/<version>-<run>.json              records that a rebuild moved aside
 //! <url>/_ctct/<account>/<report>/staging/<base version>/<run>/             files of runs that have not committed
 //! <url>/_ctct/<account>/<report>/dead_letters/<version>-<run>.jsonl.zst    records that could not be typed
+//! <url>/_ctct/<account>/<report>/pages/<base version>/<query>/             pages that were paid for, until a commit
+//! <url>/_ctct/<account>/<report>/raw/<base version>/<query>/               the same, for good
+//! <url>/_ctct/<account>/<report>/seen/<version>-<run>.seen                 hashes of rows that may be read again
 //! ```
 //!
 //! This crate knows no HTTP of the source and no clock: times come from the caller.
 
+mod checksum;
+mod compact;
 mod dead_letters;
 mod destination;
 mod dropped;
 mod encode;
 mod error;
+mod fault;
+mod fingerprint;
 mod folder;
+mod footer;
 mod ids;
+mod inventory;
 mod log;
+mod manner;
+mod merge;
+mod named;
+mod once;
 mod options;
+mod pages;
 mod partition;
 mod publish;
 mod read;
+mod rebuild;
 mod record;
+mod seen;
 mod session;
 mod sort;
+mod store;
+mod survey;
+mod sweep;
 mod upload;
+mod verify;
 mod writer;
 
+pub use compact::{Compacted, Compaction, TableCompaction};
 pub use dead_letters::DeadLetterLine;
 pub use destination::Destination;
 pub use encode::{FileLayout, FileTotals, RowBuffer, TableEncoder};
 pub use error::LoadError;
 pub use folder::{NULL_FOLDER, decode as decode_folder, encode as encode_folder};
 pub use ids::distinct_ids;
+pub use inventory::{Inventory, TableInventory};
 pub use log::ReportLog;
-pub use options::{FileOptions, LoadPlan, WriteMode};
+pub use merge::{DELETE_REASON, DELETED_AT, MergeTotals, VALID_FROM, VALID_TO, stored_schema};
+pub use options::{FileOptions, LoadPlan, Repeats, WriteMode};
+pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, RawCommit, Replay};
 pub use partition::PartitionBy;
-pub use record::{Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, RECORD_FORMAT, Window};
-pub use session::{Committed, Outcome, Session, TableTotals};
+pub use rebuild::{Loss, Rebuild, Rebuilt, TableRebuilt, rebuild};
+pub use record::{
+    Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, Progress, RECORD_FORMAT, RawPages, ReportState, StateFile,
+    Window,
+};
+pub use session::{Absent, Committed, Outcome, Session, TableTotals};
+pub use store::{Cloud, OptionKind, StoreOption, StoreOptions};
+pub use survey::{Pile, StagedRun, Survey, TableSize, survey};
+pub use verify::{Finding, Mend, Verified, VerifiedTable, VerifyOptions, verify};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use ctct_catalog::Report;
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +15,36 @@ use crate::PartitionBy;
 pub enum WriteMode {
     /// Rows are added; every version of a row that a run saw stays.
     Append,
+    /// The run's rows take the place of those with the same key, child rows with their parent; all else stays.
+    Merge,
     /// The run's rows take the place of all rows of the account.
     Replace,
     /// The run's rows take the place of all rows in the partitions that they fall into; other partitions stay.
     Partition,
+}
+
+/// Which rows a run may read again although they did not change since an earlier run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Repeats {
+    /// None that matter: rows are merged or replaced by key.
+    #[default]
+    None,
+    /// Rows whose newest value in any of these timestamp columns lies in the overlap of two windows.
+    Since {
+        /// Columns of the parent table that the windows go by.
+        columns: Vec<String>,
+    },
+    /// Every row: each run reads all of the report.
+    All,
+    /// The newest rows of each id, down to what the last run saw: rows arrive newest first.
+    NewestFirst {
+        /// Column of the parent table that holds the id.
+        id: String,
+        /// Timestamp column that rows are ordered by.
+        by: String,
+        /// How far before the newest row that was seen late rows are looked for.
+        overlap: TimeDelta,
+    },
 }
 
 /// What a run of one report is to write.
@@ -31,6 +58,16 @@ pub struct LoadPlan {
     pub report: Arc<Report>,
     /// How the rows relate to those that are stored.
     pub mode: WriteMode,
+    /// With [`WriteMode::Merge`]: whether versions that were replaced stay, with the span of time that they held.
+    pub history: bool,
+    /// Which rows of earlier runs this run may read again; what it reads again unchanged is not written again.
+    pub repeats: Repeats,
+    /// Whether the run's rows take the place of all rows of the account, in whatever way those were written: a full
+    /// refresh. History stays where the tables have it already and the plan too.
+    pub rebuild: bool,
+    /// With `rebuild` and `history`: whether the versions that history has kept go too, because the run brings all of
+    /// them again.
+    pub forgets_history: bool,
     /// Levels of partition folders, the outermost first.
     pub partition_by: Vec<PartitionBy>,
     /// Name of the run, unlike any other: files and staging are named for it.
@@ -54,6 +91,9 @@ pub struct FileOptions {
     /// included. Past it the largest buffer is written early, as smaller row groups. 14 MiB: the whole process stays
     /// below 96 MiB with the rest of it for encoding, the allocator and everything that is not loading.
     pub memory_bytes: usize,
+    /// Bytes of open files that may wait until they fill a part of the upload, in equal shares for each table. Past it the
+    /// table's fullest file is closed. 32 MiB are what 512 files on a disk can hold back at most.
+    pub waiting_bytes: usize,
     /// Files that may stay open between row groups, in equal shares for each table; a partition past its table's share
     /// gets a file for each row group. 512, since a process usually has 1,024 file handles.
     pub open_files: usize,
@@ -68,6 +108,7 @@ impl Default for FileOptions {
             file_bytes: 128 << 20,
             file_row_groups: 32,
             memory_bytes: 14 << 20,
+            waiting_bytes: 32 << 20,
             open_files: 512,
             compression_level: 1,
         }

@@ -122,7 +122,8 @@ impl PartitionBy {
     /// Checks all entries, and that no two make the same folder key.
     ///
     /// # Errors
-    /// As [`Self::validate`]; also for write mode `partition` without any entry.
+    /// As [`Self::validate`]; also for write mode `partition` without any entry, and for `merge` by a column that may
+    /// change, or by all columns of the key.
     pub fn validate_all(partition_by: &[Self], mode: WriteMode, report: &Report) -> Result<(), LoadError> {
         for (at, entry) in partition_by.iter().enumerate() {
             entry.validate(report)?;
@@ -130,12 +131,58 @@ impl PartitionBy {
                 return Err(entry.refused(report, "it stands there twice".to_owned()));
             }
         }
+        if mode == WriteMode::Merge {
+            Self::validate_merge(partition_by, report)?;
+        }
         if mode == WriteMode::Partition && partition_by.is_empty() {
             return Err(LoadError::Partition {
                 report: report.name.clone(),
                 partition: "(none)".to_owned(),
                 reason: "write_mode partition replaces partitions, so it needs at least one".to_owned(),
             });
+        }
+        Ok(())
+    }
+
+    /// Checks that a row stays in its partition, and that files keep a part of the key.
+    fn validate_merge(partition_by: &[Self], report: &Report) -> Result<(), LoadError> {
+        let columns = report.tables().iter().take(1).flat_map(|table| table.schema.fields().iter());
+        let constant: Vec<&str> =
+            columns.map(|field| field.name().as_str()).filter(|name| report.is_constant(name)).collect();
+        if let Some(entry) = partition_by.iter().find(|entry| !report.is_constant(entry.column())) {
+            let reason = format!(
+                "`{}` may change while a row lives, and merge would leave the row in two partitions; divide by a column \
+                 that stays as it is ({}), by year, month, day or bucket where it has many values",
+                entry.column(),
+                constant.join(", ")
+            );
+            return Err(entry.refused(report, reason));
+        }
+        let is_folder =
+            |name: &String| partition_by.iter().any(|entry| matches!(entry, Self::Column(by) if by == name));
+        match partition_by.last() {
+            Some(entry) if report.key.iter().all(is_folder) => {
+                let reason = "every row would have a folder of its own; divide by a bucket of the column".to_owned();
+                Err(entry.refused(report, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses rows to be merged whose key stands in no file and cannot stand in a folder's name either: they could not
+    /// be told apart.
+    pub(crate) fn refuse_unnameable_keys(
+        partition_by: &[Self],
+        report: &Report,
+        parent: &RecordBatch,
+    ) -> Result<(), LoadError> {
+        for entry in partition_by.iter().filter(|entry| matches!(entry, Self::Column(by) if report.key.contains(by))) {
+            let texts = parent.column_by_name(entry.column()).and_then(|column| column.as_string_view_opt());
+            if texts.is_some_and(|texts| texts.iter().flatten().any(|text| folder::of_value(text).is_none())) {
+                let reason =
+                    "a row's key cannot name a folder, and merging needs it there; divide by a bucket of the column";
+                return Err(entry.refused(report, reason.to_owned()));
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::inventory::Inventory;
 use crate::{LoadError, WriteMode};
 
 /// Format of the records that this version writes, and the newest that it reads.
@@ -19,7 +20,7 @@ pub const LAYOUT_VERSION: u32 = 1;
 pub struct Commit {
     /// Format of the record, [`RECORD_FORMAT`].
     pub format: u32,
-    /// Number of the commit, from 1, without gaps. Rows carry it in `_commit`.
+    /// Number of the commit, from 1; none is ever used twice. Rows carry it in `_commit`.
     pub version: i64,
     /// The run that wrote it.
     pub run_id: String,
@@ -33,24 +34,66 @@ pub struct Commit {
     pub committed_at: DateTime<Utc>,
     /// How the files relate to those of earlier commits.
     pub write_mode: WriteMode,
+    /// Whether versions that were replaced stay in the tables.
+    #[serde(default)]
+    pub history: bool,
     /// How the tables are partitioned, for example `month(created_at)`.
     pub partition_by: Vec<String>,
     /// The span of time that the run asked for.
     pub window: Window,
-    /// From where the next run asks; absent where every run reads all.
-    pub watermark: Option<DateTime<Utc>>,
+    /// What the next run must know beside the tables.
+    pub state: ReportState,
     /// Version of the layout of tables and folders, [`LAYOUT_VERSION`].
     pub layout: u32,
+    /// What the tables hold after the commit.
+    pub inventory: Inventory,
+    /// Whether the record was made from the files' footers. It names every file that there was, and what older records
+    /// say of files no longer holds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rebuilt: bool,
     /// Files of the commit, all tables of the report together.
     pub files: Vec<CommittedFile>,
     /// Files of earlier commits that this one takes away. None of their names is ever used again.
     pub removed: Vec<String>,
     /// Records that could not be typed.
     pub dead_letters: Option<CommittedLetters>,
+    /// The pages that the rows were made from, where they are kept for good.
+    #[serde(default)]
+    pub raw: Option<RawPages>,
+    /// The rows that the next run may read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<StateFile>,
     /// Rows of each table, those without rows included.
     pub rows: BTreeMap<String, u64>,
     /// Counts about the run, such as requests sent.
     pub stats: BTreeMap<String, u64>,
+}
+
+/// What the next run of a report must know beside the tables. Every record carries all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReportState {
+    /// From where the next run asks; absent where every run reads all.
+    pub watermark: Option<DateTime<Utc>>,
+    /// Where the history of the tables begins: the lower end of the first window; absent where everything was read.
+    pub since: Option<DateTime<Utc>>,
+    /// What rows were chosen by beside the window. A run that chooses others would leave holes.
+    pub query: String,
+    /// How far a report by ids has come, where a run ended in order before all of them were read.
+    pub progress: Option<Progress>,
+    /// When a read of everything last showed what had vanished.
+    pub reconciled_at: Option<DateTime<Utc>>,
+    /// When that was last tried, whether or not the read was proven whole.
+    pub reconcile_tried_at: Option<DateTime<Utc>>,
+}
+
+/// The ids that are done, of a report that is read id by id in ascending order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Every id up to and with this one.
+    pub through: Option<String>,
+    /// Some ids after it, which were read at the same time.
+    pub also: Vec<String>,
 }
 
 /// The span of time that a run asked for. Both ends are as they were sent; absent means open.
@@ -79,6 +122,9 @@ pub struct CommittedFile {
     pub sha256: String,
     /// Its partition folders below the account's, joined by `/`; empty where the table is not partitioned.
     pub partition: String,
+    /// Whether its rows are those of small files of earlier commits, which it takes the place of.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joined: bool,
 }
 
 /// The dead letters of a commit. Paths are relative to the destination.
@@ -92,6 +138,39 @@ pub struct CommittedLetters {
     pub records: u64,
     /// Size of the compressed file.
     pub bytes: u64,
+}
+
+/// The pages of a commit that are kept for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawPages {
+    /// Where they are, relative to the destination. A commit that asked nothing, such as one that only made larger files
+    /// of small ones, names the folder of the commit before it.
+    pub folder: String,
+    /// The first commit of those, up to this one without a gap, whose pages make the tables: it read everything. `None`
+    /// where pages from before are missing.
+    pub since: Option<i64>,
+}
+
+/// A file beside the tables that the next run starts from. Paths are relative to the destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateFile {
+    /// Where the next run finds it.
+    pub path: String,
+    /// Where it waited for the commit; absent where an earlier commit brought it.
+    pub staged: Option<String>,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of it, in hex.
+    pub sha256: String,
+}
+
+impl StateFile {
+    /// The file as a later commit names it that leaves it where it is.
+    pub(crate) fn carried_over(&self) -> Self {
+        Self { staged: None, ..self.clone() }
+    }
 }
 
 impl Commit {

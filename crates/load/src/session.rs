@@ -1,32 +1,54 @@
 //! One run of one report: pages in, one commit out.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod staging;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use ctct_catalog::Table;
 use ctct_transform::TableRows;
 
-use crate::dead_letters::{DeadLetters, LetterTotals};
+use crate::dead_letters::DeadLetters;
 use crate::dropped::without_columns;
 use crate::encode::FileLayout;
-use crate::log::ReportLog;
-use crate::partition::{ACCOUNT, PartitionBy, Router, listed};
-use crate::publish::{self, ANCHOR, is_anchor};
-use crate::record::{Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, RECORD_FORMAT, Window};
-use crate::writer::{StagedFile, Writers};
+use crate::footer::{FooterState, Stamp};
+use crate::log::{ReportLog, Standing};
+use crate::manner::refuse_mixture;
+use crate::merge::{Delta, MergeTotals, Run, Shape};
+use crate::once::Once;
+use crate::partition::{ACCOUNT, PartitionBy, Router};
+use crate::publish;
+use crate::record::{Commit, RawPages, ReportState, Window};
+use crate::seen::SeenRows;
+use crate::writer::{Writers, on_rayon};
 use crate::{DeadLetterLine, Destination, LoadError, LoadPlan, WriteMode, folder};
 
 /// What a run of one report came to, for its commit record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// From where the next run asks; `None` where every run reads all.
-    pub watermark: Option<DateTime<Utc>>,
+    /// What the next run must know.
+    pub state: ReportState,
     /// The span of time that this run asked for.
     pub window: Window,
+    /// With [`WriteMode::Merge`]: what becomes of stored rows whose key the run did not bring.
+    pub absent: Absent,
     /// The time of the commit.
     pub committed_at: DateTime<Utc>,
     /// Counts worth keeping, such as requests sent.
     pub stats: BTreeMap<String, u64>,
+}
+
+/// What becomes of stored rows whose key a merging run did not bring.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Absent {
+    /// They stay: the run asked for what changed.
+    #[default]
+    Stay,
+    /// They are marked as deleted at this instant: the run read everything, and that was proven.
+    Mark(DateTime<Utc>),
+    /// They go: the run's rows are the tables from now on.
+    Go,
 }
 
 /// What was committed.
@@ -38,6 +60,8 @@ pub struct Committed {
     pub tables: Vec<TableTotals>,
     /// Records in the dead letters.
     pub dead_letters: u64,
+    /// Records that were read again unchanged, and so not written again.
+    pub repeated: u64,
 }
 
 /// What a commit added to one table.
@@ -51,6 +75,8 @@ pub struct TableTotals {
     pub files: u64,
     /// Bytes of Parquet.
     pub bytes: u64,
+    /// With [`WriteMode::Merge`], what became of the rows that were stored and of those that the run brought.
+    pub merge: Option<MergeTotals>,
 }
 
 /// One run of one report, from the state that it found to the commit that it makes.
@@ -63,6 +89,9 @@ pub struct Session {
     plan: LoadPlan,
     log: ReportLog,
     previous: Option<Commit>,
+    standing: Standing,
+    /// What files that are closed say of the report's state.
+    state: Arc<FooterState>,
     /// The account's folder name.
     account: String,
     /// The run's name in file names.
@@ -71,52 +100,136 @@ pub struct Session {
     /// For each table, the columns that are partition folders.
     dropped: Vec<Vec<String>>,
     router: Router,
+    layouts: Vec<Arc<FileLayout>>,
     writers: Writers,
+    merging: Option<Merging>,
     dead_letters: Option<DeadLetters>,
+    raw: Option<RawPages>,
+    seen: Option<SeenRows>,
+    once: Option<Once>,
+}
+
+/// What a session of [`WriteMode::Merge`] gathers.
+#[derive(Debug)]
+struct Merging {
+    shapes: Vec<Arc<Shape>>,
+    brought: Brought,
+    /// Parent rows that came so far.
+    sequence: u64,
+}
+
+/// The rows that a merging run brings.
+#[derive(Debug)]
+enum Brought {
+    /// More may come.
+    Gathering(Delta),
+    /// All are there, one sorted run for each table.
+    Sorted(Vec<Run>),
+}
+
+impl Brought {
+    /// Arrow bytes that are in memory while rows are gathered.
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Gathering(delta) => delta.held_bytes(),
+            Self::Sorted(_) => 0,
+        }
+    }
+
+    async fn sorted(self) -> Result<Vec<Run>, LoadError> {
+        match self {
+            Self::Gathering(delta) => delta.finish().await,
+            Self::Sorted(runs) => Ok(runs),
+        }
+    }
 }
 
 impl Session {
     /// Reads the report's last commit, finishes its publishing if that was cut short, and makes ready to write.
     ///
     /// # Errors
-    /// The plan cannot be honoured (`partition_by`, or stored tables that are partitioned in another way), the state
-    /// is damaged, or the store fails.
+    /// The plan cannot be honoured (`partition_by`, or stored tables that were written in a way that does not mix with
+    /// it), the state is damaged, or the store fails.
     pub async fn begin(destination: &Destination, plan: LoadPlan) -> Result<Self, LoadError> {
         PartitionBy::validate_all(&plan.partition_by, plan.mode, &plan.report)?;
         let account = folder::of_name(ACCOUNT, &plan.account)?;
         let run = folder::of_name("run", &plan.run_id)?;
         let log = ReportLog::new(destination, &plan.account, &plan.report.name)?;
-        let previous = log.recover().await?;
-        refuse_repartition(&plan, previous.as_ref())?;
+        let (previous, standing) = Box::pin(log.open(plan.report.tables(), plan.rebuild)).await?;
+        refuse_mixture(&plan, previous.as_ref())?;
+        let seen = Box::pin(SeenRows::begin(destination, &plan, &log, previous.as_ref())).await?;
 
+        let once = Once::for_mode(plan.mode);
         let base = previous.as_ref().map_or(0, |commit| commit.version);
         let staging = log.staging(base, &run);
         let keys: Vec<&str> = plan.partition_by.iter().filter_map(identity).collect();
+        let state = Arc::new(FooterState::default());
+        if let Some(commit) = &previous {
+            state.set(&commit.state);
+        }
+        let partition_by: Vec<String> = plan.partition_by.iter().map(ToString::to_string).collect();
         let mut dropped = Vec::new();
         let mut layouts = Vec::new();
+        let mut shapes = Vec::new();
         for table in plan.report.tables() {
             let columns: Vec<String> = keys
                 .iter()
                 .filter(|key| table.schema.field_with_name(key).is_ok())
                 .map(|key| (*key).to_owned())
                 .collect();
-            let metadata = [
-                ("ctct.pipeline", plan.pipeline.clone()),
-                ("ctct.account", plan.account.clone()),
-                ("ctct.report", plan.report.name.clone()),
-                ("ctct.table", table.name.clone()),
-                ("ctct.commit", (base + 1).to_string()),
-                ("ctct.run", plan.run_id.clone()),
-                ("ctct.layout_version", LAYOUT_VERSION.to_string()),
-            ];
-            layouts.push(Arc::new(FileLayout::new(table, &columns, &metadata, &plan.files)?));
+            let stamp = Stamp {
+                pipeline: plan.pipeline.clone(),
+                account: plan.account.clone(),
+                report: plan.report.name.clone(),
+                table: table.name.clone(),
+                commit: base + 1,
+                run: plan.run_id.clone(),
+                write_mode: plan.mode,
+                history: plan.history,
+                partition_by: partition_by.clone(),
+                state: ReportState::default(),
+            };
+            let metadata = stamp.pairs();
+            let layout = |table: &Table| {
+                FileLayout::new(table, &columns, &metadata, &plan.files).map(|layout| layout.with_state(&state))
+            };
+            if plan.mode == WriteMode::Merge {
+                let shape = Shape::new(&plan.report, table, plan.history, layout)?;
+                layouts.push(Arc::clone(&shape.layout));
+                shapes.push(Arc::new(shape));
+            } else {
+                layouts.push(Arc::new(layout(table)?));
+            }
             dropped.push(columns);
         }
-        let writers = Writers::new(destination, layouts, plan.files.clone(), &staging);
+        let merging = (plan.mode == WriteMode::Merge).then(|| Merging {
+            brought: Brought::Gathering(Delta::new(&shapes, &plan.files)),
+            shapes,
+            sequence: 0,
+        });
+        let writers = Writers::new(destination, layouts.clone(), plan.files.clone(), &staging);
         let router = Router::new(plan.partition_by.clone());
         let destination = destination.clone();
-        let dead_letters = None;
-        Ok(Self { destination, plan, log, previous, account, run, staging, dropped, router, writers, dead_letters })
+        Ok(Self {
+            destination,
+            plan,
+            log,
+            previous,
+            standing,
+            state,
+            account,
+            run,
+            staging,
+            dropped,
+            router,
+            layouts,
+            writers,
+            merging,
+            dead_letters: None,
+            raw: None,
+            seen,
+            once,
+        })
     }
 
     /// The number of the commit that this run will make, which rows carry in `_commit`.
@@ -132,7 +245,21 @@ impl Session {
     /// Arrow bytes that wait to be written at this moment; stays within [`crate::FileOptions::memory_bytes`] but for
     /// the page that is being added.
     pub fn held_bytes(&self) -> usize {
-        self.writers.held_bytes()
+        self.writers.held_bytes() + self.merging.as_ref().map_or(0, |merging| merging.brought.held_bytes())
+    }
+
+    /// Says from when on the next run will ask, by [`crate::Repeats::Since`]: rows before that instant need not be
+    /// remembered. `None`, as from the start, remembers all. To be called before the first page is written.
+    pub fn remember_from(&mut self, instant: Option<DateTime<Utc>>) {
+        if let Some(seen) = &mut self.seen {
+            seen.remember_from(instant);
+        }
+    }
+
+    /// The newest row of an id that earlier runs saw, by [`crate::Repeats::NewestFirst`]. Rows older than this less the
+    /// overlap need not be asked for.
+    pub fn newest_seen(&self, id: &str) -> Option<DateTime<Utc>> {
+        self.seen.as_ref().and_then(|seen| seen.newest_seen(id))
     }
 
     /// Adds the rows of a page: one entry for each table of the report, in the catalogue's order. Returns when they
@@ -147,8 +274,23 @@ impl Session {
         if page.len() != tables.len() {
             return Err(shape(&report.name, format!("a page has {} tables, not {}", page.len(), tables.len())));
         }
+        let page = match &mut self.seen {
+            Some(seen) => seen.unseen(&report, page)?,
+            None => page,
+        };
+        let page = match &mut self.once {
+            Some(once) => once.first_of_each(&report, page).map_err(|source| {
+                let action = "take what came twice from";
+                LoadError::Arrow { table: report.name.clone(), action, source }
+            })?,
+            None => page,
+        };
         let Some(parent) = page.first() else { return Ok(()) };
         let parents = self.router.route(&parent.batch);
+        if self.merging.is_some() {
+            PartitionBy::refuse_unnameable_keys(&self.plan.partition_by, &self.plan.report, &parent.batch)?;
+        }
+        let first = self.merging.as_ref().map_or(0, |merging| merging.sequence);
         for (at, (rows, table)) in page.into_iter().zip(tables).enumerate() {
             if !rows.batch.schema_ref().fields().iter().map(|f| (f.name(), f.data_type())).eq(table
                 .schema
@@ -171,9 +313,47 @@ impl Session {
                 let action = "take the partition columns from";
                 LoadError::Arrow { table: table.name.clone(), action, source }
             })?;
-            self.writers.push(at, batch, partitions).await?;
+            match &mut self.merging {
+                None => self.writers.push(at, batch, partitions).await?,
+                Some(merging) => {
+                    let sequences = match &rows.parent_rows {
+                        None => (0..batch.num_rows() as u64).map(|row| first + row).collect(),
+                        Some(parent_rows) => parent_rows.values().iter().map(|row| first + u64::from(*row)).collect(),
+                    };
+                    let rows = merging.shapes[at].delta_rows(&batch, partitions, sequences)?;
+                    if let Brought::Gathering(delta) = &mut merging.brought {
+                        delta.push(at, rows).await?;
+                    }
+                }
+            }
+        }
+        if let Some(merging) = &mut self.merging {
+            merging.sequence += parents.len() as u64;
         }
         Ok(())
+    }
+
+    /// Names in the commit the pages that its rows are made from, so that they stay for good.
+    pub fn name_raw_pages(&mut self, raw: RawPages) {
+        self.raw = Some(raw);
+    }
+
+    /// How many records with different keys a merging run brought. To be called when all are written: it sorts them.
+    ///
+    /// # Errors
+    /// Rows that did not fit into memory cannot be read again.
+    pub async fn distinct_records(&mut self) -> Result<u64, LoadError> {
+        let Some(merging) = &mut self.merging else { return Ok(0) };
+        let brought = std::mem::replace(&mut merging.brought, Brought::Sorted(Vec::new()));
+        let runs = brought.sorted().await?;
+        let shape = Arc::clone(&merging.shapes[0]);
+        let count = move || {
+            let records = runs.first().map_or(Ok(0), |run| run.distinct(&shape))?;
+            Ok::<_, LoadError>((runs, records))
+        };
+        let (runs, records) = on_rayon("count records".to_owned(), count).await??;
+        merging.brought = Brought::Sorted(runs);
+        Ok(records)
     }
 
     /// Keeps a record that could not be typed. It is seen with the commit, not before.
@@ -198,10 +378,12 @@ impl Session {
     /// [`LoadError::Fenced`] where another run committed first; this run's staging is removed then. Else as the store
     /// fails.
     pub async fn commit(mut self, outcome: Outcome) -> Result<Committed, LoadError> {
-        let commit = match self.stage(outcome).await {
-            Ok(commit) => commit,
+        self.state.set(&outcome.state);
+        let (commit, merged) = match Box::pin(self.stage(outcome)).await {
+            Ok(staged) => staged,
             Err(error) => {
-                self.abandon().await;
+                let error = self.log.named(error, self.version()).await;
+                Box::pin(self.abandon()).await;
                 return Err(error);
             }
         };
@@ -212,12 +394,17 @@ impl Session {
             return Err(error);
         }
         self.log.publish(&commit, &publish::moves(&commit)).await?;
-        if let Err(error) = self.log.collect(commit.version).await {
+        if let Err(error) = self.log.collect(&commit).await {
             tracing::warn!(%error, "could not remove the staging of dead runs; the next run will");
         }
-        let tables = self.plan.report.tables().iter().map(|table| totals(&commit, &table.name)).collect();
+        if let Err(error) = self.log.prune(&self.standing, &commit).await {
+            tracing::warn!(%error, "could not remove old commit records; a later run will");
+        }
+        let tables = self.plan.report.tables().iter().enumerate();
+        let tables = tables.map(|(at, table)| totals(&commit, &table.name, merged.get(at).copied())).collect();
         let dead_letters = commit.dead_letters.as_ref().map_or(0, |letters| letters.records);
-        Ok(Committed { version: commit.version, tables, dead_letters })
+        let repeated = self.seen.as_ref().map_or(0, SeenRows::dropped);
+        Ok(Committed { version: commit.version, tables, dead_letters, repeated })
     }
 
     /// Ends the run without a commit and removes what it staged. What cannot be removed now, a later run removes.
@@ -228,138 +415,6 @@ impl Session {
         }
         self.log.discard(&self.staging).await;
     }
-
-    /// Brings everything into staging and drafts the record.
-    async fn stage(&mut self, outcome: Outcome) -> Result<Commit, LoadError> {
-        let mut staged = self.writers.finish().await?;
-        let removed = match self.plan.mode {
-            WriteMode::Append => {
-                let known = |table: &str| self.previous.as_ref().is_some_and(|commit| commit.rows.contains_key(table));
-                let tables = self.plan.report.tables().iter().enumerate();
-                let missing: Vec<usize> = tables.filter(|(_, table)| !known(&table.name)).map(|(at, _)| at).collect();
-                self.fill(&mut staged, &missing).await?;
-                Vec::new()
-            }
-            WriteMode::Replace | WriteMode::Partition => self.take_over(&mut staged).await?,
-        };
-        let letters = match self.dead_letters.take() {
-            Some(letters) => Some(letters.finish().await?),
-            None => None,
-        };
-        let version = self.version();
-        let files = self.name_files(staged);
-        let mut rows: BTreeMap<String, u64> =
-            self.plan.report.tables().iter().map(|table| (table.name.clone(), 0)).collect();
-        for file in &files {
-            *rows.entry(file.table.clone()).or_default() += file.rows;
-        }
-        Ok(Commit {
-            format: RECORD_FORMAT,
-            version,
-            run_id: self.plan.run_id.clone(),
-            pipeline: self.plan.pipeline.clone(),
-            account: self.plan.account.clone(),
-            report: self.plan.report.name.clone(),
-            committed_at: outcome.committed_at,
-            write_mode: self.plan.mode,
-            partition_by: self.plan.partition_by.iter().map(ToString::to_string).collect(),
-            window: outcome.window,
-            watermark: outcome.watermark,
-            layout: LAYOUT_VERSION,
-            files,
-            removed,
-            dead_letters: letters.map(|LetterTotals { staged, records, bytes }| CommittedLetters {
-                path: self.log.dead_letters(version, &self.run),
-                staged,
-                records,
-                bytes,
-            }),
-            rows,
-            stats: outcome.stats,
-        })
-    }
-
-    /// Stages an empty file for each of the tables that has none, so that every table can be read from its first
-    /// commit on.
-    async fn fill(&mut self, staged: &mut Vec<StagedFile>, tables: &[usize]) -> Result<(), LoadError> {
-        for table in tables {
-            if !staged.iter().any(|file| file.table == *table) {
-                let partition = self.router.default_partition();
-                staged.push(self.writers.write_empty(*table, partition).await?);
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds what the run's rows take the place of. Anchors are never deleted but overwritten, with an empty file
-    /// where the run has no rows for them; the rest is returned, to be removed.
-    async fn take_over(&mut self, staged: &mut Vec<StagedFile>) -> Result<Vec<String>, LoadError> {
-        let report = Arc::clone(&self.plan.report);
-        let touched: BTreeSet<String> = self.router.folders().iter().cloned().collect();
-        let mut removed = Vec::new();
-        let mut missing = Vec::new();
-        for (at, table) in report.tables().iter().enumerate() {
-            let root = self.table_folder(&table.name);
-            let mut kept = false;
-            for path in self.destination.list(&root).await? {
-                let Some((partition, _)) = path[root.len()..].rsplit_once('/') else { continue };
-                let partition = partition.trim_start_matches('/').to_owned();
-                if self.plan.mode == WriteMode::Partition && !touched.contains(&partition) {
-                    kept = true;
-                    continue;
-                }
-                if !is_anchor(&path) || !self.router.fits(&partition) {
-                    removed.push(path);
-                    continue;
-                }
-                kept = true;
-                let number = self.router.number(&partition);
-                if !staged.iter().any(|file| file.table == at && file.partition == number) {
-                    staged.push(self.writers.write_empty(at, number).await?);
-                }
-            }
-            if !kept {
-                missing.push(at);
-            }
-        }
-        self.fill(staged, &missing).await?;
-        Ok(removed)
-    }
-
-    /// Gives every staged file its place among the tables.
-    fn name_files(&self, mut staged: Vec<StagedFile>) -> Vec<CommittedFile> {
-        staged.sort_by(|left, right| {
-            (left.table, left.partition, &left.path).cmp(&(right.table, right.partition, &right.path))
-        });
-        let version = self.version();
-        let tables = self.plan.report.tables();
-        let mut anchored = BTreeSet::new();
-        let mut files = Vec::with_capacity(staged.len());
-        for (at, StagedFile { table, partition, path, totals }) in staged.into_iter().enumerate() {
-            let name = if self.plan.mode != WriteMode::Append && anchored.insert((table, partition)) {
-                ANCHOR.to_owned()
-            } else {
-                format!("{version:020}-{}-{at:05}.parquet", self.run)
-            };
-            let folders = self.router.folders()[partition as usize].clone();
-            let root = self.table_folder(&tables[table].name);
-            files.push(CommittedFile {
-                table: tables[table].name.clone(),
-                path: if folders.is_empty() { format!("{root}/{name}") } else { format!("{root}/{folders}/{name}") },
-                staged: path,
-                rows: totals.rows,
-                bytes: totals.bytes,
-                sha256: totals.sha256,
-                partition: folders,
-            });
-        }
-        files
-    }
-
-    /// The account's folder of a table.
-    fn table_folder(&self, table: &str) -> String {
-        format!("{}/{ACCOUNT}={}", folder::encode(table), self.account)
-    }
 }
 
 /// The column of an entry whose values are the folders themselves.
@@ -367,29 +422,13 @@ fn identity(entry: &PartitionBy) -> Option<&str> {
     matches!(entry, PartitionBy::Column(_)).then(|| entry.column())
 }
 
-/// Refuses to mix folders of two shapes in one table, which no reader of Hive partitions can read. `replace` swaps all
-/// of it, so it may change the shape.
-fn refuse_repartition(plan: &LoadPlan, previous: Option<&Commit>) -> Result<(), LoadError> {
-    let wanted: Vec<String> = plan.partition_by.iter().map(ToString::to_string).collect();
-    match previous {
-        Some(commit) if commit.partition_by != wanted && plan.mode != WriteMode::Replace => {
-            Err(LoadError::Repartitioned {
-                account: plan.account.clone(),
-                report: plan.report.name.clone(),
-                stored: listed(&commit.partition_by),
-                wanted: listed(&wanted),
-            })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn totals(commit: &Commit, table: &str) -> TableTotals {
-    let files: Vec<_> = commit.files.iter().filter(|file| file.table == table).collect();
+fn totals(commit: &Commit, table: &str, merge: Option<MergeTotals>) -> TableTotals {
+    let files: Vec<_> = commit.files.iter().filter(|file| file.table == table && !file.joined).collect();
     TableTotals {
         table: table.to_owned(),
         rows: files.iter().map(|file| file.rows).sum(),
         files: files.len() as u64,
         bytes: files.iter().map(|file| file.bytes).sum(),
+        merge,
     }
 }

@@ -7,6 +7,10 @@ use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 
 use crate::{Destination, LoadError};
 
+/// Parts after which they grow: an upload may have 10,000. Up to 5 GiB all parts but the last have one size, which some
+/// stores ask for; above it each thousand is one size larger, which goes on to 270 GiB.
+const PARTS_OF_A_SIZE: usize = 1_000;
+
 /// An object on its way. It can be seen at its path only after [`Self::finish`].
 #[derive(Debug)]
 pub(crate) struct Upload {
@@ -15,12 +19,15 @@ pub(crate) struct Upload {
     pending: VecDeque<Bytes>,
     pending_bytes: usize,
     parts: Option<Box<dyn MultipartUpload>>,
+    sent_parts: usize,
+    sent_bytes: u64,
 }
 
 impl Upload {
     /// Starts an upload; nothing reaches the store before a whole part is there.
     pub(crate) fn new(destination: &Destination, path: String) -> Self {
-        Self { destination: destination.clone(), path, pending: VecDeque::new(), pending_bytes: 0, parts: None }
+        let (pending, pending_bytes, parts, sent_parts, sent_bytes) = (VecDeque::new(), 0, None, 0, 0);
+        Self { destination: destination.clone(), path, pending, pending_bytes, parts, sent_parts, sent_bytes }
     }
 
     /// Where the object will be, relative to the destination.
@@ -33,15 +40,20 @@ impl Upload {
         self.pending_bytes
     }
 
-    /// Adds bytes, and sends every part that is full. All parts but the last have one size, which some stores ask for.
+    /// Adds bytes, and sends every part that is full.
     pub(crate) async fn put(&mut self, bytes: Bytes) -> Result<(), LoadError> {
         self.pending_bytes += bytes.len();
         self.pending.push_back(bytes);
-        while self.pending_bytes >= self.destination.part_bytes {
-            let part = self.take(self.destination.part_bytes);
+        while self.pending_bytes >= self.part_bytes() {
+            let part = self.take(self.part_bytes());
             self.send(part).await?;
         }
         Ok(())
+    }
+
+    /// Size of the next part.
+    fn part_bytes(&self) -> usize {
+        self.destination.part_bytes * (1 + self.sent_parts / PARTS_OF_A_SIZE)
     }
 
     /// Sends the rest and makes the object visible.
@@ -56,15 +68,23 @@ impl Upload {
         if rest.content_length() > 0 {
             self.send(rest).await?;
         }
-        if let Some(parts) = &mut self.parts {
-            parts.complete().await.map_err(self.destination.failed("complete", &self.path))?;
+        let Some(parts) = &mut self.parts else { return Ok(()) };
+        let Err(error) = parts.complete().await else { return Ok(()) };
+        // When only the answer got lost, asking again finds no upload any more, and yet the object is there and whole.
+        if matches!(self.destination.size(&self.path).await, Ok(Some(size)) if size == self.sent_bytes) {
+            return Ok(());
         }
-        Ok(())
+        self.give_back().await;
+        Err(self.destination.failed("complete", &self.path)(error))
     }
 
     /// Gives the parts back to the store. What cannot be given back ends with the store's own clean-up.
     pub(crate) async fn abort(mut self) {
-        if let Some(parts) = &mut self.parts
+        self.give_back().await;
+    }
+
+    async fn give_back(&mut self) {
+        if let Some(mut parts) = self.parts.take()
             && let Err(error) = parts.abort().await
         {
             tracing::debug!(path = self.path, %error, "could not abort an upload");
@@ -88,13 +108,22 @@ impl Upload {
     }
 
     async fn send(&mut self, part: PutPayload) -> Result<(), LoadError> {
-        let parts = if let Some(parts) = &mut self.parts {
-            parts
-        } else {
-            let key = self.destination.key(&self.path)?;
-            let opened = self.destination.retidied(|| self.destination.store.put_multipart(&key)).await;
-            self.parts.insert(opened.map_err(self.destination.failed("write", &self.path))?)
+        let bytes = part.content_length() as u64;
+        let key = self.destination.key(&self.path)?;
+        let parts = match self.parts.take() {
+            Some(parts) => Ok(parts),
+            None => self.destination.retidied(|| self.destination.store.put_multipart(&key)).await,
         };
-        parts.put_part(part).await.map_err(self.destination.failed("write", &self.path))
+        let sent = match parts {
+            Ok(parts) => self.parts.insert(parts).put_part(part).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = sent {
+            self.give_back().await;
+            return Err(self.destination.failed("write", &self.path)(error));
+        }
+        self.sent_parts += 1;
+        self.sent_bytes += bytes;
+        Ok(())
     }
 }

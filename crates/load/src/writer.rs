@@ -66,6 +66,8 @@ struct TableFiles {
     open: BTreeMap<u32, OpenFile>,
     /// Files that may stay open between jobs.
     keep_open: usize,
+    /// Bytes that their uploads may hold back.
+    waiting_bytes: usize,
     file_bytes: u64,
     file_row_groups: usize,
     begun: u32,
@@ -95,6 +97,8 @@ impl Writers {
         staging: &str,
     ) -> Self {
         let keep_open = (options.open_files / layouts.len().max(1)).max(1);
+        // One part that is filling is always allowed, or no file would ever get to a second one.
+        let waiting_bytes = (options.waiting_bytes / layouts.len().max(1)).max(destination.part_bytes);
         let writer = |(table, layout): (usize, Arc<FileLayout>)| TableWriter {
             name: layout.table().to_owned(),
             gathering: Gathered::default(),
@@ -106,6 +110,7 @@ impl Writers {
                 staging: staging.to_owned(),
                 open: BTreeMap::new(),
                 keep_open,
+                waiting_bytes,
                 file_bytes: options.file_bytes,
                 file_row_groups: options.file_row_groups,
                 begun: 0,
@@ -286,6 +291,19 @@ impl TableFiles {
                 self.close(partition, file).await?;
             } else {
                 self.open.insert(partition, file);
+                self.close_what_waits().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes files, the fullest first, until the rest holds back no more than it may.
+    async fn close_what_waits(&mut self) -> Result<(), LoadError> {
+        while self.open.values().map(|file| file.upload.pending_bytes()).sum::<usize>() > self.waiting_bytes {
+            let fullest = self.open.iter().max_by_key(|(_, file)| file.upload.pending_bytes());
+            let Some(partition) = fullest.map(|(partition, _)| *partition) else { break };
+            if let Some(file) = self.open.remove(&partition) {
+                self.close(partition, file).await?;
             }
         }
         Ok(())
@@ -321,7 +339,10 @@ impl TableFiles {
 }
 
 /// Runs work on rayon's threads, so that tokio's stay free for the network. A panic there becomes an error here.
-async fn on_rayon<T: Send + 'static>(task: String, work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
+pub(crate) async fn on_rayon<T: Send + 'static>(
+    task: String,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, LoadError> {
     let (answer, answered) = oneshot::channel();
     rayon::spawn(move || {
         // Nobody waits for the answer of a job that was given up.

@@ -148,6 +148,8 @@ fn blank_secrets(text: &str) -> String {
             let (key, value) = rest.split_at(colon + 1);
             blanked.push_str(key);
             let secret = match value.strip_prefix("//") {
+                // Up to the last `@` of the host, or all of an address with a query.
+                Some(address) if address.contains('?') => value.len(),
                 Some(address) => {
                     address.split(['/', ' ', '\n']).next().and_then(|host| host.rfind('@')).map_or(0, |at| at + 2)
                 }

@@ -104,7 +104,7 @@ impl Outcome {
     /// What an error of the storing side means.
     pub(crate) fn of_load(error: &LoadError) -> Self {
         match error {
-            LoadError::Fenced { .. } => Self::Held,
+            LoadError::Fenced { .. } | LoadError::Overtaken { .. } => Self::Held,
             LoadError::Damaged { .. } | LoadError::NewerFormat { .. } | LoadError::Lost { .. } => Self::Damaged,
             LoadError::Shape { .. } | LoadError::Task { .. } => Self::Bug,
             error if error.is_transient() => Self::Transient,

@@ -2,7 +2,7 @@
 //! catalogue. What it cannot say (dates that exist, a start before its end) only the decoder checks.
 
 use ctct_catalog::{Catalog, OptionKind, Param, ParamType, Report, ReportOption};
-use ctct_load::PartitionBy;
+use ctct_load::{Cloud, OptionKind as StoreOptionKind, PartitionBy};
 use serde_json::{Map, Value, json};
 
 use crate::dates::MAX_DAYS_BACK;
@@ -78,10 +78,7 @@ fn shape(shape: &Shape, report: Option<&Report>) -> Value {
         Shape::Rate { max } => json!({"type": "number", "exclusiveMinimum": 0, "maximum": max}),
         Shape::Choice(values) => any_of([json!({"enum": values}), reference("env")]),
         Shape::Secret => reference("secret"),
-        Shape::Settings => json!({
-            "type": "object",
-            "additionalProperties": any_of([json!({"type": ["string", "number", "boolean"]}), reference("env")]),
-        }),
+        Shape::StoreOptions => store_options(),
         Shape::Mapping(keys) => Value::Object(mapping(keys, report)),
         Shape::OneKey(keys) => {
             let mut schema = mapping(keys, report);
@@ -93,12 +90,27 @@ fn shape(shape: &Shape, report: Option<&Report>) -> Value {
         Shape::OneOrMany(one) => one_or_many(&self::shape(one, report), None),
         Shape::Reports => json!({"type": "array", "minItems": 1, "items": reference("report")}),
         Shape::Report => json!({"const": report.map(|report| &report.name)}),
+        Shape::Flag => json!({"type": "boolean"}),
         Shape::Share => json!({"type": "number", "minimum": 0, "maximum": 1}),
         Shape::Date => any_of([json!({"type": "string", "pattern": DATE}), reference("env")]),
         Shape::Column => column(report, PartitionBy::Column),
         Shape::HashedColumn => column(report, |column| PartitionBy::Bucket { column, count: 2 }),
         Shape::TimestampColumn => column(report, PartitionBy::Month),
     }
+}
+
+/// Options of every object store: which of them the one of the URL takes, `validate` says.
+fn store_options() -> Value {
+    let mut properties = Map::new();
+    for option in Cloud::ALL.iter().flat_map(|cloud| cloud.options()) {
+        let value = match option.kind {
+            StoreOptionKind::Text => any_of([json!({"type": ["string", "number"]}), reference("env")]),
+            StoreOptionKind::Flag => any_of([json!({"type": "boolean"}), reference("env")]),
+            StoreOptionKind::Secret => reference("secret"),
+        };
+        properties.entry(option.name.to_owned()).or_insert_with(|| described(value, option.doc));
+    }
+    json!({"type": "object", "properties": properties, "additionalProperties": false})
 }
 
 /// One entry of `reports`: its name decides which of the report schemas holds, so that an editor offers its options.

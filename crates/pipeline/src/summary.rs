@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use ctct_load::{Committed, Window};
 use serde::Serialize;
 
 use crate::policy::Outcome;
@@ -73,10 +74,19 @@ pub struct ReportSummary {
     /// Version of its commit; absent where nothing was committed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<i64>,
-    /// Pages read.
+    /// The span of time that was asked for.
+    pub window: Window,
+    /// Pages read, those that an earlier run had paid for included.
     pub pages: u64,
+    /// Pages among them that an earlier run had paid for and kept.
+    pub resumed_pages: u64,
     /// Rows of the parent table that were read.
     pub rows: u64,
+    /// Records among them that an earlier run had written just so, and that were not written again.
+    pub seen_before: u64,
+    /// Where everything was read to find what has vanished: whether the read was proven whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconciled: Option<bool>,
     /// Ids that the API does not know (404), of those that were asked one by one.
     pub ids_not_found: u64,
     /// Records that could not be typed.
@@ -94,6 +104,22 @@ pub struct ReportSummary {
     pub error: Option<ErrorSummary>,
 }
 
+pub(crate) fn table_summaries(committed: Committed) -> Vec<TableSummary> {
+    let summary = |table: ctct_load::TableTotals| TableSummary {
+        table: table.table,
+        rows: table.rows,
+        files: table.files,
+        bytes: table.bytes,
+        merged: table.merge.map(|merge| MergeSummary {
+            inserted: merge.inserted,
+            updated: merge.updated,
+            unchanged: merge.unchanged,
+            deleted: merge.deleted,
+        }),
+    };
+    committed.tables.into_iter().map(summary).collect()
+}
+
 /// What was written to one table.
 #[derive(Debug, Clone, Serialize)]
 pub struct TableSummary {
@@ -105,6 +131,22 @@ pub struct TableSummary {
     pub files: u64,
     /// Bytes.
     pub bytes: u64,
+    /// What a merge did to its rows; absent in the other write modes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merged: Option<MergeSummary>,
+}
+
+/// What a merge did to the rows of one table. The rows of a table's summary are all those of the files that it wrote.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct MergeSummary {
+    /// Rows that were not there.
+    pub inserted: u64,
+    /// Rows that took the place of others.
+    pub updated: u64,
+    /// Rows that were read again and are as they were.
+    pub unchanged: u64,
+    /// Rows that went, ended, or were marked as deleted.
+    pub deleted: u64,
 }
 
 /// What went wrong, and what to do.

@@ -1,16 +1,24 @@
 //! One module a command. Each takes its arguments and gives the process's exit code.
 
+pub(crate) mod compact;
 pub(crate) mod plan;
+pub(crate) mod replay;
 pub(crate) mod reports;
 pub(crate) mod run;
 pub(crate) mod sandbox;
 pub(crate) mod schema;
+pub(crate) mod state;
 pub(crate) mod validate;
+pub(crate) mod verify;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ctct_catalog::Catalog;
-use ctct_pipeline::{ConfigErrors, Environment, Pipeline};
+use ctct_extract::Clock;
+use ctct_pipeline::{ConfigErrors, Context, Environment, Events, Pipeline, Plan};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::logging::colours;
 use crate::printer::complain;
@@ -34,6 +42,19 @@ pub(crate) fn refuse(errors: &ConfigErrors) -> u8 {
     crate::exit_code::CONFIGURATION
 }
 
+/// What a command needs beside its plan, as this process has it.
+pub(crate) fn context(events: Events, stop: CancellationToken) -> Context {
+    Context {
+        clock: Clock::system(),
+        run_id: Uuid::now_v7().to_string(),
+        base_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        environment: Environment::process(),
+        events,
+        stop,
+        destination: None,
+    }
+}
+
 /// Threads for file operations. Few are enough for one disk, and each keeps memory of its own in the allocator.
 const BLOCKING_THREADS: usize = 4;
 
@@ -45,4 +66,24 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, u8> {
             crate::exit_code::TRANSIENT
         },
     )
+}
+
+/// Does something with the plan of one file, of only the reports named in `only` where there are any.
+pub(crate) fn with_plan(file: &Path, only: &[String], work: impl AsyncFnOnce(&Plan, &Context) -> u8) -> u8 {
+    let prepared = catalog().and_then(|catalog| Ok((plan::resolve(file, only, &catalog)?, runtime()?)));
+    match prepared {
+        Ok((plan, runtime)) => runtime.block_on(work(&plan, &context(Events::none(), CancellationToken::new()))),
+        Err(code) => code,
+    }
+}
+
+/// A summary as one line of JSON.
+pub(crate) fn json(summary: &impl Serialize) -> String {
+    // A summary holds text, numbers and string-keyed maps: nothing that JSON could refuse.
+    serde_json::to_string(summary).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+}
+
+/// The exit code of a command: the failure to print counts only where nothing worse happened.
+pub(crate) fn worse(outcome: u8, printed: u8) -> u8 {
+    if outcome == crate::exit_code::DONE { printed } else { outcome }
 }

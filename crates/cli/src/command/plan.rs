@@ -4,16 +4,18 @@ use std::path::Path;
 
 use chrono::Utc;
 use ctct_catalog::Catalog;
-use ctct_pipeline::Plan;
+use ctct_pipeline::{Plan, Scope, When};
 
 use super::{catalog, pipeline, refuse};
-use crate::args::{Global, PlanArguments};
+use crate::args::{Global, PlanArguments, ScopeArguments};
 use crate::exit_code;
 use crate::printer::{complain, print};
 
 /// Prints the plan of one pipeline.
 pub(crate) fn plan(_global: &Global, arguments: &PlanArguments) -> u8 {
-    let plan = catalog().and_then(|catalog| resolve(&arguments.file, &arguments.reports, &catalog));
+    let plan = catalog()
+        .and_then(|catalog| resolve(&arguments.file, &arguments.reports, &catalog))
+        .and_then(|plan| scoped(plan, &arguments.scope));
     match plan {
         Ok(plan) => print(&plan.to_string()),
         Err(code) => code,
@@ -35,4 +37,33 @@ pub(crate) fn resolve(file: &Path, only: &[String], catalog: &Catalog) -> Result
         plan.reports.retain(|report| only.contains(&report.report.name));
     }
     Ok(plan)
+}
+
+/// The plan for the scope that the command line names.
+pub(crate) fn scoped(plan: Plan, arguments: &ScopeArguments) -> Result<Plan, u8> {
+    let scope = scope(arguments, &plan)?;
+    plan.with_scope(scope).map_err(|error| {
+        let others: Vec<String> = error.others.iter().map(|name| format!("--report {name}")).collect();
+        let advice = if others.is_empty() { "run without --from".to_owned() } else { others.join(" ") };
+        complain(&format!("error: {error}: the API has no filter on dates for that; try {advice}"));
+        exit_code::CONFIGURATION
+    })
+}
+
+/// The scope that the command line names, its dates read in the pipeline's time zone.
+fn scope(arguments: &ScopeArguments, plan: &Plan) -> Result<Scope, u8> {
+    let ScopeArguments { full_refresh, from, to } = arguments;
+    let (now, zone) = (plan.now, plan.pipeline.timezone);
+    let Some(from) = from.map(|from| from.start(now, zone)) else {
+        return Ok(if *full_refresh { Scope::Everything } else { Scope::Live });
+    };
+    let to = to.map(|to| match to {
+        When::Timestamp(instant) => instant,
+        day => day.end(now, zone),
+    });
+    if to.is_some_and(|to| to < from) {
+        complain("error: --to is before --from; swap the two");
+        return Err(exit_code::CONFIGURATION);
+    }
+    Ok(Scope::Between { from, to })
 }

@@ -4,13 +4,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use ctct_catalog::Catalog;
-use ctct_extract::Clock;
-use ctct_pipeline::{Context, Environment, Event, Outcome, Plan, RunSummary};
+use ctct_pipeline::{Event, Outcome, Plan, RunSummary};
 use indicatif::MultiProgress;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use super::{catalog, plan, runtime};
+use super::{catalog, context, json, plan, runtime};
 use crate::args::{Global, Output, RunArguments};
 use crate::exit_code;
 use crate::logging;
@@ -37,7 +35,11 @@ pub(crate) fn run(global: &Global, arguments: &RunArguments) -> u8 {
 
 /// The plans of all files; nothing runs before every file is valid.
 fn plans(arguments: &RunArguments, catalog: &Catalog) -> Result<Vec<Plan>, u8> {
-    arguments.files.iter().map(|file| plan::resolve(file, &arguments.reports, catalog)).collect()
+    let plan = |file: &PathBuf| {
+        let plan = plan::scoped(plan::resolve(file, &arguments.reports, catalog)?, &arguments.scope)?;
+        Ok(if arguments.keep_raw { plan.with_raw_kept() } else { plan })
+    };
+    arguments.files.iter().map(plan).collect()
 }
 
 async fn run_all(plans: &[Plan], global: &Global, output: Output, canvas: &MultiProgress) -> u8 {
@@ -74,14 +76,7 @@ async fn run_one(
     requests: &mut StopRequests,
 ) -> Option<RunSummary> {
     let events = reporter::events(global, canvas);
-    let context = Context {
-        clock: Clock::system(),
-        run_id: Uuid::now_v7().to_string(),
-        base_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
-        environment: Environment::process(),
-        events: events.clone(),
-        stop: stop.clone(),
-    };
+    let context = context(events.clone(), stop.clone());
     let started = Instant::now();
     let mut run = std::pin::pin!(ctct_pipeline::run(plan, &context));
     tokio::select! {
@@ -94,9 +89,4 @@ async fn run_one(
         summary = &mut run => Some(summary),
         () = requests.next() => None,
     }
-}
-
-fn json(summary: &RunSummary) -> String {
-    // A summary holds text, numbers and string-keyed maps: nothing that JSON could refuse.
-    serde_json::to_string(summary).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }

@@ -44,6 +44,7 @@ fn config(arguments: &SandboxArguments) -> SandboxConfig {
         contacts: arguments.contacts,
         seed: arguments.seed,
         today: Utc::now().date_naive(),
+        days_later: arguments.days_later,
         requests_per_second: arguments.requests_per_second,
         daily_requests: arguments.daily_requests,
         latency: Duration::from_millis(arguments.latency_ms),

@@ -1,7 +1,7 @@
 //! A run's summary as text for people.
 
 use comfy_table::{CellAlignment, Table};
-use ctct_pipeline::{Outcome, ReportSummary, RunSummary};
+use ctct_pipeline::{MergeSummary, Outcome, ReportSummary, RunSummary};
 
 use crate::text_table::text_table;
 
@@ -78,6 +78,25 @@ fn oddities(summary: &RunSummary, report: &ReportSummary) -> String {
         let before = report.watermark_before.map_or_else(|| "none".to_owned(), |before| before.to_rfc3339());
         text += &format!("{name}: watermark {before} -> {}\n", after.to_rfc3339());
     }
+    if let Some(merged) = report.tables.first().and_then(|table| table.merged) {
+        let MergeSummary { inserted, updated, unchanged, deleted } = merged;
+        text += &format!("{name}: {inserted} inserted, {updated} updated, {unchanged} unchanged, {deleted} deleted\n");
+    }
+    if report.resumed_pages > 0 {
+        text +=
+            &format!("{name}: went on after {} that an earlier run had kept\n", counted(report.resumed_pages, "page"));
+    }
+    if report.seen_before > 0 {
+        text += &format!("{name}: {} read again unchanged, not written again\n", counted(report.seen_before, "record"));
+    }
+    match report.reconciled {
+        Some(true) => text += &format!("{name}: reconciled: everything was read, and what has vanished is marked\n"),
+        Some(false) => {
+            text +=
+                &format!("{name}: not reconciled: the read was not proven whole, so nothing is marked as vanished\n");
+        }
+        None => {}
+    }
     if report.ids_not_found > 0 {
         text += &format!("{name}: the API does not know {} of the ids\n", report.ids_not_found);
     }
@@ -116,12 +135,12 @@ fn what_to_try(summary: &RunSummary) -> String {
 }
 
 /// A number of things, in words that fit it.
-pub(super) fn counted(number: u64, noun: &str) -> String {
+pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Bytes for people, in powers of 1,000 as disks and networks count.
-fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
     #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
     let scaled = UNITS.iter().find(|(_, unit)| bytes >= *unit).map(|(name, unit)| (bytes as f64 / *unit as f64, name));
@@ -161,7 +180,8 @@ mod tests {
 
     fn done() -> ReportSummary {
         let at = |minutes| Some(DateTime::<Utc>::UNIX_EPOCH + TimeDelta::minutes(minutes));
-        let table = |table: &str, rows, bytes| TableSummary { table: table.to_owned(), rows, files: 1, bytes };
+        let table =
+            |table: &str, rows, bytes| TableSummary { table: table.to_owned(), rows, files: 1, bytes, merged: None };
         ReportSummary {
             commit: Some(7),
             pages: 3,

@@ -109,6 +109,10 @@ async fn files_tell_where_they_come_from_and_show_plain_strings_with_comments() 
                 "ctct.commit=1",
                 "ctct.run=r1",
                 "ctct.layout_version=1",
+                "ctct.write_mode=append",
+                "ctct.history=false",
+                "ctct.partition_by=[]",
+                "ctct.watermark=2026-02-01T12:00:00Z",
             ]
         );
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();

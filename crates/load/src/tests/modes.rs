@@ -95,6 +95,26 @@ async fn replace_leaves_the_rows_of_the_last_run_alone() {
 }
 
 #[tokio::test]
+async fn a_row_that_comes_again_on_the_next_page_stands_in_a_snapshot_once() {
+    on_each_store(async |destination| {
+        for mode in [Replace, Partition] {
+            let mut session = Session::begin(&destination, plan(mode, &by_month(), "r1")).await.unwrap();
+            let version = session.version();
+            let pushed_down = person("b", "x", "2026-01-02").phone("1", &["p"]);
+            for rows in [[person("a", "x", "2026-01-03"), pushed_down.clone()], [pushed_down, person("c", "x", "")]] {
+                session.write(page(version, &rows)).await.unwrap();
+            }
+            session.commit(outcome()).await.unwrap();
+            let rows = table(&destination, "people", &["id"]).await;
+            assert_eq!(rows.iter().filter(|row| row.ends_with(" b")).count(), 1, "{mode:?}: {rows:?}");
+            assert_eq!(rows.len(), 3, "{mode:?}: {rows:?}");
+            assert_eq!(table(&destination, "people_phones_lines", &["line"]).await.len(), 1, "{mode:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn replace_of_one_account_leaves_the_others_alone() {
     on_each_store(async |destination| {
         let other = LoadPlan { account: "acme2".to_owned(), ..plan(Replace, &[], "r0") };

@@ -80,7 +80,7 @@ async fn odd_values_stay_in_their_folder_and_come_back_as_they_were() {
 #[tokio::test]
 async fn keys_on_disk_are_encoded_once() {
     let folder = tempfile::tempdir().unwrap();
-    let destination = Destination::open("out", folder.path()).unwrap();
+    let destination = Destination::open("out", folder.path(), &StoreOptions::default()).unwrap();
     let by_kind = [PartitionBy::Column("kind".to_owned())];
     let odd = LoadPlan { account: "../ac me%".to_owned(), ..plan(Append, &by_kind, "r/1") };
     run(&destination, odd, &[person("a", "a/b%", "")]).await.unwrap();

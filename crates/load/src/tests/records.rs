@@ -68,7 +68,7 @@ async fn a_damaged_record_stops_the_run_and_says_which_file() {
     let other = destination.key("_ctct/acme/people/commits/00000000000000000002.json").unwrap();
     destination.store.put(&other, sound.into()).await.unwrap();
     let error = ReportLog::new(&destination, "acme", "people").unwrap().head().await.unwrap_err();
-    insta::assert_snapshot!(error, @"`memory://_ctct/acme/people/commits/00000000000000000002.json` is damaged: it says that it is version 1; restore it from a backup, do not delete it");
+    insta::assert_snapshot!(error, @"`memory://_ctct/acme/people/commits/00000000000000000002.json` is damaged: it says that it is version 1; restore it from a backup, or rebuild the state from the files");
 }
 
 #[tokio::test]
@@ -89,13 +89,20 @@ async fn a_committed_file_that_is_nowhere_is_reported() {
     let head = log.head().await.unwrap().unwrap();
     destination.delete(&head.files[0].path).await.unwrap();
     let lost = log.publish(&head, &crate::publish::moves(&head)).await.unwrap_err();
-    insta::assert_snapshot!(lost, @"`memory://people/account=acme/created_at_month=2026-01/00000000000000000001-r1-00000.parquet` belongs to commit 1 but is neither published nor staged; restore it or run a full refresh");
+    insta::assert_snapshot!(lost, @"`memory://people/account=acme/created_at_month=2026-01/00000000000000000001-r1-00000.parquet` belongs to commit 1 but is neither published nor staged; restore it from a backup, or rebuild the state from the files");
 }
 
 #[test]
 fn destinations_are_opened_from_paths_and_urls() {
     let base = FilePath::new("/base/dir");
-    let shown = |url: &str| match Destination::open(url, base) {
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "s3cret"),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "account"),
+        ("AZURE_STORAGE_ACCOUNT_KEY", "czNjcmV0"),
+    ];
+    let options = StoreOptions::new([], variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let shown = |url: &str| match Destination::open(url, base, &options) {
         Ok(destination) => format!("{url} -> {}", destination.url()),
         Err(error) => format!("{url} -> error: {error}"),
     };
@@ -108,14 +115,64 @@ fn destinations_are_opened_from_paths_and_urls() {
         "file://./data/acme",
         "file://localhost/data",
         "memory://",
-        "s3://key:secret@bucket/prefix?token=secret",
+        "s3://bucket/prefix/",
+        "s3a://bucket",
+        "s3://bucket/a%20b/ü+=",
+        "s3://key:secret@bucket/prefix",
+        "s3://bucket/prefix?token=secret",
+        "s3://bucket:9000/prefix",
+        "s3:///prefix",
         "gs://bucket",
         "az://box/prefix",
+        "abfss://box@account.dfs.core.windows.net/prefix",
         "https://user:secret@host/x",
         "s4://bucket",
         "",
     ];
     insta::assert_snapshot!(all.map(shown).join("\n"));
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_says_what_is_missing() {
+    let refused = |url: &str, options: &[(&str, &str)], variables: &[(&str, &str)]| {
+        let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let options = StoreOptions::new(owned(options), owned(variables));
+        Destination::open(url, FilePath::new("/"), &options).unwrap_err().to_string()
+    };
+    let keys = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "s3cret")];
+    let told = [
+        refused("s3://b/p", &[("endpoint", "https://s3.example.com")], &[]),
+        refused("s3://b/p", &[], &[("AWS_PROFILE", "acme")]),
+        refused("s3://b/p", &[], &keys[..1]),
+        refused("s3://b/p", &[("endpoint", "http://127.0.0.1:9000")], &keys),
+        refused("s3://b/p", &[("endpoint", "127.0.0.1:9000")], &keys),
+        refused("s3://b/p", &[("reigon", "x")], &keys),
+        refused("s3://b/p", &[("server_side_encryption", "rot13")], &keys),
+        refused("s3://b/p", &[("timeout", "soon")], &keys),
+        refused("az://b/p", &[], &[]),
+        refused("az://b/p", &[("account_key", "no base64")], &[("AZURE_STORAGE_ACCOUNT_NAME", "acme")]),
+        refused("gs://b/p", &[("endpoint", "http://127.0.0.1:9000")], &[]),
+        refused("gs://b/p", &[], &[("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/file")]),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn the_pipelines_options_win_over_the_environment_and_no_key_is_shown() {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let variables = [
+        pair("AWS_ACCESS_KEY_ID", "k3y"),
+        pair("AWS_SECRET_ACCESS_KEY", "s3cret"),
+        pair("AWS_ENDPOINT_URL_S3", "http://elsewhere"),
+        pair("PATH", "s3cret"),
+    ];
+    let options = StoreOptions::new([pair("endpoint", "https://here"), pair("session_token", "s3cret")], variables);
+    let destination = Destination::open("s3://bucket/prefix", FilePath::new("/"), &options).unwrap();
+    assert!(format!("{:?}", destination.store).contains("https://here/bucket"), "{:?}", destination.store);
+    let shown = format!("{options:?} {destination:?}");
+    assert!(!shown.contains("s3cret") && !shown.contains("PATH"), "{shown}");
 }
 
 #[test]

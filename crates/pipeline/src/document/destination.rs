@@ -1,25 +1,31 @@
-//! `destination`: where the Parquet goes. Only the shape is checked here; what a store needs is the writer's business.
+//! `destination`: where the Parquet goes, and what an object store needs beside its URL. Whether the store is there and takes
+//! the credentials shows at the run.
 
-use std::collections::BTreeMap;
-use std::path::Path as FilePath;
+use std::path::Path;
 
-use ctct_load::LoadError;
+use ctct_load::{Cloud, LoadError, OptionKind, StoreOption, StoreOptions};
+use secrecy::ExposeSecret;
 
-use super::fields::{Decoder, Fields, expected, mapping, suggestion, text};
+use super::environment::{Environment, SecretRef};
+use super::fields::{Decoder, Fields, expected, mapping, suggestion, text, unknown_key};
 use super::keys::DESTINATION;
 use crate::error::{ConfigError, names_a_secret};
-use crate::yaml::{Node, Scalar, Value};
-
-/// Schemes of a destination; anything without a scheme is a path.
-const SCHEMES: &[&str] = &["file", "memory", "s3", "gs", "az"];
+use crate::yaml::{Entry, Node, Scalar, ScalarKind, Value};
 
 /// Where the Parquet goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
-    /// A path or an address with one of the schemes file, memory, s3, gs and az.
+    /// A path or a URL. It holds no secret.
     pub url: String,
-    /// Options of the object store, as text.
-    pub options: BTreeMap<String, String>,
+    /// Options of the object store, by name.
+    options: Vec<(String, Setting)>,
+}
+
+/// The value of an option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Setting {
+    Text(String),
+    Secret(SecretRef),
 }
 
 impl Destination {
@@ -29,8 +35,24 @@ impl Destination {
             let url = url(node, decoder);
             decoder.keep(url)
         });
-        let options = options(&fields, decoder);
+        let options = options(&fields, url.as_deref(), decoder);
         Some(Self { url: url?, options })
+    }
+
+    /// The options with their secrets, and the variables of `environment`. Relative paths start from `base`.
+    ///
+    /// # Errors
+    /// A secret is not to be had. The message never holds one.
+    pub(crate) fn store_options(&self, environment: &Environment, base: &Path) -> Result<StoreOptions, ConfigError> {
+        let mut options = Vec::new();
+        for (name, setting) in &self.options {
+            let value = match setting {
+                Setting::Text(text) => text.clone(),
+                Setting::Secret(secret) => secret.read(environment, base)?.expose_secret().to_owned(),
+            };
+            options.push((name.clone(), value));
+        }
+        Ok(StoreOptions::new(options, environment.variables()))
     }
 }
 
@@ -39,43 +61,69 @@ fn url(node: &Node, decoder: &Decoder<'_>) -> Result<String, ConfigError> {
     if url.value.trim().is_empty() {
         return Err(ConfigError::at(node, "the destination is empty").help("a path such as ./data, or an address"));
     }
-    let Some((scheme, rest)) = url.value.split_once("://") else { return Ok(url.value) };
-    if !SCHEMES.contains(&scheme) {
-        let message = format!("no destination has the scheme `{scheme}`");
-        return Err(ConfigError::at(node, message).help(suggestion(scheme, SCHEMES)));
+    if let Some((scheme, _)) = url.value.split_once("://") {
+        let stores = Cloud::ALL.iter().flat_map(|cloud| cloud.schemes().iter().copied());
+        let schemes: Vec<&str> = ["file", "memory"].into_iter().chain(stores).collect();
+        if !schemes.contains(&scheme) {
+            let message = format!("no destination has the scheme `{scheme}`");
+            return Err(ConfigError::at(node, message).help(suggestion(scheme, &schemes)));
+        }
     }
-    let authority = rest.split('/').next().unwrap_or_default();
-    if authority.contains('@') {
-        return Err(ConfigError::at(node, "an address must not hold a user or a password")
-            .help("credentials come from the environment's usual names"));
-    }
-    if authority.is_empty() && matches!(scheme, "s3" | "gs" | "az") {
-        return Err(ConfigError::at(node, "the address names no bucket").help(format!("{scheme}://BUCKET/PREFIX")));
-    }
-    // Which of them can be written is the writer's to say; it is asked here so that `validate` says it too.
-    match ctct_load::Destination::open(&url.value, FilePath::new("/")) {
-        Err(LoadError::Url { reason, .. }) => Err(ConfigError::at(node, reason)),
+    match ctct_load::Destination::check_url(&url.value) {
+        Err(LoadError::Url { reason, .. }) => {
+            Err(ConfigError::at(node, format!("the destination cannot be used: {reason}")))
+        }
         _ => Ok(url.value),
     }
 }
 
-fn options(fields: &Fields<'_>, decoder: &mut Decoder<'_>) -> BTreeMap<String, String> {
-    let Some(node) = fields.get("options") else { return BTreeMap::new() };
+fn options(fields: &Fields<'_>, url: Option<&str>, decoder: &mut Decoder<'_>) -> Vec<(String, Setting)> {
+    let Some(node) = fields.get("options") else { return Vec::new() };
     let entries = decoder.keep(mapping(node)).unwrap_or_default();
-    let mut options = BTreeMap::new();
+    let cloud = url.and_then(|url| Cloud::of_scheme(url.split_once("://")?.0));
+    if url.is_some() && cloud.is_none() && !entries.is_empty() {
+        decoder.errors.push(ConfigError::at(node, "only object stores take options").help("leave `options` out"));
+        return Vec::new();
+    }
+    // Where the URL itself is wrong, an option of any store may be meant.
+    let known: Vec<&StoreOption> = Cloud::ALL
+        .iter()
+        .filter(|other| cloud.is_none_or(|cloud| cloud == **other))
+        .flat_map(|cloud| cloud.options())
+        .collect();
+    let mut options = Vec::new();
     for entry in entries {
-        let value = match &entry.value.value {
-            Value::Scalar(_) if names_a_secret(&entry.key) => {
-                Err(ConfigError::new(Some(entry.span), &entry.value.path, "a secret must not stand in a pipeline file")
-                    .help("leave it out: credentials come from the environment's usual names"))
-            }
-            Value::Scalar(Scalar { text, .. }) => Ok(text.clone()),
-            Value::Mapping(_) => text(&entry.value, decoder.environment).map(|text| text.value),
-            _ => Err(expected(&entry.value, "text, a number, or true or false")),
-        };
-        if let Some(value) = decoder.keep(value) {
-            options.insert(entry.key.clone(), value);
+        let setting = setting(entry, &known, decoder.environment);
+        if let Some(setting) = decoder.keep(setting) {
+            options.push((entry.key.clone(), setting));
         }
     }
     options
+}
+
+fn setting(entry: &Entry, known: &[&StoreOption], environment: &Environment) -> Result<Setting, ConfigError> {
+    let Some(option) = known.iter().find(|option| option.name == entry.key) else {
+        // Other tools name them so.
+        let bare =
+            ["aws_", "google_", "azure_storage_", "azure_"].iter().find_map(|prefix| entry.key.strip_prefix(prefix));
+        let names: Vec<&str> = known.iter().map(|option| option.name).collect();
+        return Err(match bare.filter(|bare| names.contains(bare)) {
+            Some(bare) => ConfigError::new(Some(entry.span), &entry.value.path, format!("unknown key `{}`", entry.key))
+                .help(format!("did you mean `{bare}`?")),
+            None => unknown_key(entry, &names),
+        });
+    };
+    let node = &entry.value;
+    if option.kind == OptionKind::Secret || names_a_secret(option.name) {
+        return SecretRef::decode(node, entry.span).map(Setting::Secret);
+    }
+    match &node.value {
+        Value::Mapping(_) => text(node, environment).map(|text| Setting::Text(text.value)),
+        Value::Scalar(Scalar { text, kind: ScalarKind::Boolean }) if option.kind == OptionKind::Flag => {
+            Ok(Setting::Text(text.clone()))
+        }
+        _ if option.kind == OptionKind::Flag => Err(expected(node, "true or false")),
+        Value::Scalar(Scalar { text, kind: ScalarKind::Text | ScalarKind::Number }) => Ok(Setting::Text(text.clone())),
+        _ => Err(expected(node, "text or a number")),
+    }
 }

@@ -99,6 +99,16 @@ impl<'n> Fields<'n> {
         self.count(name, decoder).map(|count| u32::try_from(count).unwrap_or(u32::MAX))
     }
 
+    /// Whether a key is set to `true`.
+    pub(crate) fn flag(&self, name: &str, decoder: &mut Decoder<'_>) -> Option<bool> {
+        let node = self.get(name)?;
+        let flag = match &node.value {
+            Value::Scalar(Scalar { text, kind: ScalarKind::Boolean }) => Ok(text == "true"),
+            _ => Err(expected(node, "true or false")),
+        };
+        decoder.keep(flag)
+    }
+
     /// The number of a key, within the bounds that its declaration gives.
     pub(crate) fn number(&self, name: &str, decoder: &mut Decoder<'_>) -> Option<f64> {
         let node = self.get(name)?;

@@ -30,14 +30,16 @@ pub(crate) enum Shape {
     Rate { max: f64 },
     /// A number from 0 to 1.
     Share,
+    /// True or false.
+    Flag,
     /// A date such as 2026-01-31.
     Date,
     /// One of these texts.
     Choice(&'static [&'static str]),
     /// `{env: NAME}` or `{file: PATH}`.
     Secret,
-    /// Any keys, each with a text, number or boolean.
-    Settings,
+    /// Options of an object store, by name.
+    StoreOptions,
     /// A mapping with these keys and no others.
     Mapping(&'static [Key]),
     /// A mapping with exactly one of these keys.
@@ -150,11 +152,15 @@ pub(crate) const FAULTS: &[Key] = &[
 
 /// `destination`.
 pub(crate) const DESTINATION: &[Key] = &[
-    required("url", Shape::Text, "A path, file://, memory://, s3://BUCKET/PREFIX, gs:// or az://."),
+    required(
+        "url",
+        Shape::Text,
+        "A path, file://, memory://, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX.",
+    ),
     optional(
         "options",
-        Shape::Settings,
-        "Options of the object store, such as endpoint or region. Credentials come from the environment.",
+        Shape::StoreOptions,
+        "Options of the object store, such as endpoint or region. Credentials come from the environment's usual names.",
     ),
 ];
 
@@ -164,13 +170,32 @@ pub(crate) const REPORT: &[Key] = &[
     optional(
         "write_mode",
         Shape::Choice(WRITE_MODES),
-        "append (the default) adds rows; replace swaps the table; partition swaps the partitions touched.",
+        "append (the default) adds rows; merge keeps one row a key; replace swaps the table; partition swaps the \
+         partitions touched.",
     ),
     optional("partition_by", Shape::OneOrMany(PARTITION), "Folders that the rows are split into."),
+    optional("history", Shape::Flag, "With merge: keep replaced versions too, with _valid_from and _valid_to."),
+    optional(
+        "overlap",
+        SPAN,
+        "How far before the last watermark a run reads again, for rows that came late; 10m by default.",
+    ),
+    optional(
+        "reconcile",
+        Shape::Mapping(RECONCILE),
+        "With merge: read everything now and then, and mark rows that have vanished.",
+    ),
+    optional("keep_raw", Shape::Flag, "Keep the API's answers for good, so that `replay` can rebuild the tables."),
 ];
 
+/// A span of time such as 10m.
+const SPAN: Shape = Shape::Pattern("^[1-9][0-9]*[mhd]$");
+
+/// `reconcile`.
+pub(crate) const RECONCILE: &[Key] = &[required("every", SPAN, "How often: a span of time such as 7d.")];
+
 /// Values of `write_mode`.
-pub(crate) const WRITE_MODES: &[&str] = &["append", "replace", "partition"];
+pub(crate) const WRITE_MODES: &[&str] = &["append", "merge", "replace", "partition"];
 
 /// One entry of `partition_by`.
 pub(crate) const PARTITION: &Shape = &Shape::AnyOf(&[Shape::Column, Shape::OneKey(PARTITIONS)]);
@@ -209,5 +234,5 @@ pub(crate) const SCHEDULE: &[Key] = &[
         "Five fields: minute, hour, day of month, month, day of week.",
     ),
     optional("timezone", Shape::Timezone, "IANA time zone of the cron expression; the pipeline's by default."),
-    optional("every", Shape::Pattern("^[1-9][0-9]*[mhd]$"), "A whole number of minutes, hours or days: 15m, 1h, 1d."),
+    optional("every", SPAN, "A whole number of minutes, hours or days: 15m, 1h, 1d."),
 ];

@@ -1,6 +1,7 @@
 //! A pipeline file, decoded strictly: from its text to typed values, or to all that is wrong with it. Nothing here sends
 //! a request or knows what time it is.
 
+mod delivery;
 mod destination;
 mod environment;
 mod fields;
@@ -15,8 +16,10 @@ use std::path::Path;
 
 use chrono_tz::Tz;
 use ctct_catalog::Catalog;
+use ctct_load::StoreOptions;
 use secrecy::SecretString;
 
+pub use delivery::Delivery;
 pub use destination::Destination;
 pub use environment::{Environment, SecretPlace, SecretRef};
 pub use option::{Period, Setting};
@@ -98,6 +101,14 @@ impl Pipeline {
     /// holds the token.
     pub fn access_token(&self, environment: &Environment, base: &Path) -> Result<Option<SecretString>, ConfigErrors> {
         self.source.access_token(environment, base).map_err(|error| self.errors(vec![error]))
+    }
+
+    /// What the destination's store takes beside its URL. Relative paths start from `base`.
+    ///
+    /// # Errors
+    /// The variable or the file of a secret is not there. The message never holds a secret.
+    pub fn store_options(&self, environment: &Environment, base: &Path) -> Result<StoreOptions, ConfigErrors> {
+        self.destination.store_options(environment, base).map_err(|error| self.errors(vec![error]))
     }
 
     /// Errors that show this pipeline's lines.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ctct_catalog::{Catalog, OptionKind, Report, ReportOption};
 use ctct_load::{PartitionBy, WriteMode};
 
+use super::delivery::Delivery;
 use super::fields::{Decoder, expected, mapping, suggestion, text};
 use super::keys::REPORT;
 use super::option::{Period, Setting, default_setting, setting};
@@ -21,6 +22,8 @@ pub struct ReportConfig {
     pub write_mode: WriteMode,
     /// Folders that its rows are split into, from the outside in.
     pub partition_by: Vec<PartitionBy>,
+    /// How often rows are read again, and what is kept beside the tables.
+    pub delivery: Delivery,
     /// One entry for each option that is in force, in the order of the catalogue.
     pub options: Vec<OptionInForce>,
 }
@@ -68,8 +71,24 @@ impl ReportConfig {
                     .help("say which partitions to replace, for example `partition_by: [{month: created_at}]`"),
             );
         }
-        Some(Self { report, write_mode: mode?, partition_by: partitions, options })
+        if let (Some(WriteMode::Merge), Some(at)) = (mode, node.get("partition_by")) {
+            decoder.errors.extend(partitions.iter().filter_map(|partition| moving(at, partition, &report)));
+        }
+        let delivery = Delivery::decode(node, &report, mode, &options, decoder);
+        Some(Self { report, write_mode: mode?, partition_by: partitions, delivery, options })
     }
+}
+
+/// Why rows that are merged cannot be partitioned this way: a row whose partition changed would stand in two.
+fn moving(at: &Node, partition: &PartitionBy, report: &Report) -> Option<ConfigError> {
+    let column = partition.column();
+    if report.is_constant(column) {
+        return None;
+    }
+    let names = report.tables().first().into_iter().flat_map(|table| table.schema.fields()).map(|field| field.name());
+    let constant: Vec<String> = names.filter(|name| report.is_constant(name)).map(|name| format!("`{name}`")).collect();
+    let message = format!("`{column}` can change, so rows that are merged cannot be partitioned by it");
+    Some(ConfigError::at(at, message).help(format!("what stays as it is: {}", constant.join(", "))))
 }
 
 fn known_report(node: &Node, catalog: &Catalog, decoder: &mut Decoder<'_>) -> Option<Arc<Report>> {

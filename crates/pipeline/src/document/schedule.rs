@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::fields::{Decoder, text};
+use super::fields::{Decoder, text, text_or_number};
 use super::keys::{RETRY, SCHEDULE};
 use crate::error::ConfigError;
 use crate::yaml::{Node, Value};
@@ -106,8 +106,9 @@ fn is_cron_field(field: &str, min: u32, max: u32, names: &[&str]) -> bool {
     })
 }
 
-fn every(node: &Node, decoder: &mut Decoder<'_>) -> Option<Duration> {
-    let span = text(node, decoder.environment).and_then(|text| {
+/// A span of time such as `15m`.
+pub(crate) fn every(node: &Node, decoder: &mut Decoder<'_>) -> Option<Duration> {
+    let span = text_or_number(node, decoder.environment).and_then(|text| {
         duration(&text.value).ok_or_else(|| {
             ConfigError::at(node, format!("{} is no span of time", text.shown()))
                 .help("a whole number of minutes, hours or days: 15m, 1h, 1d; 366d at most")

@@ -112,10 +112,34 @@ fn errors_of_the_destination() {
         ("an empty url", with_destination("{url: \"\"}")),
         ("an unknown scheme", with_destination("{url: \"s4://bucket/x\"}")),
         ("no bucket", with_destination("{url: \"s3:///x\"}")),
-        ("a secret in the options", with_destination("{url: \"s3://b/x\", options: {aws_secret_access_key: abcdef}}")),
+        ("a key in the url", with_destination("{url: \"s3://id:s3cret@b/x\"}")),
+        ("a token in the url", with_destination("{url: \"s3://b/x?token=s3cret\"}")),
+        ("a secret in the options", with_destination("{url: \"s3://b/x\", options: {secret_access_key: s3cret}}")),
+        ("a sas token", with_destination("{url: \"az://b/x\", options: {sas_token: s3cret}}")),
+        ("an unknown option", with_destination("{url: \"s3://b/x\", options: {end_point: \"https://x\"}}")),
+        ("another tool's name", with_destination("{url: \"s3://b/x\", options: {aws_region: x}}")),
+        ("another store's option", with_destination("{url: \"gs://b/x\", options: {account_name: x}}")),
+        ("options of a folder", with_destination("{url: ./data, options: {region: x}}")),
+        ("text for a flag", with_destination("{url: \"s3://b/x\", options: {allow_http: \"maybe\"}}")),
         ("a list in the options", with_destination("{url: \"s3://b/x\", options: {region: [a, b]}}")),
     ]);
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn options_of_a_store_are_read_and_their_secrets_only_when_they_are_needed() {
+    let text = with_destination(
+        "{url: \"s3://b/x\", options: {endpoint: {env: NAME}, allow_http: true, timeout: 20s, secret_access_key: {env: LATER}}}",
+    );
+    let pipeline = parse(&text).unwrap();
+    let missing = pipeline.store_options(&Environment::default(), Path::new("/")).unwrap_err().to_string();
+    assert!(missing.contains("4:") && missing.contains("`LATER` is not set"), "{missing}");
+    let environment = [("LATER", "s3cret"), ("AWS_REGION", "eu")].into_iter().collect();
+    let options = format!("{:?}", pipeline.store_options(&environment, Path::new("/")).unwrap());
+    for name in ["endpoint", "allow_http", "timeout", "secret_access_key", "AWS_REGION"] {
+        assert!(options.contains(name), "{options}");
+    }
+    assert!(!options.contains("s3cret"), "{options}");
 }
 
 #[test]
@@ -204,7 +228,22 @@ fn errors_of_dates() {
 fn errors_of_writing() {
     let contacts = |rest: &str| around(&format!("  - report: contacts\n    {rest}"));
     let text = shown(&[
-        ("merge", contacts("write_mode: merge")),
+        ("merge by a column that changes", contacts("write_mode: merge\n    partition_by: [{month: updated_at}]")),
+        ("history without merge", contacts("history: true")),
+        ("history as text", contacts("write_mode: merge\n    history: yes please")),
+        ("overlap of what", contacts("overlap: 10")),
+        ("overlap where all is read", around("  - report: contact_lists\n    overlap: 10m")),
+        ("reconcile without merge", contacts("reconcile: {every: 7d}")),
+        ("reconcile without a span", contacts("write_mode: merge\n    reconcile: {}")),
+        ("reconcile of a part", contacts("write_mode: merge\n    contact_status: active\n    reconcile: {every: 7d}")),
+        (
+            "reconcile since a date",
+            contacts("write_mode: merge\n    updated_after: 2026-01-01\n    reconcile: {every: 7d}"),
+        ),
+        (
+            "reconcile uncounted",
+            around("  - report: email_campaigns\n    write_mode: merge\n    reconcile: {every: 7d}"),
+        ),
         ("an unknown mode", contacts("write_mode: apend")),
         ("partition without partitions", contacts("write_mode: partition")),
         ("an unknown column", contacts("partition_by: create_source_at")),
@@ -237,7 +276,7 @@ fn errors_of_schedule_and_retry() {
 
 #[test]
 fn all_that_is_wrong_is_shown_at_once() {
-    let text = "version: 3\nname: a b\nsource: {}\ndestination: {url: ./x, option: {}}\nreports:\n  - report: contact\n  - report: contacts\n    updated_after: soon\n    write_mode: merge\n";
+    let text = "version: 3\nname: a b\nsource: {}\ndestination: {url: ./x, option: {}}\nreports:\n  - report: contact\n  - report: contacts\n    updated_after: soon\n    write_mode: marge\n";
     let errors = parse(text).unwrap_err();
     insta::assert_snapshot!(errors);
 }

@@ -16,8 +16,7 @@ pub(crate) fn write_mode(node: Option<&Node>, decoder: &mut Decoder<'_>) -> Opti
         "append" => Ok(WriteMode::Append),
         "replace" => Ok(WriteMode::Replace),
         "partition" => Ok(WriteMode::Partition),
-        "merge" => Err(ConfigError::at(node, "`write_mode: merge` is not available in this version")
-            .help("append keeps every version of a row, replace swaps the whole table")),
+        "merge" => Ok(WriteMode::Merge),
         _ => Err(not_in_list(node, &mode, WRITE_MODES)),
     });
     decoder.keep(mode)

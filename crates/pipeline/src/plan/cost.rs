@@ -23,7 +23,7 @@ impl ReportPlan {
         match &self.ids {
             Ids::None => {
                 let page = self.report.page_rows().map_or(u64::MAX, u64::from).max(1);
-                rows.unwrap_or(0).div_ceil(page).max(1)
+                rows.unwrap_or(0).div_ceil(page).max(1) + u64::from(self.asks_twice())
             }
             Ids::List { ids, .. } => ids.len() as u64,
             Ids::From { .. } => rows.unwrap_or(0),

@@ -1,6 +1,7 @@
 //! What a run will ask: every date resolved, every parameter spelt out, reports in the order in which they can run.
 //! Making a plan sends nothing.
 
+mod ask;
 mod cost;
 mod resolve;
 mod text;
@@ -11,9 +12,11 @@ use chrono::{DateTime, Utc};
 use ctct_catalog::{Report, Source};
 use ctct_load::{PartitionBy, WriteMode};
 
+pub use ask::{Ask, Query, Scope};
 pub use cost::Cost;
 
-use crate::document::Pipeline;
+use crate::dates::When;
+use crate::document::{Delivery, Pipeline};
 use crate::error::ConfigErrors;
 
 /// A pipeline resolved at one moment.
@@ -37,14 +40,22 @@ pub struct ReportPlan {
     /// What the API offers.
     pub report: Arc<Report>,
     /// Parameters that every request carries, by their names on the wire, in the order of the catalogue. Without the
-    /// page size, and without the parameter that [`Ids`] fills.
+    /// page size, the parameter that [`Ids`] fills, and the window's.
     pub params: Vec<(String, String)>,
+    /// What the run is for.
+    pub scope: Scope,
+    /// From where the tables begin, where the pipeline says so: the lower end of the first window.
+    pub since: Option<DateTime<Utc>>,
+    /// The same as the pipeline says it.
+    pub begins: Option<When>,
     /// Whether the report is read once, or once for each of some ids.
     pub ids: Ids,
     /// How rows meet those that are there.
     pub write_mode: WriteMode,
     /// Folders that rows are split into, from the outside in.
     pub partition_by: Vec<PartitionBy>,
+    /// How rows are read again from run to run, and what is kept beside the tables.
+    pub delivery: Delivery,
     /// Options and what they resolved to, for people.
     pub resolved: Vec<(String, String)>,
 }
@@ -96,12 +107,53 @@ impl Plan {
         })
     }
 
+    /// The same plan for another purpose than what changed since the last run.
+    ///
+    /// # Errors
+    /// A backfill, and reports that the API has no filter on dates for.
+    pub fn with_scope(mut self, scope: Scope) -> Result<Self, NoWindow> {
+        let without: Vec<&ReportPlan> = self.reports.iter().filter(|report| !report.has_window()).collect();
+        if matches!(scope, Scope::Between { .. }) && !without.is_empty() {
+            let name = |report: &ReportPlan| report.report.name.clone();
+            let reports = without.into_iter().map(name).collect();
+            let others = self.reports.iter().filter(|report| report.has_window()).map(name).collect();
+            return Err(NoWindow { reports, others });
+        }
+        for report in &mut self.reports {
+            report.scope = scope;
+        }
+        Ok(self)
+    }
+
+    /// The same plan with the API's answers kept for good, for every report.
+    #[must_use]
+    pub fn with_raw_kept(mut self) -> Self {
+        for report in &mut self.reports {
+            report.delivery.keep_raw = true;
+        }
+        self
+    }
+
     /// The report of this plan that must be done before `report`, since the ids come from it. A source that is not part
     /// of the plan is read from the destination.
     pub fn depends_on<'a>(&'a self, report: &ReportPlan) -> Option<&'a str> {
         let source = report.source()?;
         self.reports.iter().map(|other| other.report.name.as_str()).find(|name| *name == source)
     }
+}
+
+/// A backfill was asked for, and reports that have no filter on dates.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} cannot be read for a span of time", listed(.reports))]
+pub struct NoWindow {
+    /// The reports.
+    pub reports: Vec<String>,
+    /// Reports of the plan that have one.
+    pub others: Vec<String>,
+}
+
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl ReportPlan {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use ctct_catalog::{OptionKind, Report, ReportOption};
 
-use super::{Ids, ReportPlan};
+use super::{Ids, ReportPlan, Scope};
 use crate::dates::{When, wire};
 use crate::document::report::start_after_end;
 use crate::document::{OptionInForce, ReportConfig, Setting};
@@ -17,7 +17,10 @@ use crate::error::ConfigError;
 pub(super) fn report(config: &ReportConfig, now: DateTime<Utc>, zone: Tz) -> Result<ReportPlan, ConfigError> {
     let report = &config.report;
     let alone = alone(config);
-    let mut resolution = Resolution { now, zone, ids: Ids::None, params: BTreeMap::new(), resolved: Vec::new() };
+    let watermark = report.watermark.as_ref().map(|watermark| watermark.option.as_str());
+    let params_set = BTreeMap::new();
+    let mut resolution =
+        Resolution { now, zone, watermark, ids: Ids::None, begins: None, params: params_set, resolved: Vec::new() };
     for option in &config.options {
         let Some(declared) = report.option(&option.name) else { continue };
         // Beside an option that the API takes alone, defaults are not in force.
@@ -29,9 +32,13 @@ pub(super) fn report(config: &ReportConfig, now: DateTime<Utc>, zone: Tz) -> Res
     Ok(ReportPlan {
         report: Arc::clone(report),
         params: params(report, &resolution.params, alone.is_some()),
+        scope: Scope::Live,
+        since: resolution.begins.map(|begins| begins.start(now, zone)),
+        begins: resolution.begins,
         ids: resolution.ids,
         write_mode: config.write_mode,
         partition_by: config.partition_by.clone(),
+        delivery: config.delivery,
         resolved: resolution.resolved,
     })
 }
@@ -58,7 +65,10 @@ fn params(report: &Report, set: &BTreeMap<&str, String>, alone: bool) -> Vec<(St
 struct Resolution<'a> {
     now: DateTime<Utc>,
     zone: Tz,
+    /// The option that says from when the report is read.
+    watermark: Option<&'a str>,
     ids: Ids,
+    begins: Option<When>,
     params: BTreeMap<&'a str, String>,
     resolved: Vec<(String, String)>,
 }
@@ -94,6 +104,13 @@ impl<'a> Resolution<'a> {
             OptionKind::RangeEnd => (vec![end.clone()], end),
             _ => (vec![start.clone()], start),
         };
+        if self.watermark == Some(declared.name.as_str()) {
+            self.begins = Some(when);
+            return match when {
+                When::Timestamp(_) => text,
+                When::Date(_) | When::DaysBack(_) => format!("{text} ({when})"),
+            };
+        }
         self.params.extend(declared.params.iter().map(String::as_str).zip(values));
         match when {
             When::Timestamp(_) => text,

@@ -109,8 +109,11 @@ fn every_form_of_every_option_comes_to_its_parameters() {
     let mut reports_seen = std::collections::BTreeSet::new();
     for (report, options, query) in cases {
         let plan = plan(ACCOUNT, &format!("  - report: {report}\n    {options}\n")).unwrap();
-        let params: Vec<String> =
-            plan.reports[0].params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let params: Vec<String> = plan.reports[0].ask(None, plan.now).queries[0]
+            .params
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         assert_eq!(params.join("&"), query, "{report}: {options}");
         let known = options.lines().filter_map(|line| line.trim().split_once(':')).map(|(name, _)| name.to_owned());
         reports_seen.extend(known.map(|option| (report.to_owned(), option)));
@@ -154,7 +157,7 @@ fn dates_are_days_of_the_pipelines_time_zone() {
     let head = "timezone: America/New_York\nsource: {account: acme}\n";
     let plan = plan(head, "  - report: contacts\n    updated_after: {days_back: 1}\n    include_subresources: none\n")
         .unwrap();
-    assert_eq!(plan.reports[0].params[1], ("updated_after".to_owned(), "2026-02-09T05:00:00.000Z".to_owned()));
+    assert_eq!(plan.reports[0].since, Some("2026-02-09T05:00:00Z".parse().unwrap()));
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use chrono::TimeDelta;
 use ctct_load::WriteMode;
 
-use super::{Cost, Ids, Plan, ReportPlan};
+use super::{Cost, Ids, Plan, Query, ReportPlan, Scope};
 use crate::dates::wire;
 use crate::document::Access;
 
@@ -52,8 +53,34 @@ impl Plan {
         for (name, value) in &report.resolved {
             writeln!(f, "  {name:width$}  {value}")?;
         }
-        writeln!(f, "  {:width$}  GET {}{}", "asks", report.report.path, report.query())?;
+        for (at, query) in report.ask(None, self.now).queries.iter().enumerate() {
+            let label = if at == 0 { "asks" } else { "and" };
+            writeln!(f, "  {label:width$}  GET {}{}", report.report.path, shown(query))?;
+        }
+        if report.is_incremental() && report.scope == Scope::Live {
+            let overlap = shortest(report.delivery.overlap);
+            writeln!(
+                f,
+                "  {:width$}  from the watermark of the last commit less {overlap}, once there is one",
+                "then"
+            )?;
+        }
         writeln!(f, "  {:width$}  {}", "requests", report.expectation())
+    }
+}
+
+fn shown(query: &Query) -> String {
+    let pairs: Vec<String> = query.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
+
+/// A span of time as a pipeline writes it: `10m`, `1h`, `7d`.
+fn shortest(span: TimeDelta) -> String {
+    let minutes = span.num_minutes();
+    match (minutes % (24 * 60), minutes % 60) {
+        (0, _) => format!("{}d", span.num_days()),
+        (_, 0) => format!("{}h", span.num_hours()),
+        _ => format!("{minutes}m"),
     }
 }
 
@@ -63,11 +90,6 @@ fn mode(mode: WriteMode) -> String {
 }
 
 impl ReportPlan {
-    fn query(&self) -> String {
-        let pairs: Vec<String> = self.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
-    }
-
     fn expectation(&self) -> String {
         let pages = self.report.page_rows().map(|rows| format!("one for every {rows} rows")).unwrap_or_default();
         match &self.ids {

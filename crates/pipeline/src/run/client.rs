@@ -17,14 +17,14 @@ use crate::plan::Plan;
 const VENDOR: &str = "https://api.cc.email/v3";
 
 /// A client, and the server behind it where that is our own.
-pub(super) struct Source {
-    pub(super) client: Client,
+pub(crate) struct Source {
+    pub(crate) client: Client,
     sandbox: Option<ctct_sandbox::Sandbox>,
 }
 
 impl Source {
     /// Ends the embedded API, where there is one.
-    pub(super) async fn close(self) {
+    pub(crate) async fn close(self) {
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
@@ -32,7 +32,7 @@ impl Source {
 }
 
 /// Opens the plan's source. Sends nothing to the API.
-pub(super) async fn open(plan: &Plan, context: &Context) -> Result<Source, RunError> {
+pub(crate) async fn open(plan: &Plan, context: &Context) -> Result<Source, RunError> {
     let source = &plan.pipeline.source;
     let (base_url, token, sandbox) = match &source.access {
         Access::Stored => return Err(RunError::NoToken { account: source.account.clone() }),

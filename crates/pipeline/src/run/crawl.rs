@@ -1,20 +1,29 @@
-//! The asking side of one report: crawls run side by side and send what they read to the decoding side.
+//! The asking side of one report: crawls that send what they read to the decoding side and, so that nothing is asked twice,
+//! to where pages are kept until they are committed.
 //!
-//! A list is one crawl, and each of its pages is a unit. Where every id has its own crawl, the unit is the id: all its pages
-//! go on together, so that whatever reaches the writer is whole.
+//! A list is one crawl for each of its queries, and each page is a unit. Where every id has its own crawl, the unit is the
+//! id: all its pages go on together, so that whatever reaches the writer is whole.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use ctct_extract::{Client, ExtractError, Page, Request};
+use chrono::{DateTime, Utc};
+use ctct_catalog::Report;
+use ctct_extract::{Client, Crawl, Page, Request};
+use ctct_load::{PageQueue, Progress};
+use ctct_transform::parse_timestamp;
+use futures::lock::Mutex;
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::RunError;
+use super::resume::{Chain, Resumed, kept};
 use crate::event::{Event, Events};
-use crate::plan::ReportPlan;
+use crate::plan::Query;
 
 /// Time that a request has to end once the run was asked to stop. Schedulers kill after 30 seconds or so, and the commit of
 /// what is whole must fit in before.
@@ -32,52 +41,119 @@ pub(super) enum Asked {
     Stopped,
 }
 
+/// The ids that a report is read for, one crawl each.
+pub(super) struct CrawledIds<'a> {
+    /// The parameter that takes the id.
+    pub(super) param: &'a str,
+    /// The ids, ascending.
+    pub(super) ids: Vec<String>,
+    /// Whether all pages of the id at this place were sent on, or it is not known to the API.
+    pub(super) done: Vec<AtomicBool>,
+    /// For each id, the instant before which its rows are known from earlier runs. Rows come newest first.
+    pub(super) known_before: HashMap<String, DateTime<Utc>>,
+}
+
+impl<'a> CrawledIds<'a> {
+    /// The ids, of which those of an earlier commit's progress are done already.
+    pub(super) fn new(param: &'a str, mut ids: Vec<String>, progress: Option<&Progress>) -> Self {
+        ids.sort_unstable();
+        ids.dedup();
+        let is_done = |id: &String| {
+            progress.is_some_and(|progress| {
+                progress.through.as_ref().is_some_and(|through| id <= through) || progress.also.contains(id)
+            })
+        };
+        let done = ids.iter().map(|id| AtomicBool::new(is_done(id))).collect();
+        Self { param, ids, done, known_before: HashMap::new() }
+    }
+
+    /// How far the ids are done; `None` where none is.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        let is_done = |at: &usize| self.done[*at].load(Ordering::Relaxed);
+        let prefix = (0..self.ids.len()).take_while(is_done).count();
+        let also: Vec<String> = (prefix..self.ids.len()).filter(is_done).map(|at| self.ids[at].clone()).collect();
+        let through = prefix.checked_sub(1).map(|at| self.ids[at].clone());
+        (through.is_some() || !also.is_empty()).then_some(Progress { through, also })
+    }
+
+    /// How many are still to be read.
+    fn left(&self) -> u64 {
+        self.done.iter().filter(|done| !done.load(Ordering::Relaxed)).count() as u64
+    }
+}
+
 /// Everything that a report asks.
 pub(super) struct Crawls<'a> {
-    pub(super) plan: &'a ReportPlan,
-    /// Parameter and values where each id has its own crawl.
-    pub(super) ids: Option<(&'a str, Vec<String>)>,
+    pub(super) report: &'a Arc<Report>,
+    pub(super) queries: &'a [Query],
+    pub(super) ids: Option<&'a CrawledIds<'a>>,
     pub(super) client: &'a Client,
     pub(super) concurrency: usize,
     pub(super) events: &'a Events,
     pub(super) stop: &'a CancellationToken,
+    /// Whether the last page of all is kept too, after which nothing is left to ask.
+    pub(super) keeps_last: bool,
     /// Counts the ids that the API does not know.
     pub(super) not_found: &'a AtomicU64,
     /// Set once a crawl has failed.
     pub(super) ended: AtomicBool,
 }
 
+/// Where pages go.
+pub(super) struct Outlets<'a> {
+    /// To be decoded and written.
+    pub(super) units: mpsc::Sender<Unit>,
+    /// To be kept until they are committed.
+    pub(super) queue: &'a PageQueue,
+}
+
 impl Crawls<'_> {
-    /// How many crawls there are.
+    /// How many ids are to be read; 1 for a list.
     pub(super) fn len(&self) -> u64 {
-        self.ids.as_ref().map_or(1, |(_, ids)| ids.len() as u64)
+        self.ids.map_or(1, CrawledIds::left)
     }
 
-    /// Reads everything and sends it on; ends early when the receiver is gone.
+    /// Reads everything that `resumed` does not hold and sends it on; ends early when nobody receives any more.
     ///
     /// # Errors
     /// The first failure of a crawl; after it no other crawl is begun. Units that were sent are whole.
-    pub(super) async fn read(self, units: mpsc::Sender<Unit>) -> Result<Asked, ExtractError> {
-        match &self.ids {
-            None => self.read_list(&units).await,
-            Some((param, ids)) => self.read_ids(param, ids, &units).await,
+    pub(super) async fn read(self, resumed: Resumed, outlets: Outlets<'_>) -> Result<Asked, RunError> {
+        match self.ids {
+            None => self.read_lists(resumed, &outlets).await,
+            Some(ids) => self.read_ids(ids, resumed, &outlets).await,
         }
     }
 
-    async fn read_list(&self, units: &mpsc::Sender<Unit>) -> Result<Asked, ExtractError> {
-        let mut crawl = self.client.crawl(self.request(None));
-        while let Some(page) = self.unless_stopped(crawl.next()).await.transpose()? {
-            let Some(page) = page else { return Ok(Asked::Whole) };
-            if units.send(vec![page]).await.is_err() {
-                break;
+    async fn read_lists(&self, mut resumed: Resumed, outlets: &Outlets<'_>) -> Result<Asked, RunError> {
+        for (at, query) in self.queries.iter().enumerate() {
+            let Some(mut crawl) = self.crawl(&query.params, resumed.remove(&query.name).as_ref()) else { continue };
+            let last_query = at + 1 == self.queries.len();
+            loop {
+                let page = match self.unless_stopped(crawl.next()).await {
+                    None => return Ok(Asked::Stopped),
+                    Some(page) => page?,
+                };
+                let Some(page) = page else { break };
+                let nothing_left = page.last && last_query;
+                if !nothing_left || self.keeps_last {
+                    self.keep(&query.name, &page, outlets).await?;
+                }
+                if outlets.units.send(vec![page]).await.is_err() {
+                    return Ok(Asked::Stopped);
+                }
             }
         }
-        Ok(Asked::Stopped)
+        Ok(Asked::Whole)
     }
 
-    async fn read_ids(&self, param: &str, ids: &[String], units: &mpsc::Sender<Unit>) -> Result<Asked, ExtractError> {
-        let mut crawls = stream::iter(ids)
-            .map(|id| self.read_id(self.request(Some((param, id))), units))
+    async fn read_ids(&self, ids: &CrawledIds<'_>, resumed: Resumed, outlets: &Outlets<'_>) -> Result<Asked, RunError> {
+        let resumed = Mutex::new(resumed);
+        let left = (0..ids.ids.len()).filter(|at| !ids.done[*at].load(Ordering::Relaxed));
+        let mut crawls = stream::iter(left)
+            .map(async |at| {
+                let chain = resumed.lock().await.remove(&ids.ids[at]);
+                self.read_id(ids, at, chain, outlets).await
+            })
             .buffer_unordered(self.concurrency);
         let (mut asked, mut failed) = (Asked::Whole, None);
         while let Some(crawl) = crawls.next().await {
@@ -94,37 +170,71 @@ impl Crawls<'_> {
         failed.map_or(Ok(asked), Err)
     }
 
-    async fn read_id(&self, request: Request, units: &mpsc::Sender<Unit>) -> Result<Asked, ExtractError> {
+    async fn read_id(
+        &self,
+        ids: &CrawledIds<'_>,
+        at: usize,
+        chain: Option<Chain>,
+        outlets: &Outlets<'_>,
+    ) -> Result<Asked, RunError> {
+        let id = &ids.ids[at];
         if self.ended.load(Ordering::Relaxed) {
             return Ok(Asked::Stopped);
         }
-        let mut crawl = self.client.crawl(request);
-        let mut unit = Unit::new();
-        loop {
-            match self.unless_stopped(crawl.next()).await {
-                None => return Ok(Asked::Stopped),
-                Some(Ok(Some(page))) => unit.push(page),
-                Some(Ok(None)) => break,
-                // Contacts come and go between the run that listed them and this one.
-                Some(Err(error)) if error.status() == Some(404) => {
-                    self.not_found.fetch_add(1, Ordering::Relaxed);
-                    unit.clear();
-                    break;
+        let mut params = self.queries.first().map(|query| query.params.clone()).unwrap_or_default();
+        params.push((ids.param.to_owned(), id.clone()));
+        let crawl = self.crawl(&params, chain.as_ref());
+        let mut unit = chain.map(|chain| chain.waiting).unwrap_or_default();
+        if let Some(mut crawl) = crawl {
+            loop {
+                match self.unless_stopped(crawl.next()).await {
+                    None => return Ok(Asked::Stopped),
+                    Some(Ok(Some(page))) => {
+                        let known = ids.known_before.get(id).is_some_and(|known| reaches(&page, *known));
+                        // Where no more is wanted, a later run shall not go on either.
+                        let wanted = Page { next: page.next.filter(|_| !known), ..page };
+                        self.keep(id, &wanted, outlets).await?;
+                        unit.push(wanted);
+                        if known {
+                            break;
+                        }
+                    }
+                    Some(Ok(None)) => break,
+                    // Contacts come and go between the run that listed them and this one.
+                    Some(Err(error)) if error.status() == Some(404) => {
+                        self.not_found.fetch_add(1, Ordering::Relaxed);
+                        unit.clear();
+                        break;
+                    }
+                    Some(Err(error)) => return Err(error.into()),
                 }
-                Some(Err(error)) => return Err(error),
             }
         }
-        self.events.emit(&Event::CrawlDone { report: self.plan.report.name.clone() });
-        if !unit.is_empty() && units.send(unit).await.is_err() {
+        self.events.emit(&Event::CrawlDone { report: self.report.name.clone() });
+        if !unit.is_empty() && outlets.units.send(unit).await.is_err() {
             return Ok(Asked::Stopped);
         }
+        ids.done[at].store(true, Ordering::Relaxed);
         Ok(Asked::Whole)
     }
 
-    fn request(&self, id: Option<(&str, &str)>) -> Request {
-        let mut params = self.plan.params.clone();
-        params.extend(id.map(|(param, id)| (param.to_owned(), id.to_owned())));
-        Request { report: Arc::clone(&self.plan.report), params }
+    /// The crawl for these parameters, after what is kept of it; `None` where that is all.
+    fn crawl(&self, params: &[(String, String)], chain: Option<&Chain>) -> Option<Crawl> {
+        let request =
+            |params: &[(String, String)]| Request { report: Arc::clone(self.report), params: params.to_vec() };
+        match chain {
+            None => Some(self.client.crawl(request(params))),
+            Some(chain) => chain.mark().map(|mark| self.client.resume(request(&chain.params), mark)),
+        }
+    }
+
+    /// Hands a page over to be kept.
+    async fn keep(&self, crawl: &str, page: &Page, outlets: &Outlets<'_>) -> Result<(), RunError> {
+        if outlets.queue.push(kept(crawl, page)).await {
+            return Ok(());
+        }
+        // Why the queue takes no more is told when it is closed.
+        Err(RunError::WorkerDied { report: self.report.name.clone() })
     }
 
     /// The result of `work`, or `None` once the run was asked to stop. A request that is under way then has a little time
@@ -138,4 +248,10 @@ impl Crawls<'_> {
             () = async { self.stop.cancelled().await; sleep(GRACE).await } => None,
         }
     }
+}
+
+/// Whether a page of rows that come newest first goes back to what is known. Where its time cannot be read it does not, and
+/// the crawl goes on to the end.
+fn reaches(page: &Page, known_before: DateTime<Utc>) -> bool {
+    page.oldest.as_deref().and_then(parse_timestamp).is_some_and(|oldest| oldest < known_before)
 }

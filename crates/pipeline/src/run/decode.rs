@@ -79,14 +79,15 @@ async fn spawn(
 
 fn decode(pages: Vec<Page>, decoder: &PageDecoder, report: &str, commit: i64) -> Result<Decoded, RunError> {
     let one_page = |page: Page| {
-        let input = PageInput { body: &page.body, bound: &page.params, extracted_at: page.received_at, commit };
+        // The server's clock is the same for every host that runs the pipeline.
+        let server_time = page.server_date.unwrap_or(page.received_at);
+        let input = PageInput { body: &page.body, bound: &page.params, extracted_at: server_time, commit };
         let rows = decoder.decode(&input).map_err(|source| RunError::Transform {
             report: report.to_owned(),
             page: page.number,
             request_id: page.request_id.clone().unwrap_or_else(|| "without id".to_owned()),
             source,
         })?;
-        let server_time = page.server_date.unwrap_or(page.received_at);
         Ok((PageFacts { request_id: page.request_id, count: page.count, server_time }, rows))
     };
     Ok(Decoded { pages: pages.into_iter().map(one_page).collect::<Result<_, RunError>>()? })

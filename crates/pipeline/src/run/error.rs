@@ -79,6 +79,24 @@ pub enum RunError {
         /// How many were asked for.
         ids: u64,
     },
+    /// Pages were not kept, or not from the beginning.
+    #[error("{report}: no pages are kept that its tables could be made from")]
+    NothingKept {
+        /// The report.
+        report: String,
+    },
+    /// The tables hold rows that were chosen in another way.
+    #[error(
+        "{report}: its rows were chosen by `{stored}` so far and now by `{wanted}`: rows that were left out would be missing"
+    )]
+    OtherRows {
+        /// The report.
+        report: String,
+        /// How they were chosen.
+        stored: String,
+        /// How the pipeline chooses them now.
+        wanted: String,
+    },
     /// The run was asked to stop.
     #[error("{report}: stopped on request before it was whole")]
     Stopped {
@@ -103,7 +121,11 @@ impl RunError {
     /// Which row of the policy table holds.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Configuration(_) | Self::Sandbox(_) | Self::NoSource { .. } => Outcome::Configuration,
+            Self::Configuration(_)
+            | Self::Sandbox(_)
+            | Self::NoSource { .. }
+            | Self::OtherRows { .. }
+            | Self::NothingKept { .. } => Outcome::Configuration,
             Self::NoToken { .. } => Outcome::SignIn,
             // Before the first request nothing is lost: whatever the store said, the destination wants mending.
             Self::Destination(source) if !source.is_transient() => Outcome::Configuration,
@@ -116,17 +138,32 @@ impl RunError {
         }
     }
 
-    /// For the summary: what happened, and what to do.
-    pub(crate) fn summary(&self) -> ErrorSummary {
+    /// For the summary: what happened, and what to do. `file` is the pipeline's, for commands to copy.
+    pub(crate) fn summary(&self, file: &str) -> ErrorSummary {
         let advice = match self {
             Self::NoToken { .. } => "add `access_token: {env: NAME}` to `source`".to_owned(),
+            Self::Load { report, source } if source.is_mended_by_rebuild() => format!(
+                "restore it from a backup, or run `ctct-etl state rebuild {file} --report {report}`; \
+                 `ctct-etl verify {file} --report {report}` shows all that is wrong"
+            ),
             Self::NoSource { table, .. } => format!("add the report `{table}` to the pipeline, or run it first"),
             Self::SourceFailed { on, .. } => format!("mend `{on}` first"),
             Self::NoneFound { .. } => "check the ids, and that the token belongs to their account".to_owned(),
-            Self::Stopped { .. } => "run again; it starts over from the last commit".to_owned(),
+            Self::NothingKept { .. } => {
+                "set `keep_raw: true` from the first run on, or run once with --full-refresh --keep-raw in merge and replace".to_owned()
+            }
+            Self::OtherRows { .. } => "run once with --full-refresh, or take the change back".to_owned(),
+            Self::Stopped { .. } => "run again; it goes on where it stopped".to_owned(),
+            Self::Destination(source) | Self::Load { source, .. } if source.is_transient() => {
+                "run again; if it stays, look at the destination's store and the way to it".to_owned()
+            }
             _ => self.outcome().policy().advice.to_owned(),
         };
-        ErrorSummary { message: with_causes(self), advice }
+        let message = match self {
+            Self::Destination(source) | Self::Load { source, .. } if source.explains_itself() => self.to_string(),
+            _ => with_causes(self),
+        };
+        ErrorSummary { message, advice }
     }
 }
 

@@ -3,14 +3,17 @@
 //! [`run`] is the only place that knows all three stages. Reports run side by side under one client, so one limiter paces
 //! them all; a report that takes its ids from another waits for that one's commit. One report's failure is its own.
 
-mod client;
+pub(crate) mod client;
 mod crawl;
 mod decode;
 mod error;
+mod replay;
 mod report;
+mod resume;
+mod write;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use ctct_extract::{Clock, Usage};
@@ -20,13 +23,15 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use error::RunError;
+pub use replay::replay;
 
-use crate::document::Environment;
+use crate::document::{Environment, Pipeline};
 use crate::event::{Event, Events};
 use crate::plan::{Ids, Plan};
 use crate::policy::Outcome;
 use crate::summary::{ApiSummary, ReportSummary, RunSummary};
 use report::ReportRun;
+use write::ReportWriter;
 
 /// What a run needs beside its plan. Everything that differs between a test and the real thing is in here.
 #[derive(Debug, Clone)]
@@ -43,23 +48,47 @@ pub struct Context {
     pub events: Events,
     /// Ends the run at the next page once cancelled.
     pub stop: CancellationToken,
+    /// Stands in for the destination that the pipeline names, for tests and for programs that bring a store of their own.
+    pub destination: Option<Destination>,
+}
+
+impl Context {
+    /// Opens the destination of a plan, or gives the one that stands in for it. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// As [`open_destination`].
+    pub fn open_destination(&self, plan: &Plan) -> Result<Destination, RunError> {
+        match &self.destination {
+            Some(destination) => Ok(destination.clone()),
+            None => open_destination(&plan.pipeline, &self.environment, &self.base_dir),
+        }
+    }
 }
 
 /// Carries out a plan. Never fails as a whole: what goes wrong is in the summary.
 pub async fn run(plan: &Plan, context: &Context) -> RunSummary {
+    carried_out(plan, context, async |destination| carry_out(plan, context, destination).await).await
+}
+
+/// Does the work of a run at the plan's destination, and sums it up.
+async fn carried_out(
+    plan: &Plan,
+    context: &Context,
+    work: impl AsyncFnOnce(&Destination) -> Result<(Vec<ReportSummary>, Usage), RunError>,
+) -> RunSummary {
     let started_at = context.clock.now();
     context.events.emit(&Event::RunStarted {
         pipeline: plan.pipeline.name.clone(),
         run_id: context.run_id.clone(),
         reports: plan.reports.iter().map(|report| report.report.name.clone()).collect(),
     });
-    let destination = Destination::open(&plan.destination, &context.base_dir);
+    let destination = context.open_destination(plan);
     let shown = destination.as_ref().map_or(plan.destination.as_str(), Destination::url).to_owned();
-    let carried_out = match destination {
-        Ok(destination) => carry_out(plan, context, &destination).await,
-        Err(error) => Err(RunError::Destination(Box::new(error))),
+    let done = match destination {
+        Ok(destination) => work(&destination).await,
+        Err(error) => Err(error),
     };
-    let (reports, usage, error) = match carried_out {
+    let (reports, usage, error) = match done {
         Ok((reports, usage)) => (reports, usage, None),
         Err(error) => (Vec::new(), Usage::default(), Some(error)),
     };
@@ -83,10 +112,19 @@ pub async fn run(plan: &Plan, context: &Context) -> RunSummary {
         seconds: seconds_between(started_at, context.clock.now()),
         api: api_summary(&usage),
         reports,
-        error: error.map(|error| error.summary()),
+        error: error.map(|error| error.summary(plan.pipeline.file())),
     };
     context.events.emit(&Event::RunDone(Box::new(summary.clone())));
     summary
+}
+
+/// Opens a pipeline's destination. Relative paths start from `base`. Nothing is asked of the store.
+///
+/// # Errors
+/// [`RunError::Configuration`] where a secret is not to be had, [`RunError::Destination`] where the rest is wrong.
+pub fn open_destination(pipeline: &Pipeline, environment: &Environment, base: &Path) -> Result<Destination, RunError> {
+    let options = pipeline.store_options(environment, base)?;
+    Destination::open(&pipeline.destination.url, base, &options).map_err(|error| RunError::Destination(Box::new(error)))
 }
 
 async fn carry_out(
@@ -101,7 +139,8 @@ async fn carry_out(
     let outcomes: HashMap<&str, watch::Sender<Option<Outcome>>> =
         plan.reports.iter().map(|report| (report.report.name.as_str(), watch::Sender::new(None))).collect();
     let reports = plan.reports.iter().map(|report_plan| {
-        let run = ReportRun { plan, report_plan, context, destination, client: &source.client };
+        let writer = ReportWriter { plan, report_plan, context, destination };
+        let run = ReportRun { writer, client: &source.client };
         let waits_for = match &report_plan.ids {
             Ids::From { source, .. } => outcomes.get(source.report.as_str()).map(watch::Sender::subscribe),
             Ids::None | Ids::List { .. } => None,

@@ -1,202 +1,351 @@
 //! One report of a run: ask, decode, write, commit. Whatever fails here ends this report alone.
+//!
+//! The run starts from the last commit's state and from the pages that a run after it had kept, and leaves the next state
+//! in its own commit.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
-use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use ctct_extract::Client;
+use chrono::{DateTime, Utc};
+use ctct_extract::{Client, ExtractError};
 use ctct_load::{
-    Committed, DeadLetterLine, Destination, LoadError, LoadPlan, ReportLog, Session, Window, WriteMode, distinct_ids,
+    Absent, LoadError, PageKeeper, RawPages, Repeats, ReportLog, ReportState, Session, WriteMode, distinct_ids,
 };
-use ctct_transform::PageDecoder;
-use futures::StreamExt;
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::crawl::{Asked, Crawls, Unit};
-use super::decode::{Decoded, decoded};
-use super::{Context, RunError};
+use super::RunError;
+use super::crawl::{Asked, CrawledIds, Crawls, Outlets, Unit};
+use super::resume::Resumption;
+use super::write::{ReportWriter, SETTLE, Tally};
 use crate::event::Event;
-use crate::plan::{Ids, Plan, ReportPlan};
+use crate::plan::{Ask, Ids, Scope};
 use crate::policy::Outcome;
-use crate::summary::{ReportSummary, TableSummary};
+use crate::summary::{ReportSummary, table_summaries};
 
 /// Units between asking and decoding. A list's page is some 700 kB, so this is the memory that waits there.
 const UNITS_WAITING: usize = 4;
 
-/// The next watermark lies this far before the server's clock at the first page: a change that the API had accepted but did
-/// not show yet is then read again, rather than missed.
-const SETTLE: TimeDelta = TimeDelta::seconds(60);
-
 /// One report that is about to run.
 pub(super) struct ReportRun<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) report_plan: &'a ReportPlan,
-    pub(super) context: &'a Context,
-    pub(super) destination: &'a Destination,
+    pub(super) writer: ReportWriter<'a>,
     pub(super) client: &'a Client,
 }
 
-/// What is counted on the way.
-#[derive(Default)]
-struct Tally {
-    pages: u64,
-    rows: u64,
-    dead_letters: u64,
-    drift: BTreeMap<String, u64>,
-    /// The server's clock at the first page.
-    first_seen: Option<DateTime<Utc>>,
+/// How a report was read.
+struct Reading {
+    tally: Tally,
+    ask: Ask,
+    /// Where its pages are kept.
+    pages: String,
+    /// Why it ended early, where what was read is whole in itself and worth a commit.
+    unfinished: Option<RunError>,
 }
 
 impl ReportRun<'_> {
     /// Runs the report. `source` is how the report ended that this one takes its ids from.
     pub(super) async fn carry_out(&self, source: Outcome) -> ReportSummary {
-        let mut summary = ReportSummary { report: self.name().to_owned(), ..ReportSummary::default() };
-        if let Err(error) = self.attempt(source, &mut summary).await {
-            tracing::debug!(report = self.name(), error = %error, "report failed");
+        let mut summary = ReportSummary { report: self.writer.name().to_owned(), ..ReportSummary::default() };
+        if let Err(error) = Box::pin(self.attempt(source, &mut summary)).await {
+            tracing::debug!(report = self.writer.name(), error = %error, "report failed");
             summary.outcome = error.outcome();
-            summary.error = Some(error.summary());
+            summary.error = Some(error.summary(self.writer.plan.pipeline.file()));
         }
         summary
     }
 
     async fn attempt(&self, source: Outcome, summary: &mut ReportSummary) -> Result<(), RunError> {
         let ids = self.ids(source).await?;
-        let mut session = Session::begin(self.destination, self.load_plan()).await.map_err(|error| self.load(error))?;
-        let before = session.previous().and_then(|commit| commit.watermark);
-        summary.watermark_before = before;
-        summary.watermark_after = before;
-
-        let not_found = AtomicU64::new(0);
-        let mut tally = Tally::default();
-        let read = self.read(ids, &mut session, &mut tally, &not_found).await;
-        let Tally { pages, rows, dead_letters, drift, first_seen } = tally;
-        summary.pages = pages;
-        summary.rows = rows;
-        summary.dead_letters = dead_letters;
-        summary.drift = drift;
-        summary.ids_not_found = not_found.into_inner();
-
-        let unfinished = match read {
-            Ok(()) => None,
-            Err(error) if rows > 0 && self.keeps_what_is_whole(&error) => Some(error),
-            Err(error) => {
-                session.abandon().await;
-                return Err(error);
+        match self.pass(ids.clone(), true, summary).await {
+            Err(RunError::Extract(error)) if matches!(*error, ExtractError::StaleCursor { .. }) => {
+                tracing::warn!(report = self.writer.name(), %error, "kept pages lead no further; reading the window again");
+                self.pass(ids, false, summary).await
             }
-        };
-        let watermark = match (&self.report_plan.report.watermark, &unfinished) {
-            (Some(_), None) => first_seen.map(|seen| seen - SETTLE),
-            _ => before,
-        };
-        let committed = session.commit(self.outcome(watermark, summary)).await.map_err(|error| self.load(error))?;
-        summary.watermark_after = watermark;
-        summary.commit = Some(committed.version);
-        summary.tables = table_summaries(committed);
-        unfinished.map_or(Ok(()), Err)
+            done => done,
+        }
+    }
+
+    /// Reads and commits once, with `resumes` after the pages that an earlier run has kept.
+    async fn pass(
+        &self,
+        ids: Option<(&str, Vec<String>)>,
+        resumes: bool,
+        summary: &mut ReportSummary,
+    ) -> Result<(), RunError> {
+        let load = |error| self.writer.load(error);
+        let mut session =
+            Box::pin(Session::begin(self.writer.destination, self.writer.load_plan())).await.map_err(load)?;
+        let previous = session.previous().map(|commit| commit.state.clone());
+        self.refuse_other_rows(previous.as_ref())?;
+        summary.watermark_before = previous.as_ref().and_then(|state| state.watermark);
+        summary.watermark_after = summary.watermark_before;
+
+        let ask = self.writer.report_plan.ask(previous.as_ref(), self.writer.context.clock.now());
+        let progress = previous
+            .as_ref()
+            .filter(|state| state.query == self.writer.query())
+            .and_then(|state| state.progress.as_ref());
+        let mut ids = ids.map(|(param, ids)| CrawledIds::new(param, ids, progress));
+        let live = self.writer.report_plan.scope == Scope::Live;
+        if let (Some(ids), Repeats::NewestFirst { overlap, .. }, true) = (&mut ids, self.writer.repeats(), live) {
+            let newest = ids.ids.iter().filter_map(|id| Some((id.clone(), session.newest_seen(id)? - overlap)));
+            ids.known_before = newest.collect();
+        }
+        let not_found = AtomicU64::new(0);
+        let question = fingerprint(&ask.question);
+        let read = self.read(ask, ids.as_ref(), resumes, &mut session, &not_found, summary).await;
+        summary.ids_not_found = not_found.into_inner();
+        match read {
+            Ok(reading) => self.commit(session, previous, ids.as_ref(), reading, summary).await,
+            Err(error) => {
+                // Kept pages that led to an answer which will not change would lead there again.
+                if error.outcome() == Outcome::Partial {
+                    self.forget_pages(&session, &question).await;
+                }
+                session.abandon().await;
+                Err(error)
+            }
+        }
     }
 
     /// Reads, decodes and writes until all is read.
     async fn read(
         &self,
-        ids: Option<(&str, Vec<String>)>,
+        ask: Ask,
+        ids: Option<&CrawledIds<'_>>,
+        resumes: bool,
         session: &mut Session,
-        tally: &mut Tally,
         not_found: &AtomicU64,
-    ) -> Result<(), RunError> {
-        let asked_ids = ids.as_ref().map(|(_, ids)| ids.len() as u64);
+        summary: &mut ReportSummary,
+    ) -> Result<Reading, RunError> {
+        let (resumption, keeper) = self.kept(&ask, resumes, session).await.map_err(|error| self.writer.load(error))?;
+        // A window that an earlier run had begun with is finished, not begun anew.
+        let ask = match resumption.params() {
+            Some(params) => self.writer.report_plan.ask_again(ask, self.writer.report_plan.after_of(params)),
+            None => ask,
+        };
+        summary.window = ask.window;
         let crawls = Crawls {
-            plan: self.report_plan,
+            report: &self.writer.report_plan.report,
+            queries: &ask.queries,
             ids,
             client: self.client,
-            concurrency: concurrency(self.plan.pipeline.pace().requests_per_second),
-            events: &self.context.events,
-            stop: &self.context.stop,
+            concurrency: concurrency(self.writer.plan.pipeline.pace().requests_per_second),
+            events: &self.writer.context.events,
+            stop: &self.writer.context.stop,
+            keeps_last: self.writer.report_plan.delivery.keep_raw,
             not_found,
             ended: AtomicBool::new(false),
         };
-        self.context.events.emit(&Event::ReportStarted { report: self.name().to_owned(), crawls: crawls.len() });
-        let (sender, receiver) = mpsc::channel::<Unit>(UNITS_WAITING);
-        let (asked, written) = futures::future::join(crawls.read(sender), self.write(receiver, session, tally)).await;
-        // When writing fails, asking ends because nobody listens: the writer's error is the one to report.
+        self.writer
+            .context
+            .events
+            .emit(&Event::ReportStarted { report: self.writer.name().to_owned(), crawls: crawls.len() });
+        let (units, received) = mpsc::channel::<Unit>(UNITS_WAITING);
+        let queue = keeper.spawn();
+        let asked = async {
+            let kept = resumption.replay(&units, ids.is_some()).await.map_err(|error| self.writer.load(error))?;
+            let pages = kept.pages;
+            if pages > 0 {
+                tracing::info!(report = self.writer.name(), pages, "going on after the pages that an earlier run kept");
+            }
+            Ok::<_, RunError>((pages, crawls.read(kept, Outlets { units, queue: &queue }).await))
+        };
+        let mut tally = Tally::default();
+        let (asked, written) = futures::join!(asked, self.writer.write(received, session, &mut tally));
+        let keeper = queue.finish().await;
+        tally.copy_to(summary);
+        // When writing or keeping fails, asking ends because nobody listens: that error is the one to report.
         written?;
-        match asked? {
-            Asked::Whole if asked_ids.is_some_and(|ids| ids > 0 && ids == not_found.load(Ordering::Relaxed)) => {
-                Err(RunError::NoneFound { report: self.name().to_owned(), ids: asked_ids.unwrap_or(0) })
+        let keeper = keeper.map_err(|error| self.writer.load(error))?;
+        let (resumed_pages, asked) = asked?;
+        summary.resumed_pages = resumed_pages;
+        tally.resumed_pages = resumed_pages;
+        let unknown = not_found.load(Ordering::Relaxed);
+        let asked_ids = ids.map_or(0, |ids| ids.ids.len() as u64);
+        let unfinished = match asked {
+            Ok(Asked::Whole) if asked_ids > 0 && asked_ids == unknown => {
+                return Err(RunError::NoneFound { report: self.writer.name().to_owned(), ids: asked_ids });
             }
-            Asked::Whole => Ok(()),
-            Asked::Stopped => Err(RunError::Stopped { report: self.name().to_owned() }),
+            Ok(Asked::Whole) => None,
+            Ok(Asked::Stopped) => Some(RunError::Stopped { report: self.writer.name().to_owned() }),
+            Err(error) => Some(error),
+        };
+        match unfinished {
+            Some(error) if tally.rows == 0 || !self.keeps_what_is_whole(&error) => Err(error),
+            unfinished => Ok(Reading { tally, ask, unfinished, pages: keeper.folder().to_owned() }),
         }
     }
 
-    async fn write(
+    /// The pages that an earlier run has kept for the same question, and where this run keeps its own.
+    async fn kept(&self, ask: &Ask, resumes: bool, session: &Session) -> Result<(Resumption, PageKeeper), LoadError> {
+        let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name())?;
+        let (base, raw) = (session.version() - 1, self.writer.report_plan.delivery.keep_raw);
+        let question = fingerprint(&ask.question);
+        if !resumes {
+            log.discard_pages(base, &question, raw).await?;
+        }
+        let resumption = Resumption::open(log.kept_pages(base, &question, raw).await?).await?;
+        let keeper = log.keeper(base, &question, &self.writer.context.run_id, raw, resumption.next_sequence());
+        Ok((resumption, keeper))
+    }
+
+    /// Drops what is kept for a question. What cannot be dropped now, a later commit drops.
+    async fn forget_pages(&self, session: &Session, question: &str) {
+        let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name());
+        let dropped = async {
+            log?.discard_pages(session.version() - 1, question, self.writer.report_plan.delivery.keep_raw).await
+        };
+        if let Err(error) = dropped.await {
+            tracing::warn!(report = self.writer.name(), %error, "kept pages could not be dropped");
+        }
+    }
+
+    /// Commits what was read, with the state that the next run starts from.
+    async fn commit(
         &self,
-        units: mpsc::Receiver<Unit>,
-        session: &mut Session,
-        tally: &mut Tally,
+        mut session: Session,
+        previous: Option<ReportState>,
+        ids: Option<&CrawledIds<'_>>,
+        reading: Reading,
+        summary: &mut ReportSummary,
     ) -> Result<(), RunError> {
-        let decoder = Arc::new(PageDecoder::new(Arc::clone(&self.report_plan.report)));
-        let jobs = thread::available_parallelism().map_or(1, NonZero::get);
-        let mut batches = pin!(decoded(units, decoder, self.name().into(), session.version(), jobs));
-        while let Some(batch) = batches.next().await {
-            self.write_batch(batch?, session, tally).await?;
+        let Reading { tally, ask, unfinished, pages } = reading;
+        let now = self.writer.context.clock.now();
+        let whole = unfinished.is_none();
+        let vanished = if ask.sweep && whole { self.proves_absence(&mut session, &tally).await? } else { false };
+        let absent = match self.writer.report_plan.write_mode {
+            WriteMode::Merge if vanished => Absent::Mark(now),
+            WriteMode::Merge if self.writer.report_plan.scope == Scope::Everything && whole => Absent::Go,
+            _ => Absent::Stay,
+        };
+        let mut state = self.next_state(previous, &ask, &tally, whole, now);
+        if ask.sweep {
+            state.reconcile_tried_at = Some(now);
+            state.reconciled_at = if vanished { Some(now) } else { state.reconciled_at };
+            summary.reconciled = Some(vanished);
         }
-        Ok(())
+        state.progress = if whole { None } else { ids.and_then(CrawledIds::progress) };
+        let watermark = state.watermark;
+        if self.writer.report_plan.delivery.keep_raw {
+            let since = self.replayable_since(&session);
+            session.name_raw_pages(RawPages { folder: pages, since });
+        }
+        let outcome = ctct_load::Outcome {
+            committed_at: now,
+            state,
+            window: ask.window,
+            absent,
+            stats: BTreeMap::from([
+                ("pages".to_owned(), summary.pages),
+                ("resumed_pages".to_owned(), tally.resumed_pages),
+                ("dead_letters".to_owned(), summary.dead_letters),
+                ("ids_not_found".to_owned(), summary.ids_not_found),
+            ]),
+        };
+        let committed = Box::pin(session.commit(outcome)).await.map_err(|error| self.writer.load(error))?;
+        summary.watermark_after = watermark;
+        summary.commit = Some(committed.version);
+        summary.seen_before = committed.repeated;
+        summary.tables = table_summaries(committed);
+        unfinished.map_or(Ok(()), Err)
     }
 
-    async fn write_batch(&self, batch: Decoded, session: &mut Session, tally: &mut Tally) -> Result<(), RunError> {
-        let (mut pages, mut rows) = (0, 0);
-        for (facts, page) in batch.pages {
-            if tally.first_seen.is_none() {
-                tally.first_seen = Some(facts.server_time);
-                if let Some(count) = facts.count {
-                    self.context.events.emit(&Event::RowsExpected { report: self.name().to_owned(), rows: count });
-                }
-            }
-            for (field, count) in page.drift {
-                *tally.drift.entry(field).or_default() += count;
-            }
-            for letter in page.dead_letters {
-                tally.dead_letters += 1;
-                let line = DeadLetterLine {
-                    request_id: facts.request_id.clone(),
-                    index: letter.index,
-                    reason: letter.reason,
-                    record: letter.record,
-                };
-                session.dead_letter(&line).await.map_err(|error| self.load(error))?;
-            }
-            pages += 1;
-            rows += page.tables.first().map_or(0, |table| table.batch.num_rows() as u64);
-            session.write(page.tables).await.map_err(|error| self.load(error))?;
+    /// What the next run must know.
+    fn next_state(
+        &self,
+        previous: Option<ReportState>,
+        ask: &Ask,
+        tally: &Tally,
+        whole: bool,
+        now: DateTime<Utc>,
+    ) -> ReportState {
+        let first = previous.is_none();
+        let previous = previous.unwrap_or_default();
+        // A backfill is about the past, and what ended early is not done: the next run starts where this one started.
+        if !whole || matches!(self.writer.report_plan.scope, Scope::Between { .. }) {
+            return ReportState { query: self.writer.query(), ..previous };
         }
-        tally.pages += pages;
-        tally.rows += rows;
-        self.context.events.emit(&Event::PagesRead { report: self.name().to_owned(), pages, rows });
-        Ok(())
+        let reads_all = ask.window.after == self.writer.report_plan.since;
+        let anew = (first || self.writer.report_plan.scope == Scope::Everything)
+            && self.writer.report_plan.write_mode == WriteMode::Merge;
+        ReportState {
+            watermark: tally.first_seen.filter(|_| self.writer.report_plan.has_window()).map(|seen| seen - SETTLE),
+            since: if first || reads_all { ask.window.after } else { previous.since },
+            query: self.writer.query(),
+            progress: None,
+            // After the first read of everything nothing can have vanished yet.
+            reconciled_at: if anew { Some(now) } else { previous.reconciled_at },
+            reconcile_tried_at: previous.reconcile_tried_at,
+        }
+    }
+
+    /// Whether everything that the API counts was read, so that what did not come has vanished.
+    async fn proves_absence(&self, session: &mut Session, tally: &Tally) -> Result<bool, RunError> {
+        let records = session.distinct_records().await.map_err(|error| self.writer.load(error))?;
+        let proven = tally.counted == Some(records) && !tally.recounted && tally.dead_letters == 0;
+        if !proven {
+            let counted = tally.counted;
+            tracing::warn!(
+                report = self.writer.name(),
+                records,
+                counted,
+                "the read of everything is not proven whole, so nothing is marked as vanished"
+            );
+        }
+        Ok(proven)
+    }
+
+    /// The commit from which kept pages can make the tables again: all of their rows come from there on, without a gap.
+    fn replayable_since(&self, session: &Session) -> Option<i64> {
+        let Some(previous) = session.previous() else { return Some(session.version()) };
+        let alone = match self.writer.report_plan.write_mode {
+            WriteMode::Replace => true,
+            WriteMode::Merge => self.writer.report_plan.scope == Scope::Everything,
+            _ => false,
+        };
+        if alone { Some(session.version()) } else { previous.raw.as_ref()?.since }
+    }
+
+    /// Refuses to add rows to tables whose earlier rows were chosen in another way: there would be holes.
+    fn refuse_other_rows(&self, previous: Option<&ReportState>) -> Result<(), RunError> {
+        let wanted = self.writer.query();
+        match previous {
+            Some(state)
+                if self.writer.report_plan.is_incremental()
+                    && self.writer.report_plan.scope != Scope::Everything
+                    && state.watermark.is_some()
+                    && state.query != wanted =>
+            {
+                Err(RunError::OtherRows { report: self.writer.name().to_owned(), stored: state.query.clone(), wanted })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The parameter and the ids where each id has its own crawl.
     async fn ids(&self, source: Outcome) -> Result<Option<(&str, Vec<String>)>, RunError> {
-        match &self.report_plan.ids {
+        match &self.writer.report_plan.ids {
             Ids::None => Ok(None),
             Ids::List { param, ids } => Ok(Some((param, ids.clone()))),
             Ids::From { source: from, .. } if source != Outcome::Done => {
-                let (report, on) = (self.name().to_owned(), from.report.clone());
+                let (report, on) = (self.writer.name().to_owned(), from.report.clone());
                 Err(RunError::SourceFailed { report, on, outcome: source })
             }
             Ids::From { param, source: from } => {
                 // A run that was killed may have committed rows that readers do not see yet.
-                let log = ReportLog::new(self.destination, &self.plan.account, &from.report);
-                log.map_err(|error| self.load(error))?.recover().await.map_err(|error| self.load(error))?;
-                let ids = distinct_ids(self.destination, &self.plan.account, &from.report, &from.column)
+                let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, &from.report);
+                log.map_err(|error| self.writer.load(error))?
+                    .recover()
                     .await
-                    .map_err(|error| self.load(error))?;
-                let ids = ids
-                    .ok_or_else(|| RunError::NoSource { report: self.name().to_owned(), table: from.report.clone() })?;
+                    .map_err(|error| self.writer.load(error))?;
+                let ids = distinct_ids(self.writer.destination, &self.writer.plan.account, &from.report, &from.column)
+                    .await
+                    .map_err(|error| self.writer.load(error))?;
+                let ids = ids.ok_or_else(|| RunError::NoSource {
+                    report: self.writer.name().to_owned(),
+                    table: from.report.clone(),
+                })?;
                 Ok(Some((param, ids.iter().flatten().map(str::to_owned).collect())))
             }
         }
@@ -205,63 +354,19 @@ impl ReportRun<'_> {
     /// Whether the units read before `error` are worth a commit: each id is whole in itself, and no earlier row is replaced.
     fn keeps_what_is_whole(&self, error: &RunError) -> bool {
         let ended_in_order = matches!(error, RunError::Stopped { .. }) || error.outcome() == Outcome::Quota;
-        let by_id = !matches!(self.report_plan.ids, Ids::None);
-        ended_in_order && by_id && matches!(self.report_plan.write_mode, WriteMode::Append)
+        let by_id = !matches!(self.writer.report_plan.ids, Ids::None);
+        ended_in_order && by_id && matches!(self.writer.report_plan.write_mode, WriteMode::Append | WriteMode::Merge)
     }
+}
 
-    fn load_plan(&self) -> LoadPlan {
-        LoadPlan {
-            pipeline: self.plan.pipeline.name.clone(),
-            account: self.plan.account.clone(),
-            report: Arc::clone(&self.report_plan.report),
-            mode: self.report_plan.write_mode,
-            partition_by: self.report_plan.partition_by.clone(),
-            run_id: self.context.run_id.clone(),
-            files: ctct_load::FileOptions::default(),
-        }
-    }
-
-    fn outcome(&self, watermark: Option<DateTime<Utc>>, summary: &ReportSummary) -> ctct_load::Outcome {
-        ctct_load::Outcome {
-            committed_at: self.context.clock.now(),
-            watermark,
-            window: self.window(),
-            stats: BTreeMap::from([
-                ("pages".to_owned(), summary.pages),
-                ("dead_letters".to_owned(), summary.dead_letters),
-                ("ids_not_found".to_owned(), summary.ids_not_found),
-            ]),
-        }
-    }
-
-    /// The span of time that was asked for: its lower end alone, since requests leave the upper end open.
-    fn window(&self) -> Window {
-        let ReportPlan { report, params, .. } = self.report_plan;
-        let option = report.watermark.as_ref().and_then(|watermark| report.option(&watermark.option));
-        let asked = option.and_then(|option| params.iter().find(|(name, _)| option.params.contains(name)));
-        let after = asked.and_then(|(_, value)| DateTime::parse_from_rfc3339(value).ok());
-        Window { after: after.map(|after| after.to_utc()), before: None }
-    }
-
-    fn load(&self, source: LoadError) -> RunError {
-        RunError::Load { report: self.name().to_owned(), source: Box::new(source) }
-    }
-
-    fn name(&self) -> &str {
-        &self.report_plan.report.name
-    }
+/// A short name for a question.
+fn fingerprint(question: &str) -> String {
+    let digest = Sha256::digest(question);
+    format!("{:016x}", digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte)))
 }
 
 /// Crawls at once: enough that requests of two seconds still fill the pace.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 4..64 before the cast")]
 fn concurrency(requests_per_second: f64) -> usize {
     (requests_per_second * 2.0).ceil().clamp(4.0, 64.0) as usize
-}
-
-fn table_summaries(committed: Committed) -> Vec<TableSummary> {
-    committed
-        .tables
-        .into_iter()
-        .map(|table| TableSummary { table: table.table, rows: table.rows, files: table.files, bytes: table.bytes })
-        .collect()
 }

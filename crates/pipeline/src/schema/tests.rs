@@ -90,7 +90,7 @@ fn what_the_decoder_refuses_by_shape_the_schema_refuses_too() {
         "{report: contacts, updated_after: {day_back: 1}}".to_owned(),
         "{report: contacts, segment_id: 0}".to_owned(),
         "{report: contacts, list_ids: 7}".to_owned(),
-        "{report: contacts, write_mode: merge}".to_owned(),
+        "{report: contacts, write_mode: marge}".to_owned(),
         "{report: contacts, write_mode: partition}".to_owned(),
         "{report: contacts, partition_by: create_at}".to_owned(),
         "{report: contacts, partition_by: {month: first_name}}".to_owned(),

@@ -1,0 +1,141 @@
+//! `ctct-etl compact`: joins the small files of a pipeline's tables. Asks the API nothing.
+
+use comfy_table::CellAlignment;
+use ctct_pipeline::{CompactSummary, CompactedReport, Context, Plan, WriteMode};
+
+use super::{with_plan, worse};
+use crate::args::{CompactArguments, Global};
+use crate::exit_code;
+use crate::logging;
+use crate::printer::{complain, print};
+use crate::reporter;
+use crate::reporter::summary::bytes;
+use crate::text_table::text_table;
+
+/// Joins the files and says what became of them.
+pub(crate) fn compact(global: &Global, arguments: &CompactArguments) -> u8 {
+    logging::start(global, &reporter::canvas(global));
+    let (file, reports) = (&arguments.file, &arguments.reports);
+    with_plan(file, reports, async |plan, context| carry_out(plan, context, global, arguments.dry_run).await)
+}
+
+async fn carry_out(plan: &Plan, context: &Context, global: &Global, dry_run: bool) -> u8 {
+    let summary = match ctct_pipeline::compact(plan, context, dry_run).await {
+        Ok(summary) => summary,
+        Err(error) => {
+            let policy = error.outcome().policy();
+            complain(&format!("error: {error}\nnext: {}", policy.advice));
+            return policy.exit_code;
+        }
+    };
+    for error in summary.reports.iter().filter_map(|report| report.error.as_ref()) {
+        complain(&format!("error: {}\nnext: {}", error.message, error.advice));
+    }
+    let code = if global.quiet { exit_code::DONE } else { print(&text(&summary)) };
+    worse(summary.outcome().policy().exit_code, code)
+}
+
+fn text(summary: &CompactSummary) -> String {
+    let what = if summary.dry_run { "small files that would be joined" } else { "small files" };
+    let mut text = format!("{}: {what} in {}\n", summary.pipeline, summary.destination);
+    let mut table = text_table(["table", "partitions", "files", "bytes", "joined into", "bytes", "commit"]);
+    for report in &summary.reports {
+        for joined in &report.tables {
+            let done = report.commit.is_some();
+            let or_dash = |text: String| if done { text } else { "-".to_owned() };
+            table.add_row([
+                joined.table.clone(),
+                joined.partitions.to_string(),
+                joined.files.to_string(),
+                bytes(joined.bytes),
+                or_dash(joined.joined_files.to_string()),
+                or_dash(bytes(joined.joined_bytes)),
+                report.commit.map_or_else(|| "-".to_owned(), |commit| commit.to_string()),
+            ]);
+        }
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    if !table.is_empty() {
+        text += &format!("{table}\n");
+    }
+    for report in &summary.reports {
+        if let Some(why) = nothing_to_join(report) {
+            text += &format!("{}: {why}\n", report.report);
+        }
+    }
+    text
+}
+
+/// Why nothing of a report is joined.
+fn nothing_to_join(report: &CompactedReport) -> Option<&'static str> {
+    match report.write_mode {
+        _ if report.error.is_some() => Some("left as it is, see the error"),
+        _ if !report.tables.is_empty() => None,
+        None => Some("nothing is stored yet"),
+        Some(WriteMode::Merge) => Some("nothing to join: a merged table has one file a partition"),
+        Some(_) => Some("nothing to join"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ctct_pipeline::{ErrorSummary, Outcome, TableCompaction};
+
+    use super::*;
+
+    fn report(name: &str, write_mode: Option<WriteMode>) -> CompactedReport {
+        CompactedReport {
+            report: name.to_owned(),
+            outcome: Outcome::Done,
+            write_mode,
+            commit: None,
+            tables: Vec::new(),
+            error: None,
+        }
+    }
+
+    fn summary(dry_run: bool) -> CompactSummary {
+        let table = |table: &str, files, bytes| TableCompaction {
+            table: table.to_owned(),
+            partitions: 3,
+            files,
+            bytes,
+            joined_files: if dry_run { 0 } else { 3 },
+            joined_bytes: if dry_run { 0 } else { bytes / 2 },
+        };
+        let contacts = CompactedReport {
+            commit: (!dry_run).then_some(31),
+            tables: vec![table("contacts", 27, 810_000), table("contacts_taggings", 21, 210_000)],
+            ..report("contacts", Some(WriteMode::Append))
+        };
+        let failed = CompactedReport {
+            outcome: Outcome::Held,
+            error: Some(ErrorSummary { message: "what".to_owned(), advice: "next".to_owned() }),
+            ..report("contact_action_summary", Some(WriteMode::Append))
+        };
+        CompactSummary {
+            pipeline: "acme".to_owned(),
+            destination: "/data/acme".to_owned(),
+            dry_run,
+            reports: vec![
+                contacts,
+                report("contact_lists", Some(WriteMode::Merge)),
+                report("email_campaigns", Some(WriteMode::Replace)),
+                report("contact_activity_details", None),
+                failed,
+            ],
+        }
+    }
+
+    #[test]
+    fn a_dry_run_says_what_would_be_joined() {
+        insta::assert_snapshot!(text(&summary(true)));
+    }
+
+    #[test]
+    fn a_compaction_says_what_became_of_the_files() {
+        insta::assert_snapshot!(text(&summary(false)));
+    }
+}

@@ -1,0 +1,72 @@
+//! `ctct-etl verify`: what is stored, checked.
+
+use ctct_pipeline::{CountSummary, FindingSummary, ReportVerified, VerifySummary};
+
+use super::state::right;
+use super::{json, with_plan, worse};
+use crate::args::{Global, Output, VerifyArguments};
+use crate::logging;
+use crate::printer::print;
+use crate::reporter;
+use crate::reporter::summary::{bytes, counted};
+use crate::text_table::text_table;
+
+/// Verifies a pipeline's reports.
+pub(crate) fn verify(global: &Global, arguments: &VerifyArguments) -> u8 {
+    logging::start(global, &reporter::canvas(global));
+    with_plan(&arguments.file, &arguments.reports, async |plan, context| {
+        let summary = ctct_pipeline::verify(plan, context, arguments.counts).await;
+        let shown = match arguments.output {
+            Output::Text => text(&summary),
+            Output::Json => json(&summary),
+        };
+        worse(summary.exit_code, print(&shown))
+    })
+}
+
+fn text(summary: &VerifySummary) -> String {
+    let VerifySummary { pipeline, account, destination, .. } = summary;
+    let mut text = format!("{pipeline}: account {account} in {destination}\n");
+    let mut tables = text_table(["table", "files", "checksums", "rows", "bytes"]);
+    for table in summary.reports.iter().flat_map(|report| &report.tables) {
+        tables.add_row([
+            table.table.clone(),
+            table.files.to_string(),
+            table.hashed.to_string(),
+            table.rows.to_string(),
+            bytes(table.bytes),
+        ]);
+    }
+    if !tables.is_empty() {
+        text += &format!("{}\n", right(tables, 1));
+    }
+    if let Some(error) = &summary.error {
+        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
+    }
+    for report in &summary.reports {
+        text += &report_text(report);
+    }
+    text
+}
+
+fn report_text(report: &ReportVerified) -> String {
+    let name = &report.report;
+    let mut text = match (report.version, report.findings.len() as u64) {
+        _ if report.error.is_some() && report.version.is_none() => format!("{name}: not verified\n"),
+        (None, 0) => format!("{name}: nothing is stored\n"),
+        (Some(version), 0) => format!("{name}: commit {version}, nothing wrong\n"),
+        (Some(version), findings) => format!("{name}: commit {version}, {}\n", counted(findings, "finding")),
+        (None, findings) => format!("{name}: {}\n", counted(findings, "finding")),
+    };
+    if let Some(CountSummary { api, stored }) = report.count {
+        let api = api.map_or_else(|| "did not say".to_owned(), |api| format!("counts {}", counted(api, "row")));
+        text += &format!("  the API {api}, the table holds {} that are current\n", counted(stored, "row"));
+    }
+    for FindingSummary { path, what, advice } in &report.findings {
+        text += &format!("  `{path}`: {what}\n    next: {advice}\n");
+    }
+    if let Some(error) = &report.error {
+        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
+    }
+    text
+}

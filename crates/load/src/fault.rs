@@ -1,0 +1,209 @@
+//! What an error of a store comes down to: whose turn it is, and what to do. One table for disks and for the object stores.
+
+use std::error::Error as StdError;
+use std::io;
+
+use object_store::Error as StoreError;
+
+/// What an error of a store comes down to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    DiskFull,
+    DiskQuota,
+    FilePermission,
+    ReadOnly,
+    InTheWay,
+    Disk,
+    NoBucket,
+    NoCredentials,
+    UnknownKey,
+    WrongSecret,
+    WrongCredentials,
+    Forbidden,
+    WrongRegion,
+    WrongClock,
+    Certificate,
+    Missing,
+    Exists,
+    Refused,
+    Unreachable,
+    Passing,
+}
+
+/// Words of an answer that say more than its status, each with what it means. Codes of S3, Google and Azure; they stand in
+/// the text of the error and nowhere else.
+const WORDS: &[(&str, Fault)] = &[
+    // Where the host's own credentials are asked for: no others were set.
+    ("169.254.169.254", Fault::NoCredentials),
+    ("metadata.google.internal", Fault::NoCredentials),
+    ("NoSuchBucket", Fault::NoBucket),
+    ("ContainerNotFound", Fault::NoBucket),
+    ("The specified bucket does not exist", Fault::NoBucket),
+    ("InvalidAccessKeyId", Fault::UnknownKey),
+    ("SignatureDoesNotMatch", Fault::WrongSecret),
+    ("AuthenticationFailed", Fault::WrongCredentials),
+    ("Server failed to authenticate the request", Fault::WrongCredentials),
+    ("InvalidAuthenticationInfo", Fault::WrongCredentials),
+    ("ExpiredToken", Fault::WrongCredentials),
+    ("InvalidToken", Fault::WrongCredentials),
+    ("RequestTimeTooSkewed", Fault::WrongClock),
+    ("AuthorizationHeaderMalformed", Fault::WrongRegion),
+    ("PermanentRedirect", Fault::WrongRegion),
+    ("Received redirect without LOCATION", Fault::WrongRegion),
+    ("invalid peer certificate", Fault::Certificate),
+    ("Connection refused", Fault::Unreachable),
+    ("dns error", Fault::Unreachable),
+    ("error trying to connect", Fault::Unreachable),
+];
+
+impl Fault {
+    /// Reads an error with all its causes.
+    pub(crate) fn of(error: &StoreError) -> Self {
+        if matches!(error, StoreError::Generic { store: "LocalFileSystem", .. }) {
+            return io_kind(error).map_or(Self::Disk, Self::of_disk);
+        }
+        let text = with_causes(error);
+        if let Some((_, fault)) = WORDS.iter().find(|(word, _)| text.contains(word)) {
+            return *fault;
+        }
+        match error {
+            StoreError::NotFound { .. } => Self::Missing,
+            // S3 says so of two creates at once; which of them won is open.
+            StoreError::AlreadyExists { .. } if is_conflict(error) => Self::Passing,
+            StoreError::AlreadyExists { .. } => Self::Exists,
+            StoreError::PermissionDenied { .. } => Self::Forbidden,
+            StoreError::Unauthenticated { .. } => Self::WrongCredentials,
+            StoreError::Generic { .. } => match status(&text) {
+                Some(401) => Self::WrongCredentials,
+                Some(403) => Self::Forbidden,
+                Some(404) => Self::Missing,
+                Some(408 | 429) | None => Self::Passing,
+                Some(status) if status >= 500 => Self::Passing,
+                Some(_) => Self::Refused,
+            },
+            _ => Self::Refused,
+        }
+    }
+
+    fn of_disk(kind: io::ErrorKind) -> Self {
+        use io::ErrorKind as Kind;
+        match kind {
+            Kind::StorageFull => Self::DiskFull,
+            Kind::QuotaExceeded => Self::DiskQuota,
+            Kind::PermissionDenied => Self::FilePermission,
+            Kind::ReadOnlyFilesystem => Self::ReadOnly,
+            Kind::NotADirectory | Kind::AlreadyExists => Self::InTheWay,
+            // What file systems over a network say of a server that is away for a moment.
+            Kind::TimedOut | Kind::Interrupted | Kind::StaleNetworkFileHandle | Kind::ResourceBusy => Self::Passing,
+            _ => Self::Disk,
+        }
+    }
+
+    /// The same may succeed a little later.
+    pub(crate) fn is_transient(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Passing)
+    }
+
+    /// The advice says all that there is to know.
+    pub(crate) fn explains_itself(self) -> bool {
+        matches!(self, Self::NoBucket | Self::NoCredentials | Self::UnknownKey | Self::WrongSecret | Self::WrongClock)
+    }
+
+    /// What happened, and what to do.
+    pub(crate) fn advice(self) -> &'static str {
+        match self {
+            Self::DiskFull => "the disk is full, free some space and run again",
+            Self::DiskQuota => "the disk quota is used up, free some space and run again",
+            Self::FilePermission => "permission denied, let this user write there",
+            Self::ReadOnly => "the file system is read-only, choose another destination",
+            Self::InTheWay => "a file is in the way of a folder, move it or choose another destination",
+            Self::Disk => "the disk failed, see the cause",
+            Self::NoBucket => "there is no such bucket, create it or mend the destination's URL",
+            Self::NoCredentials => {
+                "no credentials are set and this host has none of its own, set those of the store in the environment"
+            }
+            Self::UnknownKey => "the store does not know the access key, check AWS_ACCESS_KEY_ID",
+            Self::WrongSecret => "the secret does not go with the access key, check AWS_SECRET_ACCESS_KEY",
+            Self::WrongCredentials => "the store does not take the credentials, check the key and its secret",
+            Self::Forbidden => "the credentials do not allow it, grant them to list, read, write and delete there",
+            Self::WrongRegion => "the bucket is in another region, set `region` in `destination.options`",
+            Self::WrongClock => "this host's clock is wrong, set it",
+            Self::Certificate => "the endpoint's certificate is not trusted, check `endpoint` or install its authority",
+            Self::Missing => "it does not exist",
+            Self::Exists => "it exists already",
+            Self::Refused => "the store refuses the request, see the cause",
+            Self::Unreachable => "the store cannot be reached, check the network and the endpoint, then run again",
+            Self::Passing => "the store failed, see the cause and run again",
+        }
+    }
+}
+
+/// Two conditional writes of one key met, and the store decided for none of them.
+pub(crate) fn is_conflict(error: &StoreError) -> bool {
+    with_causes(error).contains("ConditionalRequestConflict")
+}
+
+/// The kind of the I/O error at the root of a store's error, where there is one.
+pub(crate) fn io_kind(error: &StoreError) -> Option<io::ErrorKind> {
+    causes(error).find_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind)
+}
+
+fn causes(error: &StoreError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors::<&(dyn StdError + 'static), _>(Some(error), |&error| error.source())
+}
+
+fn with_causes(error: &StoreError) -> String {
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// The HTTP status in the text of an error. The library keeps its own type for it to itself.
+fn status(text: &str) -> Option<u16> {
+    let (_, rest) = text.split_once("status code: ")?;
+    rest.get(..3)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generic(store: &'static str, text: &str) -> StoreError {
+        StoreError::Generic { store, source: text.into() }
+    }
+
+    #[test]
+    fn answers_of_stores_are_told_apart() {
+        let answer = |status: &str| format!("Error performing GET x - Server returned non-2xx status code: {status}: ");
+        for (text, expected) in [
+            (answer("503 Service Unavailable"), Fault::Passing),
+            (answer("429 Too Many Requests"), Fault::Passing),
+            (answer("400 Bad Request"), Fault::Refused),
+            (answer("403 Forbidden"), Fault::Forbidden),
+            (answer("404 Not Found") + "<Code>NoSuchBucket</Code>", Fault::NoBucket),
+            (answer("400 Bad Request") + "<Code>AuthorizationHeaderMalformed</Code>", Fault::WrongRegion),
+            (answer("403 Forbidden") + "<Code>RequestTimeTooSkewed</Code>", Fault::WrongClock),
+            ("Error performing PUT http://169.254.169.254/latest/api/token in 3s".to_owned(), Fault::NoCredentials),
+            ("operation timed out".to_owned(), Fault::Passing),
+        ] {
+            assert_eq!(Fault::of(&generic("S3", &text)), expected, "{text}");
+        }
+        let conflict = || answer("409 Conflict") + "<Code>ConditionalRequestConflict</Code>";
+        let exists = |text: String| StoreError::AlreadyExists { path: "x".to_owned(), source: text.into() };
+        assert_eq!(Fault::of(&exists(conflict())), Fault::Passing);
+        assert_eq!(Fault::of(&exists(answer("412 Precondition Failed"))), Fault::Exists);
+    }
+
+    #[test]
+    fn errors_of_the_disk_are_told_by_their_kind() {
+        let of = |code: i32| {
+            let source = io::Error::from_raw_os_error(code);
+            Fault::of(&StoreError::Generic { store: "LocalFileSystem", source: Box::new(source) })
+        };
+        let [full, quota, denied, read_only, io] = [28, 122, 13, 30, 5];
+        assert_eq!(of(full), Fault::DiskFull);
+        assert_eq!(of(quota), Fault::DiskQuota);
+        assert_eq!(of(denied), Fault::FilePermission);
+        assert_eq!(of(read_only), Fault::ReadOnly);
+        assert_eq!(of(io), Fault::Disk);
+        assert!(![full, quota, denied, read_only, io].into_iter().any(|code| of(code).is_transient()));
+    }
+}

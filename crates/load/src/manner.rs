@@ -1,0 +1,56 @@
+//! In what manner tables are stored, and what a run may not mix with it.
+
+use crate::partition::listed;
+use crate::{Commit, LoadError, LoadPlan, WriteMode};
+
+/// Refuses to mix files that no reader could read as one table: folders of two shapes, or files of a merge, which have
+/// one row for each key, with others. A run that replaces everything may change the folders, and a rebuild all of it.
+pub(crate) fn refuse_mixture(plan: &LoadPlan, previous: Option<&Commit>) -> Result<(), LoadError> {
+    let Some(commit) = previous.filter(|_| !plan.rebuild) else { return Ok(()) };
+    let (stored, wanted) = (Manner::of_commit(commit), Manner::of_plan(plan));
+    let (account, report) = (plan.account.clone(), plan.report.name.clone());
+    if (stored.merges, stored.history) != (wanted.merges, wanted.history) {
+        let (stored, wanted) = (shown(commit.write_mode, commit.history), shown(plan.mode, plan.history));
+        return Err(LoadError::ModeChanged { account, report, stored, wanted });
+    }
+    if stored.partition_by != wanted.partition_by && plan.mode != WriteMode::Replace {
+        let (stored, wanted) = (listed(&stored.partition_by), listed(&wanted.partition_by));
+        return Err(LoadError::Repartitioned { account, report, stored, wanted });
+    }
+    Ok(())
+}
+
+/// What two runs must have in common so that one can go on from the files of the other.
+#[derive(PartialEq)]
+pub(crate) struct Manner {
+    merges: bool,
+    history: bool,
+    partition_by: Vec<String>,
+}
+
+impl Manner {
+    /// How the tables are stored.
+    pub(crate) fn of_commit(commit: &Commit) -> Self {
+        let merges = commit.write_mode == WriteMode::Merge;
+        Self { merges, history: merges && commit.history, partition_by: commit.partition_by.clone() }
+    }
+
+    /// How a run is to write.
+    pub(crate) fn of_plan(plan: &LoadPlan) -> Self {
+        let merges = plan.mode == WriteMode::Merge;
+        let partition_by = plan.partition_by.iter().map(ToString::to_string).collect();
+        Self { merges, history: merges && plan.history, partition_by }
+    }
+}
+
+/// A write mode as pipelines have it.
+fn shown(mode: WriteMode, history: bool) -> String {
+    let mode = match mode {
+        WriteMode::Append => "append",
+        WriteMode::Merge if history => "merge with history",
+        WriteMode::Merge => "merge",
+        WriteMode::Replace => "replace",
+        WriteMode::Partition => "partition",
+    };
+    mode.to_owned()
+}

@@ -1,0 +1,214 @@
+//! The columns of a stored table: those of the catalogue, and those that merging adds.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array, UInt64Array, new_null_array};
+use arrow::buffer::ScalarBuffer;
+use arrow::compute::SortOptions;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::row::{RowConverter, Rows, SortField};
+use ctct_catalog::{COMMIT, EXTRACTED_AT, FieldType, Report, Table};
+
+use crate::encode::FileLayout;
+use crate::merge::block::Columns;
+use crate::{LoadError, WriteMode};
+
+/// When the row was found to be gone; null while it is there.
+pub const DELETED_AT: &str = "_deleted_at";
+/// Why it is held to be gone; null while it is there.
+pub const DELETE_REASON: &str = "_delete_reason";
+/// From when this version of the row held.
+pub const VALID_FROM: &str = "_valid_from";
+/// Until when it held; null for the version that holds.
+pub const VALID_TO: &str = "_valid_to";
+
+/// The schema of a table's files before columns that are partition folders are taken out: the catalogue's, and with
+/// [`WriteMode::Merge`] `_deleted_at` and `_delete_reason` in the report's own table, and with `history` also
+/// `_valid_from` and `_valid_to` in every table.
+pub fn stored_schema(table: &Table, mode: WriteMode, history: bool) -> SchemaRef {
+    if mode != WriteMode::Merge {
+        return Arc::clone(&table.schema);
+    }
+    let field = |name: &str, kind: FieldType, nullable: bool, comment: &str| -> FieldRef {
+        let field = Field::new(name, kind.data_type(), nullable);
+        Arc::new(field.with_metadata([("comment".to_owned(), comment.to_owned())]))
+    };
+    let mut fields = table.schema.fields().to_vec();
+    if table.parent.is_none() {
+        let at = "When the row was found to be gone; null while it is there.";
+        fields.push(field(DELETED_AT, FieldType::Timestamp, true, at));
+        fields.push(field(
+            DELETE_REASON,
+            FieldType::String,
+            true,
+            "Why it is held to be gone; null while it is there.",
+        ));
+    }
+    if history {
+        fields.push(field(VALID_FROM, FieldType::Timestamp, false, "From when this version of the row held."));
+        let to = "Until when this version held; null for the one that holds.";
+        fields.push(field(VALID_TO, FieldType::Timestamp, true, to));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// The columns that a merged table's files are sorted by: the report's key, then `_valid_from`, then the rest of the
+/// table's key. Child rows so stand together with those of their parent.
+pub(crate) fn stored_key(report: &Report, table: &Table, history: bool) -> Vec<String> {
+    let rest = table.key.iter().filter(|name| !report.key.contains(name)).cloned();
+    let from = history.then(|| VALID_FROM.to_owned());
+    report.key.iter().cloned().chain(from).chain(rest).collect()
+}
+
+/// The table as merging stores it: with [`stored_schema`], sorted by [`stored_key`].
+pub(crate) fn stored_table(report: &Report, table: &Table, history: bool) -> Table {
+    Table {
+        schema: stored_schema(table, WriteMode::Merge, history),
+        key: stored_key(report, table, history),
+        ..table.clone()
+    }
+}
+
+/// One table as merging sees it. Rows of a run are sorted and spilled as *delta* rows: those of the stored table, then
+/// the number of their partition and the sequence of their parent row, which counts parent rows in the order in which
+/// they came.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) layout: Arc<FileLayout>,
+    /// Of a stored row: the report's key, by which rows are merged.
+    pub(crate) columns: Columns,
+    /// Columns that make two versions of a row differ.
+    pub(crate) content: Vec<usize>,
+    pub(crate) commit: usize,
+    /// `_deleted_at` and `_delete_reason`, in the report's own table.
+    pub(crate) deleted: Option<(usize, usize)>,
+    /// `_valid_from` and `_valid_to`, with history.
+    pub(crate) valid: Option<(usize, usize)>,
+    /// Schema of delta rows.
+    pub(crate) delta: SchemaRef,
+    /// Columns that delta rows are sorted by, as they are compared.
+    sort: Vec<usize>,
+    sort_keys: RowConverter,
+}
+
+impl Shape {
+    /// The shape of one of the report's tables. `layout` lays out the files of the table as it is stored.
+    pub(crate) fn new(
+        report: &Report,
+        table: &Table,
+        history: bool,
+        layout: impl FnOnce(&Table) -> Result<FileLayout, LoadError>,
+    ) -> Result<Self, LoadError> {
+        let layout = Arc::new(layout(&stored_table(report, table, history))?);
+        let schema = Arc::clone(layout.schema());
+        let lacks = |name: &str| LoadError::Shape { table: table.name.clone(), reason: format!("it has no `{name}`") };
+        let index = |name: &str| schema.index_of(name).map_err(|_| lacks(name));
+
+        let keys: Vec<usize> = report.key.iter().filter_map(|name| schema.index_of(name).ok()).collect();
+        let valid = if history { Some((index(VALID_FROM)?, index(VALID_TO)?)) } else { None };
+        let deleted = if table.parent.is_none() { Some((index(DELETED_AT)?, index(DELETE_REASON)?)) } else { None };
+        let own = [COMMIT, EXTRACTED_AT, DELETED_AT, DELETE_REASON, VALID_FROM, VALID_TO];
+        let fields = schema.fields();
+        let content = (0..fields.len()).filter(|at| !own.contains(&fields[*at].name().as_str())).collect();
+
+        let mut delta = fields.to_vec();
+        delta.push(Arc::new(Field::new("partition", DataType::UInt32, false)));
+        delta.push(Arc::new(Field::new("sequence", DataType::UInt64, false)));
+        let delta = without_metadata(&delta);
+        let (partition, sequence) = (fields.len(), fields.len() + 1);
+        let rest = table.key.iter().filter(|name| !report.key.contains(name));
+        let rest = rest.filter_map(|name| schema.index_of(name).ok());
+        let sort: Vec<usize> =
+            [partition].into_iter().chain(keys.iter().copied()).chain([sequence]).chain(rest).collect();
+        let failed = || layout.arrow_error("sort");
+        Ok(Self {
+            columns: Columns::new(&schema, keys, index(EXTRACTED_AT)?).map_err(failed())?,
+            content,
+            commit: index(COMMIT)?,
+            deleted,
+            valid,
+            sort_keys: converter(&delta, &sort).map_err(failed())?,
+            delta,
+            sort,
+            layout,
+        })
+    }
+
+    /// Name of the table.
+    pub(crate) fn table(&self) -> &str {
+        self.layout.table()
+    }
+
+    /// Schema of stored rows.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        self.layout.schema()
+    }
+
+    /// A run's rows as delta rows. `rows` has the catalogue's columns without partition folders.
+    pub(crate) fn delta_rows(
+        &self,
+        rows: &RecordBatch,
+        partitions: Vec<u32>,
+        sequences: Vec<u64>,
+    ) -> Result<RecordBatch, LoadError> {
+        let count = rows.num_rows();
+        let mut columns = rows.columns().to_vec();
+        for field in self.schema().fields().iter().skip(columns.len()) {
+            columns.push(if field.name() == VALID_FROM {
+                Arc::clone(rows.column(self.columns.extracted_at))
+            } else {
+                new_null_array(field.data_type(), count)
+            });
+        }
+        columns.push(Arc::new(UInt32Array::from(partitions)));
+        columns.push(Arc::new(UInt64Array::from(sequences)));
+        RecordBatch::try_new(Arc::clone(&self.delta), columns).map_err(self.layout.arrow_error("extend"))
+    }
+
+    /// What delta rows are sorted by, in a form that compares by its bytes.
+    pub(crate) fn sort_keys(&self, delta: &RecordBatch) -> Result<Rows, ArrowError> {
+        let columns: Vec<ArrayRef> = self.sort.iter().map(|at| Arc::clone(delta.column(*at))).collect();
+        self.sort_keys.convert_columns(&columns)
+    }
+
+    /// The rows with other values in some of their columns.
+    pub(crate) fn with_columns(
+        &self,
+        rows: &RecordBatch,
+        changed: Vec<(usize, ArrayRef)>,
+    ) -> Result<RecordBatch, LoadError> {
+        let mut columns = rows.columns().to_vec();
+        for (at, column) in changed {
+            columns[at] = column;
+        }
+        RecordBatch::try_new(rows.schema(), columns).map_err(self.layout.arrow_error("change"))
+    }
+}
+
+/// Turns these columns into a form that compares by its bytes, ascending, nulls first.
+pub(crate) fn converter(schema: &Schema, columns: &[usize]) -> Result<RowConverter, ArrowError> {
+    let nulls_first = SortOptions { descending: false, nulls_first: true };
+    let field = |at: &usize| SortField::new_with_options(schema.field(*at).data_type().clone(), nulls_first);
+    RowConverter::new(columns.iter().map(field).collect())
+}
+
+/// A timestamp column as the tables have them.
+pub(crate) fn instants(values: TimestampMicrosecondArray) -> ArrayRef {
+    Arc::new(values.with_timezone(ctct_catalog::UTC))
+}
+
+/// The numbers of a batch's partitions and parent rows, which are its last columns.
+pub(crate) fn hidden(delta: &RecordBatch) -> (ScalarBuffer<u32>, ScalarBuffer<u64>) {
+    use arrow::array::AsArray;
+    use arrow::datatypes::{UInt32Type, UInt64Type};
+    let last = delta.num_columns();
+    let partitions = delta.column(last - 2).as_primitive::<UInt32Type>().values().clone();
+    (partitions, delta.column(last - 1).as_primitive::<UInt64Type>().values().clone())
+}
+
+/// The schema without comments, which only take room in files that nobody else reads.
+fn without_metadata(fields: &[FieldRef]) -> SchemaRef {
+    let bare = |field: &FieldRef| Arc::new(field.as_ref().clone().with_metadata(std::collections::HashMap::new()));
+    Arc::new(Schema::new(fields.iter().map(bare).collect::<Vec<FieldRef>>()))
+}

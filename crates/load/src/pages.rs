@@ -1,0 +1,124 @@
+//! Pages that were paid for, kept beside the commit log: until their rows are committed, or for good.
+//!
+//! ```text
+//! _ctct/<account>/<report>/pages/<base version>/<query fingerprint>/<sequence>-<run>.zst
+//! _ctct/<account>/<report>/raw/<base version>/<query fingerprint>/<sequence>-<run>.zst
+//! ```
+//!
+//! A run that starts after one that was killed finds in `pages` what that one had read, and asks on from there. The base
+//! version fences them as it does staging: a run that is based on version *v* can only commit *v+1*, so pages based on
+//! *v* are of use until that is there, and dead after it. The fingerprint is of the question: pages of another one are
+//! never mixed in. With `raw`, pages stay when their commit names them, and the tables can be made from them again.
+//!
+//! Bodies, parameters and cursors are personal data: they go to storage only.
+
+mod chain;
+mod keeper;
+mod object;
+mod reader;
+mod replay;
+
+use std::fmt;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use object_store::Error as StoreError;
+
+use crate::record::Commit;
+use crate::{LoadError, ReportLog, folder};
+
+pub use chain::CrawlEnd;
+pub use keeper::{PageKeeper, PageQueue};
+pub use reader::KeptPages;
+pub use replay::{RawCommit, Replay};
+
+/// A page as it is kept: the body, and all that is needed to decode it again and to go on after it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeptPage {
+    /// Which of the report's crawls it belongs to, such as `updated_after` or a contact's id.
+    pub crawl: String,
+    /// The parameters that the crawl's first page was asked for with.
+    pub params: Vec<(String, String)>,
+    /// Number of the page in its crawl, from 1.
+    pub number: u32,
+    /// The link to the next page as it stands; `None` on the last, be it the API's or the last that the crawl wants.
+    pub next: Option<String>,
+    /// Id of the request, where the server sent one.
+    pub request_id: Option<String>,
+    /// When it had come, by the client's clock.
+    pub received_at: DateTime<Utc>,
+    /// When it was sent, by the server's clock.
+    pub server_date: Option<DateTime<Utc>>,
+    /// Rows in all pages, where they were asked to be counted.
+    pub count: Option<u64>,
+    /// The body, as it came.
+    pub body: Bytes,
+}
+
+/// Sizes only: the rest is personal data.
+impl fmt::Debug for KeptPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, body, .. } = self;
+        f.debug_struct("KeptPage").field("number", number).field("bytes", &body.len()).finish_non_exhaustive()
+    }
+}
+
+impl ReportLog {
+    /// What earlier runs read that were based on the same version and asked the same question. Lists, reads nothing yet.
+    ///
+    /// `fingerprint` is hex. Pages that were kept with another `raw` are not seen.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn kept_pages(&self, base: i64, fingerprint: &str, raw: bool) -> Result<KeptPages, LoadError> {
+        KeptPages::list(&self.destination, &self.pages_folder(base, fingerprint, raw)).await
+    }
+
+    /// What keeps the pages of a run. `from_sequence` is [`KeptPages::next_sequence`], so that a later run can tell what
+    /// this one knew of.
+    pub fn keeper(&self, base: i64, fingerprint: &str, run: &str, raw: bool, from_sequence: u64) -> PageKeeper {
+        let folder = self.pages_folder(base, fingerprint, raw);
+        PageKeeper::new(&self.destination, folder, run, raw, from_sequence)
+    }
+
+    /// Removes what was kept for this question and is not committed yet, by whatever run: its cursors are stale, say. A
+    /// live run loses nothing but the chance to be gone on from.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn discard_pages(&self, base: i64, fingerprint: &str, raw: bool) -> Result<(), LoadError> {
+        self.destination.remove_folder(&self.pages_folder(base, fingerprint, raw)).await
+    }
+
+    /// Removes pages that no run can use now that there is this newest commit: all that wait for it or an earlier one,
+    /// and those that were to stay with it for good but came from runs that it left behind.
+    pub(crate) async fn remove_dead_pages(&self, head: &Commit) -> Result<(), LoadError> {
+        let waiting = format!("{}/pages", self.folder);
+        let for_good = format!("{}/raw/{:020}", self.folder, head.version - 1);
+        let (waiting, for_good) = tokio::try_join!(self.folders(&waiting), self.folders(&for_good))?;
+        let named = head.raw.as_ref().map(|raw| raw.folder.as_str());
+        let base = |folder: &str| folder.rsplit('/').next()?.parse::<i64>().ok();
+        let waiting = waiting.iter().filter(|folder| base(folder).is_some_and(|base| base < head.version));
+        for folder in waiting.chain(for_good.iter().filter(|folder| Some(folder.as_str()) != named)) {
+            self.destination.remove_folder(folder).await?;
+        }
+        Ok(())
+    }
+
+    /// The folders right below this one.
+    async fn folders(&self, relative: &str) -> Result<Vec<String>, LoadError> {
+        let destination = &self.destination;
+        match destination.store.list_with_delimiter(Some(&destination.key(relative)?)).await {
+            Ok(found) => {
+                Ok(found.common_prefixes.iter().map(|folder| destination.relative(folder).to_owned()).collect())
+            }
+            Err(StoreError::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(destination.failed("list", relative)(error)),
+        }
+    }
+
+    fn pages_folder(&self, base: i64, fingerprint: &str, raw: bool) -> String {
+        let kind = if raw { "raw" } else { "pages" };
+        format!("{}/{kind}/{base:020}/{}", self.folder, folder::encode(fingerprint))
+    }
+}

@@ -1,0 +1,162 @@
+//! Reads kept pages back.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use futures::TryStreamExt;
+use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
+use tokio::task::{JoinSet, spawn_blocking};
+
+use super::KeptPage;
+use super::chain::{Chains, CrawlEnd, Object, line};
+use super::object::{self, FORMAT, Unusable};
+use crate::{Destination, LoadError};
+
+/// The pages that earlier runs kept in one folder.
+///
+/// They come in the order in which they were read. Those of each crawl follow each other without a gap, and no page comes
+/// twice, but for one case: a first page that comes again begins its crawl anew, since a run had to start it over.
+/// Where two runs kept pages at once, only those of the one that wrote last come, after those that it went on from.
+///
+/// An object that is damaged or gone ends the crawls that it held pages of: what lies behind is left out and must be
+/// asked for again. That is a warning here, never an error and never a wrong page.
+#[derive(Debug)]
+pub struct KeptPages {
+    destination: Destination,
+    folder: String,
+    objects: VecDeque<Object>,
+    next_sequence: u64,
+    chains: Chains,
+    /// The object that is being read ahead.
+    ahead: JoinSet<Result<Fetched, LoadError>>,
+    /// Whether damage is an error: these pages are all that there is.
+    strict: bool,
+}
+
+/// What became of an object.
+type Fetched = Result<Vec<KeptPage>, Unusable>;
+
+impl KeptPages {
+    pub(super) async fn list(destination: &Destination, folder: &str) -> Result<Self, LoadError> {
+        Self::list_line(destination, folder, None).await
+    }
+
+    /// The pages that this run committed, those that it went on from among them. Damage is an error.
+    pub(super) async fn list_committed(destination: &Destination, folder: &str, run: &str) -> Result<Self, LoadError> {
+        let pages = Self::list_line(destination, folder, Some(&crate::folder::encode(run))).await?;
+        Ok(Self { strict: true, ..pages })
+    }
+
+    async fn list_line(destination: &Destination, folder: &str, run: Option<&str>) -> Result<Self, LoadError> {
+        let found = destination.store.list(Some(&destination.key(folder)?)).try_collect().await;
+        let found: Vec<_> = match found {
+            Err(StoreError::NotFound { .. }) => Vec::new(),
+            found => found.map_err(destination.failed("list", folder))?,
+        };
+        let objects =
+            found.iter().filter_map(|object| Object::from_path(destination.relative(&object.location), object.size));
+        let objects: Vec<Object> = objects.collect();
+        Ok(Self {
+            destination: destination.clone(),
+            folder: folder.to_owned(),
+            next_sequence: objects.iter().map(|object| object.sequence + 1).max().unwrap_or(0),
+            objects: line(objects, run).into(),
+            chains: Chains::default(),
+            ahead: JoinSet::new(),
+            strict: false,
+        })
+    }
+
+    /// Whether nothing is left to read.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// Objects that are left to read; each holds one page or several.
+    pub fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Compressed bytes that are left to read.
+    pub fn bytes(&self) -> u64 {
+        self.objects.iter().map(|object| object.bytes).sum()
+    }
+
+    /// The number from which a run that goes on from here counts its own objects.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// How far each crawl goes by the pages that came so far; where to go on once all came.
+    pub fn ends(&self) -> &BTreeMap<String, CrawlEnd> {
+        self.chains.ends()
+    }
+
+    /// The pages of the next object that has some. While they are worked on, one object more is read. May be dropped at
+    /// any await and called again.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn next(&mut self) -> Result<Option<Vec<KeptPage>>, LoadError> {
+        while let Some(object) = self.objects.front() {
+            if self.ahead.is_empty() {
+                self.ahead.spawn(fetch(self.destination.clone(), object.path.clone()));
+            }
+            let fetched = match self.ahead.join_next().await {
+                Some(Ok(fetched)) => fetched?,
+                Some(Err(_)) | None => return Err(LoadError::Task { task: "read kept pages".to_owned() }),
+            };
+            let path = self.objects.pop_front().map(|object| object.path).unwrap_or_default();
+            if let Some(next) = self.objects.front() {
+                self.ahead.spawn(fetch(self.destination.clone(), next.path.clone()));
+            }
+            let mut pages = match fetched {
+                Ok(pages) => pages,
+                Err(unusable) => {
+                    self.pass_over(&path, unusable)?;
+                    continue;
+                }
+            };
+            pages.retain(|page| self.chains.take(page));
+            if !pages.is_empty() {
+                return Ok(Some(pages));
+            }
+        }
+        if self.strict && self.chains.has_gap() {
+            let reason = "an object with pages between others is missing".to_owned();
+            return Err(LoadError::Damaged { path: self.destination.shown(&self.folder), reason });
+        }
+        Ok(None)
+    }
+
+    fn pass_over(&self, path: &str, unusable: Unusable) -> Result<(), LoadError> {
+        let path = self.destination.shown(path);
+        match (self.strict, unusable) {
+            (true, Unusable::Damaged(reason)) => return Err(LoadError::Damaged { path, reason }),
+            (true, Unusable::Newer(format)) => return Err(LoadError::NewerFormat { path, format, known: FORMAT }),
+            (false, Unusable::Damaged(reason)) => {
+                tracing::warn!(path, reason, "kept pages cannot be used; they will be asked for again");
+            }
+            (false, Unusable::Newer(format)) => {
+                tracing::warn!(path, format, "kept pages are of a later version; they will be asked for again");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads one object.
+async fn fetch(destination: Destination, path: String) -> Result<Fetched, LoadError> {
+    let key = destination.key(&path)?;
+    let found = match destination.store.get(&key).await {
+        Ok(found) => found.bytes().await,
+        Err(error) => Err(error),
+    };
+    let object = match found {
+        Ok(object) => object,
+        // The run that removed it has committed, or has no use for it.
+        Err(StoreError::NotFound { .. }) => return Ok(Err(Unusable::Damaged("it is gone".to_owned()))),
+        Err(error) => return Err(destination.failed("read", &path)(error)),
+    };
+    let decoded = spawn_blocking(move || object::decode(&object)).await;
+    decoded.map_err(|_| LoadError::Task { task: "decompress kept pages".to_owned() })
+}

@@ -1,0 +1,155 @@
+//! Everything that tells how far the stored data goes, weighed: the new record's state is never ahead of it.
+
+use std::collections::{BTreeMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use ctct_catalog::Report;
+
+use super::{Found, Loss, Records};
+use crate::footer::Stamp;
+use crate::inventory::{Listing, TableInventory};
+use crate::log::ReportLog;
+use crate::named::NamedFiles;
+use crate::publish::is_anchor;
+use crate::record::ReportState;
+use crate::{WriteMode, folder};
+
+/// What a new record takes over from an older one, or from a footer.
+#[derive(Debug, Clone)]
+pub(super) struct Basis {
+    pub(super) state: ReportState,
+    pub(super) write_mode: WriteMode,
+    pub(super) history: bool,
+    pub(super) partition_by: Vec<String>,
+}
+
+/// Everything that tells how far the data goes.
+pub(super) struct Evidence<'a> {
+    pub(super) log: &'a ReportLog,
+    pub(super) report: &'a Report,
+    pub(super) records: &'a Records,
+    pub(super) listing: &'a Listing,
+    pub(super) files: &'a [Found],
+    pub(super) staged: &'a [String],
+}
+
+impl Evidence<'_> {
+    /// What the next run may start from, and what was lost that it must read again.
+    pub(super) fn weigh(&self) -> (Basis, Vec<Loss>) {
+        let mut basis = self.basis();
+        let mut lost = Vec::new();
+        let mut back_to = |path: &str, reason: String, bound: Option<DateTime<Utc>>| {
+            // Absent is the beginning, and less than any instant.
+            if bound < basis.state.watermark {
+                basis.state.watermark = bound;
+            }
+            basis.state.progress = None;
+            lost.push(Loss { path: self.log.destination().shown(path), reason });
+        };
+        let found: BTreeMap<&str, &Found> = self.files.iter().map(|found| (found.file.path.as_str(), found)).collect();
+        let staged: HashSet<&str> = self.staged.iter().map(String::as_str).collect();
+        let mut tables_hit: HashSet<String> = HashSet::new();
+        for (path, (commit, file)) in NamedFiles::new(&self.records.readable).iter() {
+            let version = commit.version;
+            let (reason, bound) = match found.get(path) {
+                None if staged.contains(file.staged.as_str()) => continue,
+                None if is_anchor(path) => (format!("it is gone; commit {version} wrote it last"), None),
+                None => (format!("it is gone; commit {version} wrote it"), self.watermark_before(version)),
+                Some(found) if found.stamp.commit > version => continue,
+                Some(found) if found.stamp.commit < version => {
+                    let older = found.stamp.commit;
+                    (
+                        format!("it is of commit {older}, and commit {version} wrote it last"),
+                        found.stamp.state.watermark,
+                    )
+                }
+                Some(found) if found.file.bytes == file.bytes => continue,
+                Some(_) => (format!("it is not as commit {version} wrote it"), None),
+            };
+            tables_hit.insert(file.table.clone());
+            back_to(path, reason, bound);
+        }
+        for table in self.unexplained(&tables_hit) {
+            back_to(&self.listing.folder(&table), "files of it are gone, and no record tells which".to_owned(), None);
+        }
+        (basis, lost)
+    }
+
+    /// The newest that is known: a record that can be read, or a footer of a later commit.
+    fn basis(&self) -> Basis {
+        let record = self.records.readable.last();
+        let whole = self.files.iter().map(|found| &found.stamp).filter(|stamp| !self.is_torn(stamp));
+        let stamp = whole.max_by_key(|stamp| (stamp.commit, stamp.state.watermark));
+        match (record, stamp) {
+            (Some(commit), stamp) if stamp.is_none_or(|stamp| stamp.commit <= commit.version) => Basis {
+                state: commit.state.clone(),
+                write_mode: commit.write_mode,
+                history: commit.history,
+                partition_by: commit.partition_by.clone(),
+            },
+            (_, Some(stamp)) => Basis {
+                state: stamp.state.clone(),
+                write_mode: stamp.write_mode,
+                history: stamp.history,
+                partition_by: stamp.partition_by.clone(),
+            },
+            (_, None) => self.files.first().map_or_else(
+                || Basis {
+                    state: ReportState::default(),
+                    write_mode: WriteMode::Append,
+                    history: false,
+                    partition_by: Vec::new(),
+                },
+                |found| Basis {
+                    state: ReportState::default(),
+                    write_mode: found.stamp.write_mode,
+                    history: found.stamp.history,
+                    partition_by: found.stamp.partition_by.clone(),
+                },
+            ),
+        }
+    }
+
+    /// Whether a file's commit was only published in part, and its record cannot tell what is missing: some of its
+    /// files still wait in staging.
+    fn is_torn(&self, stamp: &Stamp) -> bool {
+        let readable = self.records.readable.iter().any(|commit| commit.version == stamp.commit);
+        let run = folder::encode(&stamp.run);
+        !readable && self.staged.iter().any(|path| self.log.staged_by(path) == Some((stamp.commit - 1, run.as_str())))
+    }
+
+    /// Where the run that made a version had started from.
+    fn watermark_before(&self, version: i64) -> Option<DateTime<Utc>> {
+        let record = self.records.readable.iter().rev().find(|commit| commit.version < version);
+        let stamps = self.files.iter().map(|found| &found.stamp).filter(|stamp| stamp.commit < version);
+        let stamp = stamps.max_by_key(|stamp| (stamp.commit, stamp.state.watermark));
+        match (record, stamp) {
+            (Some(commit), _) => commit.state.watermark,
+            (None, stamp) => stamp.and_then(|stamp| stamp.state.watermark),
+        }
+    }
+
+    /// Tables that hold less than they should though no file of a record is missing: the records that named the files
+    /// were pruned.
+    fn unexplained(&self, explained: &HashSet<String>) -> Vec<String> {
+        let Some(newest) = self.records.readable.last() else {
+            // Without any record a table of the report that has no file at all is all that can be seen.
+            let there = self.listing.tables();
+            let tables = self.report.tables().iter().map(|table| table.name.clone());
+            return tables.filter(|table| !there.contains_key(table)).collect();
+        };
+        let later = |table: &str| {
+            self.files.iter().any(|found| found.file.table == table && found.stamp.commit > newest.version)
+        };
+        let there = self.listing.tables();
+        let less = |table: &String, expected: TableInventory| {
+            let found = there.get(table).copied().unwrap_or_default();
+            found.files < expected.files || (found.files == expected.files && found.bytes != expected.bytes)
+        };
+        let tables = newest.inventory.tables.iter();
+        tables
+            .filter(|(table, expected)| !explained.contains(*table) && !later(table) && less(table, **expected))
+            .map(|(table, _)| table.clone())
+            .collect()
+    }
+}

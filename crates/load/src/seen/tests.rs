@@ -1,0 +1,535 @@
+//! What a run drops, what it leaves for the next one, and that over any history nothing is lost and nothing is twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::new_null_array;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
+use proptest::prelude::*;
+
+use super::*;
+use crate::tests::faults::Failing;
+use crate::tests::{Person, bytes, instant, on_each_store, outcome, page, person, plan, state_files, table};
+use crate::*;
+
+fn since() -> Repeats {
+    Repeats::Since { columns: vec!["created_at".to_owned()] }
+}
+
+fn newest_first(overlap: i64) -> Repeats {
+    let (id, by) = ("kind".to_owned(), "created_at".to_owned());
+    Repeats::NewestFirst { id, by, overlap: TimeDelta::seconds(overlap) }
+}
+
+fn plan_of(repeats: &Repeats, run: &str) -> LoadPlan {
+    LoadPlan { repeats: repeats.clone(), ..plan(WriteMode::Append, &[], run) }
+}
+
+/// A page without what follows the place of a row in it.
+fn still(version: i64, people: &[Person]) -> Vec<TableRows> {
+    let mut tables = page(version, people);
+    let batch = &tables[0].batch;
+    let mut columns = batch.columns().to_vec();
+    for name in ["score", "active"] {
+        let (at, field) = batch.schema_ref().column_with_name(name).unwrap();
+        columns[at] = new_null_array(field.data_type(), batch.num_rows());
+    }
+    tables[0].batch = RecordBatch::try_new(batch.schema(), columns).unwrap();
+    tables
+}
+
+/// A run of these pages; the next one asks from `from` on.
+async fn run(
+    destination: &Destination,
+    plan: LoadPlan,
+    from: Option<&str>,
+    pages: &[&[Person]],
+) -> Result<Committed, LoadError> {
+    let mut session = Session::begin(destination, plan).await?;
+    session.remember_from(from.map(instant));
+    for people in pages {
+        session.write(still(session.version(), people)).await?;
+    }
+    Box::pin(session.commit(outcome())).await
+}
+
+async fn head(destination: &Destination) -> Commit {
+    ReportLog::new(destination, "acme", "people").unwrap().head().await.unwrap().unwrap()
+}
+
+async fn seen_files(destination: &Destination) -> Vec<String> {
+    destination.list("_ctct/acme/people/seen").await.unwrap()
+}
+
+#[tokio::test]
+async fn an_overlap_that_is_read_again_adds_only_what_changed() {
+    on_each_store(async |destination| {
+        let old = [
+            person("same", "x", "2026-01-10").phone("1", &["p"]),
+            person("parent", "x", "2026-01-10"),
+            person("child", "x", "2026-01-10").phone("1", &["p"]),
+            person("grandchild", "x", "2026-01-10").phone("1", &["p", "q"]),
+            person("before", "x", "2026-01-01"),
+        ];
+        let first = run(&destination, plan_of(&since(), "r1"), Some("2026-01-10"), &[&old]).await.unwrap();
+        assert_eq!((first.repeated, first.tables[0].rows), (0, 5));
+        // What lies before the next window is not remembered.
+        assert_eq!(head(&destination).await.seen.unwrap().rows, 4);
+
+        let new = [
+            person("new", "x", "2026-01-11"),
+            person("child", "x", "2026-01-10").phone("2", &["p"]),
+            old[0].clone(),
+            person("parent", "y", "2026-01-10"),
+            person("grandchild", "x", "2026-01-10").phone("1", &["q", "p"]),
+        ];
+        let second = run(&destination, plan_of(&since(), "r2"), Some("2026-01-10"), &[&new]).await.unwrap();
+        assert_eq!((second.repeated, second.tables[0].rows), (1, 4));
+        assert_eq!(
+            table(&destination, "people", &["id", "kind", "_commit"]).await,
+            [
+                "before x 1",
+                "child x 1",
+                "child x 2",
+                "grandchild x 1",
+                "grandchild x 2",
+                "new x 2",
+                "parent x 1",
+                "parent y 2",
+                "same x 1",
+            ]
+        );
+        // The phones went with their people, under the right ones.
+        assert_eq!(
+            table(&destination, "people_phones", &["id", "number", "_commit"]).await,
+            ["child 1 1", "child 2 2", "grandchild 1 1", "grandchild 1 2", "same 1 1"]
+        );
+        assert_eq!(
+            table(&destination, "people_phones_lines", &["id", "line", "_commit"]).await,
+            [
+                "child p 1",
+                "child p 2",
+                "grandchild p 1",
+                "grandchild p 2",
+                "grandchild q 1",
+                "grandchild q 2",
+                "same p 1"
+            ]
+        );
+        assert_eq!(seen_files(&destination).await, [head(&destination).await.seen.unwrap().path]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_that_is_again_what_it_was_is_added_again() {
+    on_each_store(async |destination| {
+        let at = |kind: &str, day: &str| [person("p", kind, day)];
+        let (x, y) = (at("x", "2026-01-10"), at("y", "2026-01-10"));
+        let late = at("z", "2026-01-08");
+        let from = Some("2026-01-10");
+        // Twice in the same instant, within one run, and after a version that is too old to come again.
+        for (run_id, pages) in [("r1", vec![&x]), ("r2", vec![&y]), ("r3", vec![&x]), ("r4", vec![&x, &y, &x])] {
+            let pages: Vec<&[Person]> = pages.into_iter().map(|page| &page[..]).collect();
+            run(&destination, plan_of(&since(), run_id), from, &pages).await.unwrap();
+        }
+        run(&destination, plan_of(&since(), "r5"), from, &[&late]).await.unwrap();
+        run(&destination, plan_of(&since(), "r6"), from, &[&x]).await.unwrap();
+        run(&destination, plan_of(&since(), "r7"), from, &[&x]).await.unwrap();
+        let stored = table(&destination, "people", &["_commit", "kind"]).await;
+        assert_eq!(stored, ["1 x", "2 y", "3 x", "4 x", "4 y", "5 z", "6 x"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rows_with_one_instant_at_the_boundary_are_added_once_each() {
+    on_each_store(async |destination| {
+        let rows = ["a", "b", "c"].map(|id| person(id, "x", "2026-01-10"));
+        for (run_id, upto) in [("r1", 1), ("r2", 2), ("r3", 3), ("r4", 3)] {
+            run(&destination, plan_of(&since(), run_id), Some("2026-01-10"), &[&rows[..upto]]).await.unwrap();
+        }
+        assert_eq!(table(&destination, "people", &["id", "_commit"]).await, ["a 1", "b 2", "c 3"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rows_without_an_instant_are_remembered_for_good() {
+    on_each_store(async |destination| {
+        let rows = [person("a", "x", ""), person("b", "x", "2026-01-01")];
+        for (run_id, from) in [("r1", "2026-01-01"), ("r2", "2026-02-01"), ("r3", "2026-03-01")] {
+            run(&destination, plan_of(&since(), run_id), Some(from), &[&rows[..1]]).await.unwrap();
+        }
+        run(&destination, plan_of(&since(), "r4"), Some("2026-03-01"), &[&rows]).await.unwrap();
+        assert_eq!(table(&destination, "people", &["id", "_commit"]).await, ["a 1", "b 4"]);
+        assert_eq!(head(&destination).await.seen.unwrap().rows, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_that_one_run_reads_twice_is_added_once() {
+    on_each_store(async |destination| {
+        let rows = [person("a", "x", "2026-01-01"), person("b", "x", "2026-01-01")];
+        let changed = [person("a", "y", "2026-01-02"), rows[1].clone()];
+        // The first two lie before what is remembered for the next run.
+        let done =
+            run(&destination, plan_of(&since(), "r1"), Some("2026-02-01"), &[&rows, &rows, &changed]).await.unwrap();
+        assert_eq!(done.repeated, 3);
+        assert_eq!(table(&destination, "people", &["id", "kind"]).await, ["a x", "a y", "b x"]);
+        assert!(head(&destination).await.seen.is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_bound_is_taken_down_to_the_second() {
+    let destination = Destination::in_memory();
+    let row = [person("a", "x", "2026-01-10T12:00:00.100Z")];
+    let late = Some("2026-01-10T12:00:00.900Z");
+    run(&destination, plan_of(&since(), "r1"), late, &[&row]).await.unwrap();
+    assert_eq!(run(&destination, plan_of(&since(), "r2"), late, &[&row]).await.unwrap().repeated, 1);
+}
+
+#[tokio::test]
+async fn a_run_that_adds_nothing_keeps_the_file_of_the_last_one() {
+    on_each_store(async |destination| {
+        let row = [person("a", "x", "2026-01-10")];
+        run(&destination, plan_of(&since(), "r1"), Some("2026-01-10"), &[&row]).await.unwrap();
+        let before = state_files(&destination).await;
+        let first = head(&destination).await.seen;
+        let done = run(&destination, plan_of(&since(), "r2"), Some("2026-01-20"), &[&row]).await.unwrap();
+        assert_eq!((done.repeated, done.tables.iter().map(|table| table.files).sum::<u64>()), (1, 0));
+        assert_eq!(head(&destination).await.seen, first.map(|first| first.carried_over()));
+        // Only the record came.
+        assert_eq!(state_files(&destination).await.len(), before.len() + 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_report_that_is_read_whole_adds_what_differs_from_the_newest_version() {
+    on_each_store(async |destination| {
+        let row = |id: &str, kind: &str| person(id, kind, "2026-01-01");
+        let runs: [(&str, &[Person]); 4] = [
+            ("r1", &[row("a", "x"), row("b", "x")]),
+            ("r2", &[row("a", "y"), row("b", "x")]),
+            ("r3", &[row("a", "x")]),
+            ("r4", &[row("a", "x"), row("b", "x")]),
+        ];
+        for (run_id, rows) in runs {
+            run(&destination, plan_of(&Repeats::All, run_id), None, &[rows]).await.unwrap();
+        }
+        // `a` went back to what it was, which is a version of its own; `b` was away for a run.
+        assert_eq!(
+            table(&destination, "people", &["id", "kind", "_commit"]).await,
+            ["a x 1", "a x 3", "a y 2", "b x 1"]
+        );
+        assert_eq!(head(&destination).await.seen.unwrap().rows, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn newest_first_takes_late_rows_within_the_overlap_and_no_old_ones() {
+    on_each_store(async |destination| {
+        let event = |id: &str, second: i64| {
+            let created_at = instant("2026-01-01").timestamp_micros() + second * 1_000_000;
+            Person { id: id.to_owned(), kind: Some("k".to_owned()), created_at: Some(created_at), phones: vec![] }
+        };
+        let plan = |run_id| plan_of(&newest_first(10), run_id);
+        let first = [event("e100", 100), event("e95", 95), event("e50", 50)];
+        let other = [Person { kind: Some("m".to_owned()), ..event("m1", 1) }];
+        run(&destination, plan("r1"), None, &[&first, &other]).await.unwrap();
+        assert_eq!(head(&destination).await.seen.unwrap().rows, 3);
+
+        let session = Session::begin(&destination, plan("r2")).await.unwrap();
+        assert_eq!(session.newest_seen("k"), Some(instant("2026-01-01") + TimeDelta::seconds(100)));
+        assert_eq!(session.newest_seen("m"), Some(instant("2026-01-01") + TimeDelta::seconds(1)));
+        assert_eq!(session.newest_seen("nobody"), None);
+        session.abandon().await;
+
+        let again = [event("e110", 110), event("e100", 100), event("late", 90), event("e50", 50), event("e10", 10)];
+        let done = run(&destination, plan("r2"), None, &[&again]).await.unwrap();
+        assert_eq!(done.repeated, 3);
+        assert_eq!(
+            table(&destination, "people", &["id", "_commit"]).await,
+            ["e100 1", "e110 2", "e50 1", "e95 1", "late 2", "m1 1"]
+        );
+        // 110 and 100 of `k`, and the one of `m`.
+        assert_eq!(head(&destination).await.seen.unwrap().rows, 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_merging_run_remembers_the_newest_and_leaves_its_rows_alone() {
+    let mut seen = SeenRows::new(newest_first(10), false);
+    let rows = [person("a", "k", "2026-01-01")];
+    let report = crate::tests::people();
+    for _ in 0..2 {
+        assert_eq!(seen.unseen(&report, still(1, &rows)).unwrap()[0].batch.num_rows(), 1);
+    }
+    assert_eq!((seen.dropped(), seen.fresh.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn what_a_run_wrote_is_known_up_to_a_bound() {
+    let mut seen = SeenRows::new(since(), true);
+    seen.remember_from(Some(instant("2026-02-01")));
+    let entry = |key: u64| Entry { scope: 0, key, content: key, at: 0 };
+    for key in 0..1_200_000 {
+        assert!(seen.meet(entry(key)));
+    }
+    assert!(seen.written.iter().map(HashMap::len).sum::<usize>() <= 2 * GENERATION);
+    assert!(seen.fresh.is_empty());
+    assert!(!seen.meet(entry(1_199_999)) && !seen.meet(entry(950_000)), "the newest are known");
+    assert!(seen.meet(entry(0)), "the oldest are forgotten");
+}
+
+#[tokio::test]
+async fn a_large_file_is_read_in_pieces_and_shrinks_when_most_of_it_is_of_no_use() {
+    on_each_store(async |destination| {
+        let entry = |at: u64| {
+            let hash = |salt: u64| (at + salt).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (at << 17);
+            Entry {
+                scope: 0,
+                key: hash(1),
+                content: hash(2),
+                at: if at.is_multiple_of(7) { UNDATED } else { at.cast_signed() },
+            }
+        };
+        let mut entries: Vec<Entry> = (0..400_000).map(entry).collect();
+        entries.sort_unstable();
+        let path = "_ctct/acme/people/seen/large.seen".to_owned();
+        let stored = file::write(&destination, path.clone(), path, entries.iter().copied()).await.unwrap();
+        assert!(stored.bytes > 4 << 20, "{}", stored.bytes);
+        let read = file::read(&destination, &stored).await.unwrap();
+        assert!(read == entries);
+        assert_eq!((size_of::<Entry>(), read.capacity()), (32, 400_000));
+
+        let mut seen = SeenRows::new(since(), true);
+        (seen.settled, seen.previous) = (read, Some(stored));
+        seen.from = Some(150_000);
+        let kept = seen.finish(&destination, "_ctct/staging", "new".to_owned()).await.unwrap().unwrap();
+        assert_eq!(kept.path, "_ctct/acme/people/seen/large.seen", "less than half is of no use");
+        seen.from = Some(399_000);
+        let shrunk = seen.finish(&destination, "_ctct/staging", "new".to_owned()).await.unwrap().unwrap();
+        let expected = entries.iter().filter(|entry| entry.at >= 399_000).count();
+        assert_eq!((shrunk.path.as_str(), shrunk.rows), ("new", expected as u64));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_damaged_file_stops_the_run_and_is_named() {
+    let row = [person("a", "x", "2026-01-10")];
+    let mut told = Vec::new();
+    for damage in 0..4 {
+        let destination = Destination::in_memory();
+        run(&destination, plan_of(&since(), "r1"), None, &[&row]).await.unwrap();
+        let path = head(&destination).await.seen.unwrap().path;
+        let key = destination.key(&path).unwrap();
+        let mut content = bytes(&destination, &path).await.to_vec();
+        match damage {
+            0 => destination.delete(&path).await.unwrap(),
+            1 => content.truncate(content.len() - 1),
+            2 => content[10] ^= 1,
+            _ => content = vec![0; content.len()],
+        }
+        if damage > 0 {
+            destination.store.put(&key, content.into()).await.unwrap();
+        }
+        let error = Session::begin(&destination, plan_of(&since(), "r2")).await.unwrap_err();
+        assert!(matches!(error, LoadError::Damaged { .. }));
+        told.push(error.to_string());
+    }
+    insta::with_settings!({filters => vec![(r"has \d+ bytes, not \d+", "has <n> bytes, not <n>")]}, {
+        insta::assert_snapshot!(told.join("\n"));
+    });
+}
+
+#[tokio::test]
+async fn a_file_that_a_newer_commit_took_away_is_that_runs_victory() {
+    let destination = Destination::in_memory();
+    let row = |kind: &str| [person("a", kind, "2026-01-10")];
+    run(&destination, plan_of(&since(), "r1"), None, &[&row("x")]).await.unwrap();
+    let first = head(&destination).await;
+    run(&destination, plan_of(&since(), "r2"), None, &[&row("y")]).await.unwrap();
+    let log = ReportLog::new(&destination, "acme", "people").unwrap();
+    let error = SeenRows::begin(&destination, &plan_of(&since(), "r3"), &log, Some(&first)).await.unwrap_err();
+    assert!(matches!(error, LoadError::Fenced { version: 2, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_run_of_another_mode_takes_the_file_away() {
+    on_each_store(async |destination| {
+        run(&destination, plan_of(&since(), "r1"), None, &[&[person("a", "x", "2026-01-10")]]).await.unwrap();
+        run(&destination, plan(WriteMode::Replace, &[], "r2"), None, &[&[]]).await.unwrap();
+        assert!(head(&destination).await.seen.is_none());
+        assert!(seen_files(&destination).await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_dies_after_any_mutation_adds_nothing_twice_and_leaves_one_file() {
+    let first = [person("a", "x", "2026-01-10"), person("b", "x", "2026-01-10")];
+    let second = [first[0].clone(), person("b", "y", "2026-01-10"), person("c", "x", "2026-01-11")];
+    let prepared = Arc::new(InMemory::new());
+    let on = |memory: &Arc<InMemory>| Destination::with_store(Arc::clone(memory) as Arc<dyn ObjectStore>, "memory://");
+    run(&on(&prepared), plan_of(&since(), "r1"), Some("2026-01-10"), &[&first]).await.unwrap();
+    let mut deaths = 0;
+    for applies in [false, true] {
+        for step in 0.. {
+            let memory = Arc::new(prepared.fork());
+            let failing = Failing::new(&memory, step, applies).destination();
+            let died = run(&failing, plan_of(&since(), "r2"), Some("2026-01-10"), &[&second]).await.is_err();
+            deaths += usize::from(died);
+            let sound = on(&memory);
+            run(&sound, plan_of(&since(), "r3"), Some("2026-01-10"), &[&second]).await.unwrap();
+            let rows = table(&sound, "people", &["id", "kind"]).await;
+            assert_eq!(rows, ["a x", "b x", "b y", "c x"], "step {step}");
+            assert_eq!(seen_files(&sound).await, [head(&sound).await.seen.unwrap().path], "step {step}");
+            assert!(sound.list("_ctct/acme/people/staging").await.unwrap().is_empty(), "step {step}");
+            if !died {
+                break;
+            }
+        }
+    }
+    assert!(deaths > 8, "{deaths}");
+}
+
+/// A change of a record: the record, the second at which it changed, and the seconds until the API shows it.
+type Change = (u8, i64, i64);
+
+const OVERLAP: i64 = 10;
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    prop::collection::vec((0..5_u8, 0..120_i64, 0..=OVERLAP), 1..40)
+}
+
+/// Moments at which runs begin, the last one after everything.
+fn runs() -> impl Strategy<Value = Vec<i64>> {
+    prop::collection::btree_set(0..130_i64, 1..8).prop_map(|moments| moments.into_iter().chain([200]).collect())
+}
+
+fn second(second: i64) -> DateTime<Utc> {
+    instant("2026-01-01") + TimeDelta::seconds(second)
+}
+
+fn at_second(id: String, kind: String, at: i64) -> Person {
+    Person { id, kind: Some(kind), created_at: Some(second(at).timestamp_micros()), phones: Vec::new() }
+}
+
+/// Pages in some order, with some of them twice.
+fn shuffled(mut rows: Vec<Person>, seed: usize) -> Vec<Person> {
+    let twice: Vec<Person> = rows.iter().skip(seed % 3).step_by(3).cloned().collect();
+    rows.extend(twice);
+    let length = rows.len().max(1);
+    rows.rotate_left(seed % length);
+    rows
+}
+
+fn finished<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn windows_over_any_history_bring_every_version_that_they_showed_once(
+        changes in changes(), runs in runs(), seed in 0..100_usize,
+    ) {
+        finished(async {
+            let destination = Destination::in_memory();
+            let mut shown = BTreeSet::new();
+            let mut bound = i64::MIN;
+            for (number, moment) in runs.iter().enumerate() {
+                let mut current: BTreeMap<u8, i64> = BTreeMap::new();
+                for (record, at, _) in changes.iter().filter(|(_, at, lag)| at + lag <= *moment) {
+                    current.entry(*record).and_modify(|newest| *newest = *at.max(newest)).or_insert(*at);
+                }
+                current.retain(|_, at| *at >= bound);
+                let rows = current.iter().map(|(record, at)| at_second(format!("r{record}"), format!("v{at}"), *at));
+                let rows = shuffled(rows.collect(), seed + number);
+                shown.extend(current.iter().map(|(record, at)| format!("r{record} v{at}")));
+                bound = moment - OVERLAP;
+                let mut session = Session::begin(&destination, plan_of(&since(), &format!("run{number}"))).await.unwrap();
+                session.remember_from(Some(second(bound)));
+                for page in rows.chunks(1 + seed % 4) {
+                    session.write(still(session.version(), page)).await.unwrap();
+                }
+                Box::pin(session.commit(outcome())).await.unwrap();
+            }
+            let stored = table(&destination, "people", &["id", "kind"]).await;
+            assert_eq!(stored, shown.iter().cloned().collect::<Vec<_>>());
+            // The last version of every record arrived, however late the API showed it.
+            let mut last: BTreeMap<u8, i64> = BTreeMap::new();
+            for (record, at, _) in &changes {
+                last.entry(*record).and_modify(|newest| *newest = *at.max(newest)).or_insert(*at);
+            }
+            for (record, at) in last {
+                assert!(shown.contains(&format!("r{record} v{at}")), "r{record} v{at} is missing");
+            }
+        });
+    }
+
+    #[test]
+    fn newest_first_brings_every_event_once(changes in changes(), runs in runs(), seed in 0..100_usize) {
+        finished(async {
+            let destination = Destination::in_memory();
+            for (number, moment) in runs.iter().enumerate() {
+                let plan = plan_of(&newest_first(OVERLAP), &format!("run{number}"));
+                let mut session = Session::begin(&destination, plan).await.unwrap();
+                for id in 0..5_u8 {
+                    let name = format!("k{id}");
+                    let of_id = changes.iter().enumerate().filter(|(_, change)| change.0 == id);
+                    let visible = of_id.filter(|(_, (_, at, lag))| at + lag <= *moment);
+                    let mut events: Vec<Person> =
+                        visible.map(|(event, (_, at, _))| at_second(format!("e{event:02}"), name.clone(), *at)).collect();
+                    events.sort_by_key(|event| std::cmp::Reverse(event.created_at));
+                    let enough = session.newest_seen(&name).map(|newest| newest - TimeDelta::seconds(OVERLAP));
+                    // Paging stops with the first page that ends before what is wanted.
+                    for page in events.chunks(1 + seed % 4) {
+                        session.write(still(session.version(), page)).await.unwrap();
+                        let last = page.last().unwrap().created_at.unwrap();
+                        if enough.is_some_and(|enough| last < enough.timestamp_micros()) {
+                            break;
+                        }
+                    }
+                }
+                Box::pin(session.commit(outcome())).await.unwrap();
+            }
+            let expected: Vec<String> = (0..changes.len()).map(|event| format!("e{event:02}")).collect();
+            assert_eq!(table(&destination, "people", &["id"]).await, expected);
+        });
+    }
+
+    #[test]
+    fn whole_reads_bring_a_row_whenever_it_differs_from_the_last(
+        snapshots in prop::collection::vec(prop::collection::btree_map(0..6_u8, 0..3_u8, 0..6), 1..8), seed in 0..100_usize,
+    ) {
+        finished(async {
+            let destination = Destination::in_memory();
+            let mut newest = BTreeMap::new();
+            let mut expected = Vec::new();
+            for (number, snapshot) in snapshots.iter().enumerate() {
+                for (record, kind) in snapshot {
+                    if newest.insert(*record, *kind) != Some(*kind) {
+                        expected.push(format!("r{record} k{kind} {}", number + 1));
+                    }
+                }
+                let rows = snapshot.iter().map(|(record, kind)| at_second(format!("r{record}"), format!("k{kind}"), 0));
+                let rows = shuffled(rows.collect(), seed + number);
+                let plan = plan_of(&Repeats::All, &format!("run{number}"));
+                run(&destination, plan, None, &[&rows]).await.unwrap();
+            }
+            expected.sort();
+            assert_eq!(table(&destination, "people", &["id", "kind", "_commit"]).await, expected);
+        });
+    }
+}

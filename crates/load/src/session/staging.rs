@@ -1,0 +1,253 @@
+//! The end of a session: everything into staging, every file with its place among the tables, and the draft of the record.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use object_store::{Error as StoreError, ObjectMeta, ObjectStore};
+
+use super::{Absent, Merging, Outcome, Session};
+use crate::compact::{self, Rewriter};
+use crate::dead_letters::LetterTotals;
+use crate::inventory::{Inventory, table_folder};
+use crate::manner::Manner;
+use crate::merge::{Merge, MergeTotals, Vanished};
+use crate::publish::{ANCHOR, is_anchor};
+use crate::record::{Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, RECORD_FORMAT};
+use crate::seen;
+use crate::writer::StagedFile;
+use crate::{LoadError, LoadPlan, WriteMode};
+
+impl Session {
+    /// Brings everything into staging and drafts the record. Also gives what a merge did to each table.
+    pub(super) async fn stage(&mut self, outcome: Outcome) -> Result<(Commit, Vec<MergeTotals>), LoadError> {
+        let mut staged = self.writers.finish().await?;
+        let mut merged = Vec::new();
+        if let Some(merging) = self.merging.take() {
+            (staged, merged) = self.merge(merging, &outcome).await?;
+        }
+        let takes_over = match self.plan.mode {
+            WriteMode::Append => self.plan.rebuild,
+            WriteMode::Merge => !self.reads_stored() && (self.plan.rebuild || self.previous.is_some()),
+            WriteMode::Replace | WriteMode::Partition => true,
+        };
+        let mut removed = if takes_over {
+            self.take_over(&mut staged).await?
+        } else {
+            let known = |table: &str| self.previous.as_ref().is_some_and(|commit| commit.rows.contains_key(table));
+            let tables = self.plan.report.tables().iter().enumerate();
+            let missing: Vec<usize> = tables.filter(|(_, table)| !known(&table.name)).map(|(at, _)| at).collect();
+            self.fill(&mut staged, &missing).await?;
+            Vec::new()
+        };
+        let letters = match self.dead_letters.take() {
+            Some(letters) => Some(letters.finish().await?),
+            None => None,
+        };
+        let version = self.version();
+        let mut files = self.name_files(staged);
+        let next = match &mut self.seen {
+            Some(seen) => seen.finish(&self.destination, &self.staging, self.log.seen(version, &self.run)).await?,
+            None => None,
+        };
+        let previous = self.previous.as_ref().and_then(|commit| commit.seen.as_ref());
+        let (seen, obsolete) = seen::replaced(previous, next, !files.is_empty());
+        removed.extend(obsolete);
+        let mut rows: BTreeMap<String, u64> =
+            self.plan.report.tables().iter().map(|table| (table.name.clone(), 0)).collect();
+        for file in &files {
+            *rows.entry(file.table.clone()).or_default() += file.rows;
+        }
+        if self.plan.mode == WriteMode::Append && !self.plan.rebuild {
+            let joined = Box::pin(compact::on_the_way(&mut self.rewriter(), &self.plan.report, &files)).await;
+            files.extend(joined.files);
+            removed.extend(joined.removed);
+        }
+        let commit = Commit {
+            format: RECORD_FORMAT,
+            version,
+            run_id: self.plan.run_id.clone(),
+            pipeline: self.plan.pipeline.clone(),
+            account: self.plan.account.clone(),
+            report: self.plan.report.name.clone(),
+            committed_at: outcome.committed_at,
+            write_mode: self.plan.mode,
+            partition_by: self.plan.partition_by.iter().map(ToString::to_string).collect(),
+            window: outcome.window,
+            history: self.plan.history,
+            state: outcome.state,
+            layout: LAYOUT_VERSION,
+            inventory: Inventory::after(self.previous.as_ref(), &self.standing.listing, version, &files, &removed),
+            rebuilt: false,
+            files,
+            removed,
+            dead_letters: letters.map(|LetterTotals { staged, records, bytes }| CommittedLetters {
+                path: self.log.dead_letters(version, &self.run),
+                staged,
+                records,
+                bytes,
+            }),
+            raw: self.raw.take(),
+            seen,
+            rows,
+            stats: outcome.stats,
+        };
+        Ok((commit, merged))
+    }
+
+    /// Merges what was gathered with what is stored.
+    async fn merge(
+        &mut self,
+        merging: Merging,
+        outcome: &Outcome,
+    ) -> Result<(Vec<StagedFile>, Vec<MergeTotals>), LoadError> {
+        let Merging { shapes, brought, .. } = merging;
+        // So far only the run's rows were routed.
+        let touched = (0..).zip(self.router.folders()).map(|(number, _)| number).collect();
+        let mut stored = vec![BTreeMap::new(); shapes.len()];
+        if self.reads_stored() {
+            for (at, shape) in shapes.iter().enumerate() {
+                stored[at] = self.anchors(shape.table()).await?;
+            }
+        }
+        let merge = Merge {
+            destination: self.destination.clone(),
+            shapes,
+            version: self.version(),
+            staging: self.staging.clone(),
+            vanished: match outcome.absent {
+                Absent::Stay => Vanished::Stay,
+                Absent::Mark(at) => Vanished::Marked(at.timestamp_micros()),
+                Absent::Go => Vanished::Gone(outcome.committed_at.timestamp_micros()),
+            },
+            touched,
+            stored,
+            delta: brought.sorted().await?,
+        };
+        merge.run().await
+    }
+
+    /// Whether a merge goes on from the files that are stored. A rebuild has no use for them, but for their history.
+    fn reads_stored(&self) -> bool {
+        self.previous.as_ref().is_some_and(|commit| {
+            let alike = Manner::of_commit(commit) == Manner::of_plan(&self.plan);
+            alike && (!self.plan.rebuild || self.plan.history && !self.plan.forgets_history)
+        })
+    }
+
+    /// The anchors of a table, by the number of their partition.
+    async fn anchors(&mut self, table: &str) -> Result<BTreeMap<u32, ObjectMeta>, LoadError> {
+        let root = self.table_folder(table);
+        let found: Result<Vec<ObjectMeta>, _> =
+            self.destination.store.list(Some(&self.destination.key(&root)?)).try_collect().await;
+        let found = match found {
+            Ok(found) => found,
+            Err(StoreError::NotFound { .. }) => Vec::new(),
+            Err(error) => return Err(self.destination.failed("list", &root)(error)),
+        };
+        let mut anchors = BTreeMap::new();
+        for object in found {
+            let path = self.destination.relative(&object.location);
+            let Some(partition) = partition_of(path, &root).filter(|_| is_anchor(path)) else { continue };
+            if self.router.fits(partition) {
+                anchors.insert(self.router.number(partition), object);
+            }
+        }
+        Ok(anchors)
+    }
+
+    /// Stages an empty file for each of the tables that has none, so that every table can be read from its first
+    /// commit on.
+    async fn fill(&mut self, staged: &mut Vec<StagedFile>, tables: &[usize]) -> Result<(), LoadError> {
+        for table in tables {
+            if !staged.iter().any(|file| file.table == *table) {
+                let partition = self.router.default_partition();
+                staged.push(self.writers.write_empty(*table, partition).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds what the run's rows take the place of. Anchors are never deleted but overwritten, with an empty file
+    /// where the run has no rows for them; the rest is returned, to be removed.
+    async fn take_over(&mut self, staged: &mut Vec<StagedFile>) -> Result<Vec<String>, LoadError> {
+        let report = Arc::clone(&self.plan.report);
+        let touched: BTreeSet<String> = self.router.folders().iter().cloned().collect();
+        let mut removed = Vec::new();
+        let mut missing = Vec::new();
+        for (at, table) in report.tables().iter().enumerate() {
+            let root = self.table_folder(&table.name);
+            let mut kept = false;
+            for path in self.destination.list(&root).await? {
+                let Some(partition) = partition_of(&path, &root).map(str::to_owned) else { continue };
+                if self.plan.mode == WriteMode::Partition && !self.plan.rebuild && !touched.contains(&partition) {
+                    kept = true;
+                    continue;
+                }
+                if !is_anchor(&path) || !self.router.fits(&partition) {
+                    removed.push(path);
+                    continue;
+                }
+                kept = true;
+                let number = self.router.number(&partition);
+                if !staged.iter().any(|file| file.table == at && file.partition == number) {
+                    staged.push(self.writers.write_empty(at, number).await?);
+                }
+            }
+            if !kept {
+                missing.push(at);
+            }
+        }
+        self.fill(staged, &missing).await?;
+        Ok(removed)
+    }
+
+    fn rewriter(&self) -> Rewriter {
+        let LoadPlan { account, files, run_id, .. } = &self.plan;
+        let (layouts, staging) = (self.layouts.clone(), self.staging.clone());
+        Rewriter::new(&self.destination, account, layouts, files, staging, self.version(), run_id)
+    }
+
+    /// Gives every staged file its place among the tables.
+    fn name_files(&self, mut staged: Vec<StagedFile>) -> Vec<CommittedFile> {
+        staged.sort_by(|left, right| {
+            (left.table, left.partition, &left.path).cmp(&(right.table, right.partition, &right.path))
+        });
+        let version = self.version();
+        let tables = self.plan.report.tables();
+        let mut anchored = BTreeSet::new();
+        let mut files = Vec::with_capacity(staged.len());
+        for (at, StagedFile { table, partition, path, totals }) in staged.into_iter().enumerate() {
+            let in_place = self.plan.mode != WriteMode::Append || self.plan.rebuild;
+            let name = if in_place && anchored.insert((table, partition)) {
+                ANCHOR.to_owned()
+            } else {
+                format!("{version:020}-{}-{at:05}.parquet", self.run)
+            };
+            let folders = self.router.folders()[partition as usize].clone();
+            let root = self.table_folder(&tables[table].name);
+            files.push(CommittedFile {
+                table: tables[table].name.clone(),
+                path: if folders.is_empty() { format!("{root}/{name}") } else { format!("{root}/{folders}/{name}") },
+                staged: path,
+                rows: totals.rows,
+                bytes: totals.bytes,
+                sha256: totals.sha256,
+                partition: folders,
+                joined: false,
+            });
+        }
+        files
+    }
+
+    /// The account's folder of a table.
+    fn table_folder(&self, table: &str) -> String {
+        table_folder(table, &self.account)
+    }
+}
+
+/// The partition folders of a file below the account's folder of its table, joined by `/`.
+fn partition_of<'a>(path: &'a str, root: &str) -> Option<&'a str> {
+    let (partition, _) = path.strip_prefix(root)?.rsplit_once('/')?;
+    Some(partition.trim_start_matches('/'))
+}

@@ -1,0 +1,107 @@
+//! `history`, `overlap`, `reconcile` and `keep_raw`: how a report is read again from run to run, and what is kept beside its
+//! tables. What would have no effect is refused.
+
+use chrono::TimeDelta;
+use ctct_catalog::{OptionKind, Report};
+use ctct_load::WriteMode;
+
+use super::fields::Decoder;
+use super::keys::{RECONCILE, REPORT};
+use super::option::Setting;
+use super::report::OptionInForce;
+use super::schedule::every;
+use crate::error::ConfigError;
+use crate::yaml::Node;
+
+/// Rows may show up in the API some minutes after the time that they carry.
+const DEFAULT_OVERLAP: TimeDelta = TimeDelta::minutes(10);
+
+/// How a report is read again from run to run, and what is kept beside its tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    /// Whether a merge keeps replaced versions, with the span of time that they held.
+    pub history: bool,
+    /// How far before the last watermark a run reads again.
+    pub overlap: TimeDelta,
+    /// How often everything is read, to mark what has vanished.
+    pub reconcile: Option<TimeDelta>,
+    /// Whether the API's answers are kept for good.
+    pub keep_raw: bool,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self { history: false, overlap: DEFAULT_OVERLAP, reconcile: None, keep_raw: false }
+    }
+}
+
+impl Delivery {
+    /// Reads the keys of a report's entry. `mode` is absent where it is wrong itself.
+    pub(crate) fn decode(
+        node: &Node,
+        report: &Report,
+        mode: Option<WriteMode>,
+        options: &[OptionInForce],
+        decoder: &mut Decoder<'_>,
+    ) -> Self {
+        let default = Self::default();
+        // Keys were checked already; this only reads them.
+        let errors = decoder.errors.len();
+        let Some(fields) = decoder.fields(node, REPORT) else { return default };
+        decoder.errors.truncate(errors);
+        let history = fields.flag("history", decoder).unwrap_or_default();
+        let overlap = fields.get("overlap").and_then(|node| span(node, decoder));
+        let reconcile = fields.get("reconcile").and_then(|node| {
+            let fields = decoder.fields(node, RECONCILE)?;
+            span(fields.get("every")?, decoder)
+        });
+        let keep_raw = fields.flag("keep_raw", decoder).unwrap_or_default();
+        if let (Some(at), Some(false)) = (fields.get("history"), mode.map(|mode| mode == WriteMode::Merge)) {
+            decoder.errors.push(ConfigError::at(at, "`history` needs `write_mode: merge`").help(
+                "the other modes have their own: append keeps every version, replace and partition keep the last one",
+            ));
+        }
+        if let (Some(at), false) = (fields.get("overlap"), looks_back(report)) {
+            let message = format!("`overlap` has no effect on `{}`", report.name);
+            decoder.errors.push(ConfigError::at(at, message).help("every run reads all of it"));
+        }
+        if let Some(at) = fields.get("reconcile") {
+            let why = if mode.is_some_and(|mode| mode != WriteMode::Merge) {
+                Some("it needs `write_mode: merge`: only there one row stands for each key".to_owned())
+            } else {
+                cannot_prove(report, options)
+            };
+            if let Some(why) = why {
+                decoder.errors.push(
+                    ConfigError::at(at, format!("`reconcile` cannot be done for this `{}`", report.name)).help(why),
+                );
+            }
+        }
+        Self { history, overlap: overlap.unwrap_or(default.overlap), reconcile, keep_raw }
+    }
+}
+
+/// Whether runs read a little again of what the last one read.
+fn looks_back(report: &Report) -> bool {
+    report.watermark.is_some() || report.order.as_ref().is_some_and(|order| order.certain)
+}
+
+/// Why reading all of a report would not show that a row has vanished.
+fn cannot_prove(report: &Report, options: &[OptionInForce]) -> Option<String> {
+    if report.count.is_none() {
+        return Some("the API does not count its rows, so a read cannot be proven whole".to_owned());
+    }
+    let filters = |option: &&OptionInForce| {
+        let declared = report.option(&option.name)?;
+        let all = matches!(&option.setting, Setting::Values(values) if values == &["all"]);
+        let params = declared.params.iter().filter_map(|name| report.param(name));
+        let chooses = params.into_iter().any(|param| !param.filters.is_empty() || param.alone);
+        (chooses && !all && declared.kind != OptionKind::Subresources).then_some(())
+    };
+    let chosen = options.iter().find(|option| filters(option).is_some())?;
+    Some(format!("`{}` leaves rows out, and they would look as if they had vanished", chosen.name))
+}
+
+fn span(node: &Node, decoder: &mut Decoder<'_>) -> Option<TimeDelta> {
+    every(node, decoder).and_then(|span| TimeDelta::from_std(span).ok())
+}

@@ -1,0 +1,95 @@
+//! Tables made again from pages that were kept for good. Asks the API nothing.
+//!
+//! All pages since the last read of everything are decoded in the order in which they were read, and their rows take the
+//! place of what the tables hold, in one commit. The watermark stays: a replay is about the past.
+
+use std::collections::BTreeMap;
+
+use chrono::DateTime;
+use ctct_load::{Absent, LoadError, LoadPlan, RawPages, Replay, ReportLog, Session, Window, WriteMode};
+use tokio::sync::mpsc;
+
+use super::crawl::Unit;
+use super::resume::page;
+use super::write::{ReportWriter, Tally};
+use super::{Context, RunError, carried_out};
+use crate::event::Event;
+use crate::plan::{Plan, ReportPlan, Scope};
+use crate::summary::{ReportSummary, RunSummary, table_summaries};
+
+/// Units between reading and decoding.
+const UNITS_WAITING: usize = 4;
+
+/// Makes the tables of every report of the plan again from kept pages. Never fails as a whole: what goes wrong is in the
+/// summary.
+pub async fn replay(plan: &Plan, context: &Context) -> RunSummary {
+    carried_out(plan, context, async |destination| {
+        destination.probe().await.map_err(|error| RunError::Destination(Box::new(error)))?;
+        let mut reports = Vec::new();
+        for report_plan in &plan.reports {
+            // Like a backfill: no watermark moves.
+            let scope = Scope::Between { from: DateTime::UNIX_EPOCH, to: None };
+            let report_plan = &ReportPlan { scope, ..report_plan.clone() };
+            let writer = ReportWriter { plan, report_plan, context, destination };
+            let mut summary = ReportSummary { report: writer.name().to_owned(), ..ReportSummary::default() };
+            if let Err(error) = Box::pin(replay_report(&writer, &mut summary)).await {
+                summary.outcome = error.outcome();
+                summary.error = Some(error.summary(plan.pipeline.file()));
+            }
+            context.events.emit(&Event::ReportDone(Box::new(summary.clone())));
+            reports.push(summary);
+        }
+        Ok((reports, ctct_extract::Usage::default()))
+    })
+    .await
+}
+
+async fn replay_report(writer: &ReportWriter<'_>, summary: &mut ReportSummary) -> Result<(), RunError> {
+    let load = |error| writer.load(error);
+    let load_plan = LoadPlan { rebuild: true, forgets_history: true, ..writer.load_plan() };
+    let mut session = Session::begin(writer.destination, load_plan).await.map_err(load)?;
+    let nothing = || RunError::NothingKept { report: writer.name().to_owned() };
+    let head = session.previous().cloned().ok_or_else(nothing)?;
+    let raw = head.raw.filter(|raw| raw.since.is_some()).ok_or_else(nothing)?;
+    summary.watermark_before = head.state.watermark;
+    summary.watermark_after = head.state.watermark;
+    let log = ReportLog::new(writer.destination, &writer.plan.account, writer.name()).map_err(load)?;
+    let pages = log.replay().await.map_err(load)?;
+
+    writer.context.events.emit(&Event::ReportStarted { report: writer.name().to_owned(), crawls: 1 });
+    let (units, received) = mpsc::channel::<Unit>(UNITS_WAITING);
+    let mut tally = Tally::default();
+    let (sent, written) = futures::join!(send(pages, units), writer.write(received, &mut session, &mut tally));
+    tally.copy_to(summary);
+    summary.resumed_pages = tally.pages;
+    if let Err(error) = written.and(sent.map_err(load)) {
+        session.abandon().await;
+        return Err(error);
+    }
+    session.name_raw_pages(RawPages { ..raw });
+    let merges = writer.report_plan.write_mode == WriteMode::Merge;
+    let outcome = ctct_load::Outcome {
+        committed_at: writer.context.clock.now(),
+        state: head.state,
+        window: Window::default(),
+        absent: if merges { Absent::Go } else { Absent::Stay },
+        stats: BTreeMap::from([("replayed_pages".to_owned(), tally.pages)]),
+    };
+    let committed = Box::pin(session.commit(outcome)).await.map_err(load)?;
+    summary.commit = Some(committed.version);
+    summary.seen_before = committed.repeated;
+    summary.tables = table_summaries(committed);
+    Ok(())
+}
+
+/// Sends every kept page on; ends early when nobody receives any more.
+async fn send(mut pages: Replay, units: mpsc::Sender<Unit>) -> Result<(), LoadError> {
+    while let Some((_, kept)) = pages.next().await? {
+        for kept in kept {
+            if units.send(vec![page(kept)]).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}

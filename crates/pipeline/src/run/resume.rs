@@ -1,0 +1,130 @@
+//! Pages that an earlier run paid for and did not commit. What they hold is written again, and the crawls go on after them.
+//!
+//! Pages of one crawl follow each other by number. A page that does not, because another run kept it too, is passed over.
+
+use std::collections::HashMap;
+
+use ctct_extract::{Page, PageMark};
+use ctct_load::{KeptPage, KeptPages, LoadError};
+use tokio::sync::mpsc;
+
+use super::crawl::Unit;
+
+/// Kept pages that wait to be written again.
+pub(super) struct Resumption {
+    /// Read ahead, to learn what the earlier run had asked.
+    first: Vec<KeptPage>,
+    rest: KeptPages,
+}
+
+/// How far the crawls of an earlier run had come.
+#[derive(Debug, Default)]
+pub(super) struct Resumed {
+    chains: HashMap<String, Chain>,
+    /// Pages that need not be asked for again.
+    pub(super) pages: u64,
+}
+
+/// Pages of one crawl, in order.
+#[derive(Debug)]
+pub(super) struct Chain {
+    /// The parameters that the earlier run had asked with.
+    pub(super) params: Vec<(String, String)>,
+    number: u32,
+    next: Option<String>,
+    /// Pages of an id that is not whole yet.
+    pub(super) waiting: Unit,
+}
+
+impl Chain {
+    /// Where the crawl goes on; `None` where it is whole.
+    pub(super) fn mark(&self) -> Option<PageMark> {
+        self.next.clone().map(|next| PageMark { number: self.number, next })
+    }
+}
+
+impl Resumption {
+    /// Looks at the first of the kept pages.
+    pub(super) async fn open(mut rest: KeptPages) -> Result<Self, LoadError> {
+        let first = rest.next().await?.unwrap_or_default();
+        Ok(Self { first, rest })
+    }
+
+    /// The parameters that the earlier run had asked with first.
+    pub(super) fn params(&self) -> Option<&[(String, String)]> {
+        self.first.first().map(|page| page.params.as_slice())
+    }
+
+    /// The number that pages are kept under from here on.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.rest.next_sequence()
+    }
+
+    /// Sends the pages on: each as its own unit, or with `by_id` all pages of an id as one once they are whole.
+    pub(super) async fn replay(mut self, units: &mpsc::Sender<Unit>, by_id: bool) -> Result<Resumed, LoadError> {
+        let mut resumed = Resumed::default();
+        let mut pages = std::mem::take(&mut self.first);
+        while !pages.is_empty() {
+            for page in pages {
+                let Some(unit) = resumed.take(page, by_id) else { continue };
+                if units.send(unit).await.is_err() {
+                    return Ok(resumed);
+                }
+            }
+            pages = self.rest.next().await?.unwrap_or_default();
+        }
+        Ok(resumed)
+    }
+}
+
+impl Resumed {
+    /// The chain of a crawl, where the earlier run had begun it.
+    pub(super) fn remove(&mut self, crawl: &str) -> Option<Chain> {
+        self.chains.remove(crawl)
+    }
+
+    /// Adds a page to its chain, and returns the unit that it completes.
+    fn take(&mut self, kept: KeptPage, by_id: bool) -> Option<Unit> {
+        let follows = match self.chains.get(&kept.crawl) {
+            None => kept.number == 1,
+            Some(chain) => chain.next.is_some() && kept.number == chain.number + 1,
+        };
+        if !follows {
+            return None;
+        }
+        self.pages += 1;
+        let params = || Chain { params: kept.params.clone(), number: 0, next: None, waiting: Unit::new() };
+        let chain = self.chains.entry(kept.crawl.clone()).or_insert_with(params);
+        chain.number = kept.number;
+        chain.next.clone_from(&kept.next);
+        let whole = kept.next.is_none();
+        let page = page(kept);
+        if !by_id {
+            return Some(vec![page]);
+        }
+        chain.waiting.push(page);
+        whole.then(|| std::mem::take(&mut chain.waiting))
+    }
+}
+
+/// The page as it was when it had been asked for.
+pub(super) fn page(kept: KeptPage) -> Page {
+    let KeptPage { params, number, next, request_id, received_at, server_date, count, body, crawl: _ } = kept;
+    let last = next.is_none();
+    Page { body, params: params.into(), number, request_id, received_at, server_date, count, next, last, oldest: None }
+}
+
+/// The page in the form in which it is kept.
+pub(super) fn kept(crawl: &str, page: &Page) -> KeptPage {
+    KeptPage {
+        crawl: crawl.to_owned(),
+        params: page.params.to_vec(),
+        number: page.number,
+        next: page.next.clone(),
+        request_id: page.request_id.clone(),
+        received_at: page.received_at,
+        server_date: page.server_date,
+        count: page.count,
+        body: page.body.clone(),
+    }
+}

@@ -1,0 +1,39 @@
+//! What is done with what is stored between runs: looking at it, verifying it, joining its files, rebuilding its log.
+//!
+//! Field names of the summaries are part of the tool's contract: fields are added, never renamed.
+
+mod compact;
+mod rebuild;
+mod state;
+mod verify;
+
+use ctct_load::{Destination, LoadError};
+
+pub use compact::{CompactSummary, CompactedReport, compact};
+pub use rebuild::{LossSummary, RebuildResult, RebuildSummary, ReportRebuild, rebuild};
+pub use state::{CommitSummary, PileSummary, ReportState, StagedSummary, StateSummary, state};
+pub use verify::{CountSummary, FindingSummary, ReportVerified, VerifiedTableSummary, VerifySummary, verify};
+
+use crate::plan::Plan;
+use crate::policy::Outcome;
+use crate::run::{Context, RunError};
+use crate::summary::ErrorSummary;
+
+/// How a command over all reports of a pipeline ended before it came to any of them.
+struct Unopened {
+    outcome: Outcome,
+    error: ErrorSummary,
+}
+
+/// Opens the destination of a plan; nothing is written.
+fn open(plan: &Plan, context: &Context) -> Result<Destination, Unopened> {
+    context
+        .open_destination(plan)
+        .map_err(|error| Unopened { outcome: error.outcome(), error: error.summary(plan.pipeline.file()) })
+}
+
+/// What an error of one report means, and what to do about it.
+fn failed(plan: &Plan, report: &str, error: LoadError) -> (Outcome, ErrorSummary) {
+    let error = RunError::Load { report: report.to_owned(), source: Box::new(error) };
+    (error.outcome(), error.summary(plan.pipeline.file()))
+}
