@@ -68,6 +68,19 @@ impl Job {
         started.elapsed()
     }
 
+    /// Runs that are left alone, until one had nothing to take up. One that goes on after pages that a killed run kept holds
+    /// the account as it was when they were read, and its watermark says so: the next one reads what changed since.
+    pub(crate) fn caught_up(&self, account: &Account) {
+        loop {
+            let said = Said::of(&self.command(account).output().unwrap());
+            assert_eq!(said.code, Some(0), "{said:#?}");
+            let reports = said.summary["reports"].as_array().unwrap();
+            if reports.iter().all(|report| report["resumed_pages"] == 0) {
+                return;
+            }
+        }
+    }
+
     /// Everything that is in the destination.
     pub(crate) async fn stored(&self) -> Stored {
         Stored::new(match &self.bucket {

@@ -1,4 +1,4 @@
-//! The program is killed over and over, whenever it happens; one run that is left alone makes all well.
+//! The program is killed over and over, whenever it happens; runs that are left alone make all well.
 
 use crate::account::{Account, MIXED, MONTHS};
 use crate::bucket::Bucket;
@@ -28,7 +28,7 @@ async fn killed(test: &str, job: &Job, runs: usize, look_every: usize) {
             job.stored().await.holds_no_row_twice(job.keys, &when);
         }
     }
-    job.whole(&account);
+    job.caught_up(&account);
     let stored = job.stored().await;
     println!("{test}: {whole} of {runs} runs were whole, contacts have version {}", stored.version("contacts"));
     stored.is_true(&account.truth(), job.keys, test);
@@ -64,7 +64,7 @@ async fn killed_before_there_is_anything() {
         child.kill().unwrap();
         child.wait().unwrap();
         job.stored().await.holds_no_row_twice(MIXED, "after the first run was killed");
-        job.whole(&account);
+        job.caught_up(&account);
         job.stored().await.is_true(&account.truth(), MIXED, "in the end");
     }
 }

@@ -27,7 +27,7 @@ use std::sync::{Arc, LazyLock};
 use object_store::ObjectMeta;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 
 pub use columns::{DELETE_REASON, DELETED_AT, VALID_FROM, VALID_TO, stored_schema};
 pub(crate) use columns::{Shape, stored_key};
@@ -98,15 +98,15 @@ pub(crate) struct Merge {
     pub(crate) delta: Vec<Run>,
 }
 
-/// Tables that are merged at a time, over all reports of the process: each holds some row groups.
-static PERMITS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(rayon::current_num_threads()));
+/// Tables that are merged at a time, over all reports of the process: each holds some row groups. One whose store does not
+/// answer must not stop all others.
+static PERMITS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(rayon::current_num_threads().max(2)));
 
 /// New files, and what was done to each table.
 pub(crate) type Done = (Vec<StagedFile>, Vec<MergeTotals>);
 
 impl Merge {
-    /// Merges every partition that may change. Tables are merged side by side, as many at once as rayon has threads:
-    /// on those threads, since each thread more would keep memory of its own.
+    /// Merges every partition that may change. Tables are merged side by side, as many at once as there are permits.
     pub(crate) async fn run(self) -> Result<Done, LoadError> {
         let mut partitions = self.touched.clone();
         if self.vanished != Vanished::Stay {
@@ -176,7 +176,9 @@ impl Merge {
         let _permit = PERMITS.acquire().await.ok();
         let runtime = Handle::current();
         let task = format!("merge rows of `{}`", self.shapes[table].table());
-        on_rayon(task, move || {
+        // Not on a thread of rayon's: a merge waits for the store, and a thread that waits there for its share of columns
+        // takes up other work meanwhile, which could be another merge that waits for a store that does not answer.
+        let merged = spawn_blocking(move || {
             let _within = runtime.enter();
             // Child rows of what is marked stay as they were.
             let stays = table > 0 && matches!(self.vanished, Vanished::Marked(_));
@@ -193,7 +195,7 @@ impl Merge {
                 path: format!("{}/merged-{table:02}-{partition:06}.parquet", self.staging),
             };
             merge.run(stored)
-        })
-        .await?
+        });
+        merged.await.unwrap_or(Err(LoadError::Task { task }))
     }
 }
