@@ -37,6 +37,8 @@ pub struct SandboxConfig {
     pub daily_requests: u64,
     /// Wait before every answer.
     pub latency: Duration,
+    /// People who can sign in, one at least. All of them read the same account, by the one API key and its limits.
+    pub users: u32,
     /// What goes wrong, and how often.
     pub faults: Faults,
     /// How the API behaves where it is not documented or known to vary.
@@ -62,6 +64,7 @@ impl Default for SandboxConfig {
             burst: 4,
             daily_requests: 10_000,
             latency: Duration::ZERO,
+            users: 1,
             faults: Faults::default(),
             quirks: Quirks::default(),
             clock: Utc::now,
@@ -154,9 +157,39 @@ pub struct Quirks {
     pub refresh_revokes_access: bool,
     /// How long an access token is good for.
     pub access_token_lifetime: Duration,
+    /// How long a refresh token is good for since it was issued or last used. 180 days are documented.
+    pub refresh_token_lifetime: Duration,
+    /// A user who signs in again ends the refresh tokens of earlier sign-ins. So the vendor's words can be read.
+    pub sign_in_ends_older: bool,
+    /// So many users, the last ones, are campaign creators, who may read neither contacts nor reports. The others own the
+    /// account.
+    pub campaign_creators: u32,
+    /// Which clients the application is for.
+    pub client: ClientType,
+    /// Redirect URIs that are registered; others must be loopback ones, if those count. Compared character by character.
+    pub redirect_uris: Vec<String>,
+    /// `http://127.0.0.1`, `http://localhost` and `http://[::1]` count as registered, with any port and path. Whether they do
+    /// is not documented.
+    pub loopback_redirects: bool,
+    /// How long an authorisation code is good for.
+    pub code_lifetime: Duration,
+    /// How long a device code is good for.
+    pub device_code_lifetime: Duration,
+    /// How long a device must wait between two polls, in whole seconds.
+    pub device_interval: Duration,
+    /// Sends `expires_in` of a token as text. One client expects that.
+    pub expires_in_as_text: bool,
+    /// What the token endpoint does with its first requests, in their order; with those beyond, what it always does.
+    pub token_answers: Vec<TokenAnswer>,
+    /// Errors of the token endpoint come as HTML pages.
+    pub token_errors_as_html: bool,
+    /// How long the token endpoint takes, besides what every answer takes: half of it before it does what is asked, half
+    /// after, so that a client that goes away meanwhile may find its token spent or not.
+    pub token_latency: Duration,
     /// Limit of the token endpoint; `None` is none. About one a second was reported.
     pub token_requests_per_second: Option<f64>,
-    /// Scopes of the grant. A request that needs another gets 403.
+    /// Scopes that the application may have. A sign-in gets those of them that it asks for, and a request that needs another
+    /// gets 403.
     pub granted_scopes: Vec<String>,
     /// `/emails/{id}` spells a status as `/emails` does: `Draft`, not `DRAFT`.
     pub same_status_case: bool,
@@ -201,6 +234,19 @@ impl Default for Quirks {
             reuse_revokes_grant: false,
             refresh_revokes_access: false,
             access_token_lifetime: Duration::from_hours(24),
+            refresh_token_lifetime: Duration::from_hours(24 * 180),
+            sign_in_ends_older: true,
+            campaign_creators: 0,
+            client: ClientType::default(),
+            redirect_uris: vec!["https://localhost".to_owned()],
+            loopback_redirects: true,
+            code_lifetime: Duration::from_mins(5),
+            device_code_lifetime: Duration::from_mins(10),
+            device_interval: Duration::from_secs(5),
+            expires_in_as_text: false,
+            token_answers: Vec::new(),
+            token_errors_as_html: false,
+            token_latency: Duration::ZERO,
             token_requests_per_second: None,
             granted_scopes: ["contact_data", "campaign_data", "account_read", "offline_access"]
                 .map(str::to_owned)
@@ -261,4 +307,36 @@ pub enum RefreshToken {
     LongLived,
     /// Replies hold none, and the old one stays good.
     Omitted,
+}
+
+/// Clients that an application is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ClientType {
+    /// Both kinds. The live API wants the application to be set to one.
+    #[default]
+    Any,
+    /// Those that keep a secret, and send it by HTTP Basic.
+    Confidential,
+    /// Those that cannot, and prove with PKCE that they asked for the code.
+    Public,
+}
+
+/// What the token endpoint does with one request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TokenAnswer {
+    /// What it always does.
+    #[default]
+    Usual,
+    /// Does what is asked, so that a token of one use is spent, and closes the connection without an answer.
+    Lost,
+    /// Closes the connection and does nothing else.
+    Reset,
+    /// Answers 500, and does nothing else.
+    Error500,
+    /// Answers 503, and does nothing else.
+    Error503,
+    /// Answers 429, and does nothing else.
+    Throttled,
+    /// Answers 200 with an HTML page, and does nothing else.
+    HtmlWith200,
 }

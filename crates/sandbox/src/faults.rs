@@ -90,7 +90,7 @@ async fn truncated(response: Response) -> Response {
 }
 
 /// Closes the connection before anything of the answer is sent.
-fn reset() -> Response {
+pub(crate) fn reset() -> Response {
     let mut response = Response::new(Body::from_stream(then_close(None)));
     response.extensions_mut().insert(NoAnswer);
     response

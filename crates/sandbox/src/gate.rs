@@ -20,7 +20,8 @@ use crate::grants::Grants;
 use crate::log::RequestLog;
 use crate::pace::{Pace, Verdict};
 use crate::refusal::Refusal;
-use crate::server::Service;
+use crate::server::{Service, TOKEN_PATH};
+use crate::user::{READ_CONTACTS, READ_REPORTS};
 
 /// State of the gate.
 pub(crate) struct Gate {
@@ -45,7 +46,7 @@ impl Gate {
         let pace = Pace::new(config.requests_per_second, config.burst, config.daily_requests, counted, now, today);
         let per_second = config.quirks.token_requests_per_second;
         Self {
-            grants: Mutex::new(Grants::new(config.seed)),
+            grants: Mutex::new(Grants::new(config.seed, config.users, &config.quirks, (config.clock)())),
             pace: Mutex::new(pace),
             token_pace: per_second.map(|rate| Mutex::new(Pace::new(rate, 1, u64::MAX, counted, now, today))),
             log: Mutex::new(RequestLog::default()),
@@ -66,14 +67,14 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The middleware.
-pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+pub(crate) async fn pass(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let target = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
     if !service.config.latency.is_zero() {
         tokio::time::sleep(service.config.latency).await;
     }
     let mut date = service.time();
-    let mut response = match admit(&service, request.uri().path(), request.headers()) {
+    let mut response = match admit(&service, &mut request) {
         Err(refusal) => refusal.into_response(),
         Ok(None) => match service.before(request.uri().path()) {
             Ok(()) => {
@@ -94,22 +95,27 @@ pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, 
     response
 }
 
-/// Lets a request through, perhaps with a fault, or refuses it.
-fn admit(service: &Service, path: &str, headers: &HeaderMap) -> Result<Option<Fault>, Refusal> {
+/// Lets a request through, perhaps with a fault, or refuses it. Endpoints of the API are told which [`User`](crate::user::User) asks.
+fn admit(service: &Service, request: &mut Request) -> Result<Option<Fault>, Refusal> {
     let now = service.time();
+    let path = request.uri().path();
     if !path.starts_with(API) {
-        let Some(pace) = &service.gate.token_pace else { return Ok(None) };
+        let Some(pace) = service.gate.token_pace.as_ref().filter(|_| path == TOKEN_PATH) else { return Ok(None) };
         return verdict(service, lock(pace).take(Instant::now(), now.date_naive()), now).map(|()| None);
     }
-    let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
-    if !token.is_some_and(|token| lock(&service.gate.grants).allows(token, now)) {
-        return Err(Refusal::Unauthorized);
-    }
-    if scope(path).is_some_and(|scope| !service.config.quirks.granted_scopes.iter().any(|granted| granted == scope)) {
-        return Err(Refusal::Forbidden);
-    }
+    let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
+    let user = {
+        let grants = lock(&service.gate.grants);
+        let grant = token.and_then(|token| grants.holder(token, now)).ok_or(Refusal::Unauthorized)?;
+        let privileged = |privilege| grant.user.privileges(&service.config).any(|has| has == privilege);
+        if !(scope(path).is_none_or(|scope| grant.has(scope)) && privilege(path).is_none_or(privileged)) {
+            return Err(Refusal::Forbidden);
+        }
+        grant.user
+    };
     let said = lock(&service.gate.pace).take(Instant::now(), now.date_naive());
     verdict(service, said, now)?;
+    request.extensions_mut().insert(user);
     let number = service.gate.admitted.fetch_add(1, Ordering::Relaxed);
     Ok(service.config.faults.of(service.config.seed, number))
 }
@@ -144,6 +150,15 @@ fn scope(path: &str) -> Option<&'static str> {
         ["account", ..] => Some("account_read"),
         ["emails", ..] => Some("campaign_data"),
         _ => Some("contact_data"),
+    }
+}
+
+/// The privilege that a user needs besides the scope; none for the account's own data and for campaigns.
+fn privilege(path: &str) -> Option<&'static str> {
+    match path.strip_prefix(API)?.split('/').next()? {
+        "account" | "emails" => None,
+        "reports" => Some(READ_REPORTS),
+        _ => Some(READ_CONTACTS),
     }
 }
 

@@ -18,6 +18,21 @@ pub struct RequestLog {
     pub latest: VecDeque<RequestRecord>,
 }
 
+/// What the token endpoint was asked so far. Requests that a limit refused did not reach it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TokenRequests {
+    /// Requests that bring an authorisation code.
+    pub authorization_code: u64,
+    /// Requests that bring a refresh token.
+    pub refresh_token: u64,
+    /// Polls of devices.
+    pub device_code: u64,
+    /// Requests of any other kind.
+    pub other: u64,
+    /// How often tokens were issued, whether or not the answer arrived.
+    pub issued: u64,
+}
+
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestRecord {

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::serve::ListenerExt;
 use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
@@ -34,6 +34,8 @@ use crate::gate::{self, Gate, lock};
 use crate::log::RequestLog;
 use crate::refusal::Refusal;
 
+pub(crate) use oauth::TOKEN_PATH;
+
 /// What all endpoints share.
 pub(crate) struct Service {
     pub(crate) config: SandboxConfig,
@@ -43,6 +45,7 @@ pub(crate) struct Service {
     /// How often each segment was asked for.
     segment_requests: Mutex<HashMap<u32, u32>>,
     edits: Mutex<Edits>,
+    token_endpoint: Mutex<oauth::TokenEndpoint>,
     /// The time that was set; `None` goes by the configured clock.
     time: Mutex<Option<DateTime<Utc>>>,
 }
@@ -90,6 +93,7 @@ impl Sandbox {
             cursors: Cursors { seed: config.seed, lifetime: cursor_lifetime },
             segment_requests: Mutex::new(HashMap::new()),
             edits: Mutex::new(Edits::default()),
+            token_endpoint: Mutex::new(oauth::TokenEndpoint::new(&config.quirks)),
             time: Mutex::new(None),
             config,
         });
@@ -109,31 +113,6 @@ impl Sandbox {
     /// Where the endpoints are: `http://127.0.0.1:PORT/v3`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v3", self.address)
-    }
-
-    /// The token endpoint.
-    pub fn token_url(&self) -> String {
-        format!("http://{}{}", self.address, oauth::TOKEN_PATH)
-    }
-
-    /// The API key of the one application that the server knows.
-    pub fn client_id(&self) -> &str {
-        &self.client_id
-    }
-
-    /// Its secret, for clients that authenticate with one.
-    pub fn client_secret(&self) -> &'static str {
-        oauth::CLIENT_SECRET
-    }
-
-    /// The refresh token that the token endpoint takes at this moment.
-    pub fn refresh_token(&self) -> String {
-        lock(&self.service.gate.grants).refresh_token().to_owned()
-    }
-
-    /// A new access token, as if it had been asked for.
-    pub fn access_token(&self) -> String {
-        lock(&self.service.gate.grants).access_token(&self.service.config.quirks, self.service.time())
     }
 
     /// The generated account: the truth as long as nothing was edited.
@@ -169,7 +148,7 @@ fn router(service: Arc<Service>) -> Router {
         .route("/v3/reports/contact_reports/{contact_id}/open_and_click_rates", get(reports::open_and_click_rates))
         .route("/v3/account/summary", get(user::summary))
         .route("/v3/account/user/privileges", get(user::privileges))
-        .route(oauth::TOKEN_PATH, post(oauth::token))
+        .merge(oauth::routes())
         .fallback(async || Refusal::NoRoute);
     let compression = CompressionLayer::new().gzip(service.config.quirks.gzip).quality(CompressionLevel::Fastest);
     let passing = axum::middleware::from_fn_with_state(Arc::clone(&service), gate::pass);

@@ -1,19 +1,25 @@
 //! Tests over real HTTP.
 
 mod account;
+mod device;
 mod edits;
 mod faults;
 mod filters;
 mod limits;
 mod paging;
 mod parameters;
+mod sign_in;
+mod token_endpoint;
 mod tokens;
+mod users;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use reqwest::header::HeaderMap;
+use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
+use url::{Url, form_urlencoded};
 
 use crate::{Sandbox, SandboxConfig};
 
@@ -34,6 +40,11 @@ impl Answer {
     fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }
+
+    /// Where a redirect goes.
+    fn location(&self) -> Url {
+        Url::parse(self.headers["location"].to_str().unwrap()).unwrap()
+    }
 }
 
 impl Peer {
@@ -48,9 +59,12 @@ impl Peer {
     }
 
     async fn get(&self, path: &str) -> Answer {
-        let response = self.request(path).send().await.unwrap();
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Answer { status, headers, text: response.text().await.unwrap() }
+        answer(self.request(path)).await
+    }
+
+    /// Sends a form.
+    async fn post(&self, url: &str, form: &[(&str, &str)]) -> Answer {
+        answer(self.client.post(url).body(form_of(form))).await
     }
 
     /// The body of a path that answers 200.
@@ -76,15 +90,33 @@ impl Peer {
     }
 }
 
+async fn answer(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Answer { status, headers, text: response.text().await.unwrap() }
+}
+
+/// Parameters as a form, or as a query.
+fn form_of(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// A client that shows redirects instead of following them.
 fn client() -> Client {
     // reqwest wants a provider although no test speaks TLS. Another test may have installed it already.
     drop(rustls::crypto::ring::default_provider().install_default());
-    Client::builder().no_proxy().build().unwrap()
+    Client::builder().no_proxy().redirect(Policy::none()).build().unwrap()
 }
 
 /// A small account without limits.
 fn small() -> SandboxConfig {
     SandboxConfig { contacts: 300, ..SandboxConfig::default() }.unlimited()
+}
+
+fn with(change: impl FnOnce(&mut SandboxConfig)) -> SandboxConfig {
+    let mut config = small();
+    change(&mut config);
+    config
 }
 
 fn ids(rows: &[Value], key: &str) -> Vec<String> {

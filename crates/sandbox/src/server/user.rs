@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
@@ -11,22 +12,7 @@ use serde_json::json;
 use super::Service;
 use super::query::Query;
 use crate::refusal::{self, Refusal};
-
-/// Some of the privileges of an account owner; the live API sends 94.
-const PRIVILEGES: &[&str] = &[
-    "campaign:create",
-    "campaign:read",
-    "campaign:write",
-    "campaign:send",
-    "contacts:read",
-    "contacts:write",
-    "contacts:lists:read",
-    "contacts:lists:write",
-    "ui:campaign:metrics",
-    "account:read",
-    "account:update",
-    "account:billing:read",
-];
+use crate::user::User;
 
 #[derive(Debug, Serialize)]
 struct Privilege {
@@ -34,19 +20,23 @@ struct Privilege {
     privilege_name: &'static str,
 }
 
-pub(super) async fn summary(State(service): State<Arc<Service>>, uri: Uri) -> Result<Response, Refusal> {
+pub(super) async fn summary(
+    State(service): State<Arc<Service>>,
+    Extension(user): Extension<User>,
+    uri: Uri,
+) -> Result<Response, Refusal> {
     let query = Query::read(&service, &uri, &["extra_fields"])?;
     let extra = query.choices("extra_fields", &["physical_address", "company_logo"])?.unwrap_or_default();
     let mut summary = json!({
-        "contact_email": "owner@example.com",
+        "contact_email": user.email(),
         "contact_phone": "7815550100",
         // Documented in upper case, recorded in lower case.
         "country_code": "us",
-        "encoded_account_id": format!("p07e{:010x}", service.config.seed),
+        "encoded_account_id": user.encoded_account_id(service.config.seed),
         "encoded_partner_id": "a01-15dl",
         "first_name": "Lola",
         "last_name": "Zang",
-        "organization_name": "Sandbox",
+        "organization_name": user.organization(),
         "state_code": "ma",
         "time_zone_id": "US/Eastern",
     });
@@ -61,10 +51,14 @@ pub(super) async fn summary(State(service): State<Arc<Service>>, uri: Uri) -> Re
     Ok(refusal::json(StatusCode::OK, &summary))
 }
 
-pub(super) async fn privileges(State(service): State<Arc<Service>>, uri: Uri) -> Result<Response, Refusal> {
+pub(super) async fn privileges(
+    State(service): State<Arc<Service>>,
+    Extension(user): Extension<User>,
+    uri: Uri,
+) -> Result<Response, Refusal> {
     Query::read(&service, &uri, &[])?;
-    let privileges: Vec<Privilege> = PRIVILEGES
-        .iter()
+    let privileges: Vec<Privilege> = user
+        .privileges(&service.config)
         .zip(30..)
         .map(|(privilege_name, privilege_id)| Privilege { privilege_id, privilege_name })
         .collect();

@@ -1,35 +1,34 @@
-//! The token endpoint.
+//! Refresh tokens: which works when, and what comes back for it.
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use super::{Peer, client, small};
-use crate::{RefreshToken, SandboxConfig};
+use super::{Peer, client, small, with};
+use crate::RefreshToken;
 
 impl Peer {
-    fn token_request(&self) -> RequestBuilder {
+    pub(super) fn token_request(&self) -> RequestBuilder {
         self.client.post(self.sandbox.token_url())
     }
 
-    async fn refresh(&self, token: &str) -> (u16, Value) {
+    pub(super) async fn refresh(&self, token: &str) -> (u16, Value) {
         let query = format!("grant_type=refresh_token&refresh_token={token}&client_id={}", self.sandbox.client_id());
         let request = self.token_request().header("content-type", "application/x-www-form-urlencoded").body(query);
         let response = request.send().await.unwrap();
         (response.status().as_u16(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
     }
 
-    async fn works(&self, token: &str) -> bool {
+    pub(super) async fn works(&self, token: &str) -> bool {
         let request = client().get(format!("{}/contact_tags", self.sandbox.base_url())).bearer_auth(token);
         request.send().await.unwrap().status() == 200
     }
 }
 
-fn with(change: impl FnOnce(&mut SandboxConfig)) -> SandboxConfig {
-    let mut config = small();
-    change(&mut config);
-    config
+fn pinned() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_767_225_600, 0).unwrap()
 }
 
 #[tokio::test]
@@ -118,8 +117,21 @@ async fn a_refresh_can_revoke_older_access_tokens_and_tokens_end() {
 }
 
 #[tokio::test]
-async fn the_token_endpoint_can_have_a_limit_of_its_own() {
-    let peer = Peer::start(with(|config| config.quirks.token_requests_per_second = Some(1e-6))).await;
-    assert_eq!(peer.refresh(&peer.sandbox.refresh_token()).await.0, 200);
-    assert_eq!(peer.refresh(&peer.sandbox.refresh_token()).await.0, 429);
+async fn a_refresh_token_that_nobody_used_for_half_a_year_is_dead() {
+    let start = pinned();
+    for (days, status) in [(179, 200), (180, 400)] {
+        let peer = Peer::start(with(|config| config.clock = pinned)).await;
+        peer.sandbox.set_time(start + TimeDelta::days(days));
+        assert_eq!(peer.refresh(&peer.sandbox.refresh_token()).await.0, status, "after {days} days");
+    }
+    let peer = Peer::start(with(|config| {
+        config.clock = pinned;
+        config.quirks.refresh_token = RefreshToken::LongLived;
+    }))
+    .await;
+    let token = peer.sandbox.refresh_token();
+    for days in [179, 358, 537] {
+        peer.sandbox.set_time(start + TimeDelta::days(days));
+        assert_eq!(peer.refresh(&token).await.0, 200, "every use prolongs it: {days} days");
+    }
 }
