@@ -161,6 +161,13 @@ impl Destination {
         }
     }
 
+    /// The store and the prefix of a folder of `_ctct` that is no account's, for what hosts share beside the tables. `name`
+    /// takes letters only.
+    pub fn shared(&self, name: &str) -> (Arc<dyn ObjectStore>, Path) {
+        // No account's folder begins with a dot.
+        (Arc::clone(&self.store), self.prefix.clone().join(STATE_FOLDER).join(format!(".{name}")))
+    }
+
     /// Checks what commits rest on: the destination can be written, a create of what exists fails, and a listing shows
     /// what was written. Two requests; three for the first run of all, which makes the object that the others meet. It
     /// stays: to remove it would spoil the check of another run, and a run that died before would leave its own for good.

@@ -89,6 +89,19 @@ impl ReportLog {
         self.newest(&self.records().await?).await
     }
 
+    /// The newest record and, as far as they can be read, those before it: at most so many, the newest first.
+    ///
+    /// # Errors
+    /// As [`Self::head`].
+    pub async fn history(&self, most: usize) -> Result<Vec<Commit>, LoadError> {
+        let records = self.records().await?;
+        let mut history: Vec<Commit> = self.newest(&records).await?.into_iter().collect();
+        for record in records.iter().rev().take(most).skip(1) {
+            history.extend(self.read(record.version).await.ok().flatten());
+        }
+        Ok(history)
+    }
+
     async fn newest(&self, records: &[RecordFile]) -> Result<Option<Commit>, LoadError> {
         match records.last() {
             Some(record) => self.read(record.version).await,

@@ -96,6 +96,13 @@ pub struct Progress {
     pub also: Vec<String>,
 }
 
+impl Progress {
+    /// Whether the id is done.
+    pub fn covers(&self, id: &str) -> bool {
+        self.through.as_deref().is_some_and(|through| id <= through) || self.also.iter().any(|also| also == id)
+    }
+}
+
 /// The span of time that a run asked for. Both ends are as they were sent; absent means open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {

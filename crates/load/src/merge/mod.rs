@@ -26,8 +26,8 @@ use std::sync::{Arc, LazyLock};
 
 use object_store::ObjectMeta;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
 
 pub use columns::{DELETE_REASON, DELETED_AT, VALID_FROM, VALID_TO, stored_schema};
 pub(crate) use columns::{Shape, stored_key};
@@ -176,9 +176,7 @@ impl Merge {
         let _permit = PERMITS.acquire().await.ok();
         let runtime = Handle::current();
         let task = format!("merge rows of `{}`", self.shapes[table].table());
-        // Not on a thread of rayon's: a merge waits for the store, and a thread that waits there for its share of columns
-        // takes up other work meanwhile, which could be another merge that waits for a store that does not answer.
-        let merged = spawn_blocking(move || {
+        on_thread(task, move || {
             let _within = runtime.enter();
             // Child rows of what is marked stay as they were.
             let stays = table > 0 && matches!(self.vanished, Vanished::Marked(_));
@@ -195,7 +193,23 @@ impl Merge {
                 path: format!("{}/merged-{table:02}-{partition:06}.parquet", self.staging),
             };
             merge.run(stored)
-        });
-        merged.await.unwrap_or(Err(LoadError::Task { task }))
+        })
+        .await?
+    }
+}
+
+/// Runs work that waits for the store on a thread of its own. Not on one of rayon's: while such a thread waits for its share
+/// of columns it takes up other work, which could be another merge that waits for a store that does not answer. Not on one
+/// of tokio's for blocking work: those are few, and reading a local file needs one.
+async fn on_thread<T: Send + 'static>(task: String, work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
+    let (answer, answered) = oneshot::channel();
+    let spawned = std::thread::Builder::new().name("merge".to_owned()).spawn(move || {
+        // Nobody waits for the answer of a job that was given up.
+        let _ = answer.send(work());
+    });
+    match spawned {
+        // A panic drops the answer.
+        Ok(_) => answered.await.map_err(|_| LoadError::Task { task }),
+        Err(_) => Err(LoadError::Task { task }),
     }
 }
