@@ -46,7 +46,7 @@ impl Scripted {
     /// A client that asks once, with a token.
     pub(crate) fn config(&self) -> ClientConfig {
         let clock = Clock::fixed("2026-01-31T12:00:00Z".parse().unwrap());
-        let pace = Pace { requests_per_second: 1e6, daily_requests: 100 };
+        let pace = Pace { requests_per_second: 1e6, daily_requests: 100, ..Pace::default() };
         let retry = Retry { attempts: 1, max_backoff: Duration::from_millis(1), ..Retry::default() };
         let token = Token::Bearer(AccessToken::new("a-token"));
         ClientConfig { clock, pace, retry, ..ClientConfig::new(self.root.join("/v3").unwrap(), token) }

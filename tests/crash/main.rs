@@ -25,5 +25,6 @@ mod stored;
 mod kill;
 mod late;
 mod mutations;
+mod refresh;
 mod refusals;
 mod together;

@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 use ctct_catalog::Catalog;
 use ctct_extract::Clock;
-use ctct_pipeline::{Context, Environment, Events, Pipeline, Plan, ReportSummary, RunSummary};
+use ctct_pipeline::{Context, Environment, Events, Keeping, Pipeline, Plan, ReportSummary, RunSummary};
 use ctct_sandbox::{Sandbox, SandboxConfig};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -92,6 +92,8 @@ impl Harness {
             environment: self.environment(),
             events: Events::none(),
             stop: self.stop.clone(),
+            keeping: Keeping::nowhere(),
+            deadline: None,
             destination: None,
         }
     }
@@ -111,7 +113,7 @@ pub(crate) fn sandbox_of(contacts: u64) -> SandboxConfig {
     SandboxConfig { contacts, today: today(), clock: now, ..SandboxConfig::default() }.unlimited()
 }
 
-async fn start(config: SandboxConfig) -> Sandbox {
+pub(crate) async fn start(config: SandboxConfig) -> Sandbox {
     Sandbox::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap()
 }
 

@@ -9,12 +9,17 @@ mod scripted;
 mod tables;
 mod truth;
 
+mod accounts;
+mod auth;
 mod bad_input;
+mod browser;
 mod cli;
 mod compaction;
 mod fan_out;
 mod last_pages;
 mod pipelines;
+mod plan;
+mod secrets;
 mod sixth_report;
 mod upkeep;
 mod whole_run;

@@ -1,6 +1,6 @@
 //! Starts the program as a user does and keeps what it says.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -19,6 +19,9 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for name in ["CTCT_LOG", "CTCT_ACCESS_TOKEN", "NO_COLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE", "COLUMNS"] {
         command.env_remove(name);
+    }
+    for (name, below) in [("CTCT_CONFIG_DIR", "config"), ("CTCT_STATE_DIR", "state")] {
+        command.env(name, folder.join(".host").join(below));
     }
     command
 }
@@ -51,8 +54,8 @@ impl Running {
         Self { child, stderr, stdout, seen: String::new() }
     }
 
-    /// Waits for a line on stderr that contains `text`.
-    pub(crate) fn wait_for(&mut self, text: &str) {
+    /// Waits for a line on stderr that contains `text`, and gives it.
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
         let mut line = String::new();
         while !line.contains(text) {
             line.clear();
@@ -63,6 +66,12 @@ impl Running {
             );
             self.seen += &line;
         }
+        line
+    }
+
+    /// Types something in, for a command with a pipe for its stdin; nothing follows it.
+    pub(crate) fn type_in(&mut self, text: &str) {
+        self.child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
     /// The next line on stdout that contains `text`.

@@ -1,10 +1,17 @@
 //! The command line, as clap sees it.
 
+mod auth;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use ctct_pipeline::When;
+use ctct_pipeline::{Shard, When};
+
+pub(crate) use auth::{
+    AuthAction, AuthArguments, ListArguments, LoginArguments, LogoutArguments, StateOption, StatusArguments,
+};
 
 /// Pulls a Constant Contact account through its v3 API into partitioned Parquet.
 #[derive(Debug, Parser)]
@@ -45,6 +52,12 @@ pub(crate) struct Global {
     /// Form of the log lines on stderr.
     #[arg(long, global = true, help_heading = EVERYWHERE, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
+    /// Folder of sign-ins and application profiles, instead of `CTCT_CONFIG_DIR` or the platform's usual one.
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FOLDER")]
+    pub(crate) config_dir: Option<PathBuf>,
+    /// Folder of what is counted on this host, instead of `CTCT_STATE_DIR` or the platform's usual one.
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FOLDER")]
+    pub(crate) state_dir: Option<PathBuf>,
 }
 
 /// Form of the log lines.
@@ -71,7 +84,7 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Make tables again from kept pages. Asks the API nothing.
     Replay(ReplayArguments),
-    /// Show what a run would ask, with dates resolved. Sends nothing.
+    /// Show what a run would ask and what it would cost. Sends nothing, unless told to count.
     Plan(PlanArguments),
     /// Check pipelines. Sends nothing.
     Validate(Files),
@@ -85,6 +98,8 @@ pub(crate) enum Command {
     State(StateArguments),
     /// Check what is stored: files against their records, rows against each other.
     Verify(VerifyArguments),
+    /// Sign accounts in, and show who is.
+    Auth(AuthArguments),
     /// Serve the embedded API, for trying things out.
     Sandbox(SandboxArguments),
 }
@@ -95,6 +110,8 @@ pub(crate) enum Command {
   ctct-etl run acme.yaml --report contacts --report contact_lists
   ctct-etl run acme.yaml --full-refresh --dry-run
   ctct-etl run acme.yaml --report contacts --from 2026-01-01 --to 2026-01-31
+  ctct-etl run acme.yaml --deadline 50m        for a scheduler that kills after an hour
+  ctct-etl run acme.yaml --over-days           again each day until it exits with 0
   ctct-etl run *.yaml --output json 2>run.log")]
 pub(crate) struct RunArguments {
     /// Pipeline files, run one after the other.
@@ -108,9 +125,19 @@ pub(crate) struct RunArguments {
     /// Keep the API's answers for good, so that `replay` can rebuild the tables; `keep_raw` of every report.
     #[arg(long)]
     pub(crate) keep_raw: bool,
+    /// Of a pipeline with several accounts, run only this part of them: 1/4 to 4/4 on four hosts. An account stays in its
+    /// part whatever other accounts there are.
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
     /// Show the plan and send nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Run even where the day's quota is certainly too small: do what fits today, exit with 11, and go on with the next run.
+    #[arg(long)]
+    pub(crate) over_days: bool,
+    /// Stop at a page after this time, such as 90s, 50m or 2h, keep what was paid for, and exit with 12. The next run goes on.
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub(crate) deadline: Option<Duration>,
     /// Form of the summary on stdout.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
@@ -153,7 +180,10 @@ pub(crate) struct ScopeArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ctct-etl plan acme.yaml
-  ctct-etl plan acme.yaml --report contact_action_summary")]
+  ctct-etl plan acme.yaml --probe              ask the API to count rows, for exact numbers
+  ctct-etl plan acme.yaml --report contact_action_summary --output json
+
+Numbers go by what the destination holds: its watermarks, its ids, what the last commits took, pages that are kept.")]
 pub(crate) struct PlanArguments {
     /// Pipeline file.
     #[arg(value_name = "FILE")]
@@ -161,8 +191,17 @@ pub(crate) struct PlanArguments {
     /// Only this report of the pipeline; may be given several times.
     #[arg(long = "report", value_name = "NAME")]
     pub(crate) reports: Vec<String>,
+    /// Of a pipeline with several accounts, show only this part of them.
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
     #[command(flatten)]
     pub(crate) scope: ScopeArguments,
+    /// Ask the API how many rows there are, where it can say: one request a report at most.
+    #[arg(long)]
+    pub(crate) probe: bool,
+    /// Form of the plan on stdout.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -300,8 +339,9 @@ pub(crate) struct CompactArguments {
 #[command(after_help = "Examples:
   ctct-etl sandbox --port 8080 --contacts 100000
   curl -H 'Authorization: Bearer TOKEN' 'http://127.0.0.1:8080/v3/contacts?limit=1'
+  ctct-etl sandbox --users 3 --token-lifetime 60s     several accounts whose tokens end soon
 
-The address, an access token and what a pipeline needs to use it are printed at start. Ctrl-C stops it.")]
+The address, an access token and what a pipeline and a sign-in need to use it are printed at start. Ctrl-C stops it.")]
 pub(crate) struct SandboxArguments {
     /// Port on 127.0.0.1; 0 picks a free one.
     #[arg(long, default_value_t = 8080, conflicts_with = "address")]
@@ -330,14 +370,56 @@ pub(crate) struct SandboxArguments {
     /// Share of requests that fail with a 500, between 0 and 1.
     #[arg(long, default_value_t = 0.0, value_name = "RATE", value_parser = share)]
     pub(crate) error_rate: f64,
+    /// People who can sign in; all of them read the same account.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) users: u32,
+    /// How long an access token is good for, such as 60s, 30m or 24h.
+    #[arg(long, default_value = "24h", value_name = "SPAN", value_parser = lifetime)]
+    pub(crate) token_lifetime: Duration,
+    /// What comes back for a refresh token.
+    #[arg(long, value_enum, default_value_t = RefreshTokens::Rotating, value_name = "KIND")]
+    pub(crate) refresh_tokens: RefreshTokens,
+}
+
+/// What the embedded API's token endpoint does with refresh tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RefreshTokens {
+    /// Another one: each works once.
+    Rotating,
+    /// The same one.
+    LongLived,
+    /// None: the old one stays good.
+    Omitted,
 }
 
 fn moment(text: &str) -> Result<When, &'static str> {
     When::parse(text).ok_or("expected a date such as 2026-01-31, or a timestamp such as 2026-01-31T08:00:00Z")
 }
 
+/// A span of time such as `90s`, `50m` or `2h`.
+fn span(text: &str) -> Result<Duration, &'static str> {
+    let number = |unit| text.strip_suffix(unit).and_then(|number| number.parse::<u64>().ok());
+    let seconds = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)]
+        .into_iter()
+        .find_map(|(unit, seconds)| number(unit)?.checked_mul(seconds));
+    let longest = 366 * 86_400;
+    seconds
+        .filter(|seconds| (1..=longest).contains(seconds))
+        .map(Duration::from_secs)
+        .ok_or("expected a whole number of seconds, minutes, hours or days: 90s, 50m, 2h, 1d")
+}
+
 fn rate(text: &str) -> Result<f64, &'static str> {
     text.parse().ok().filter(|rate| *rate > 0.0).ok_or("expected a number above 0")
+}
+
+fn lifetime(text: &str) -> Result<Duration, &'static str> {
+    let units = [("s", 1), ("m", 60), ("h", 3_600)];
+    let span =
+        units.iter().find_map(|(unit, seconds)| text.strip_suffix(unit)?.parse::<u32>().ok().map(|n| (n, *seconds)));
+    let (number, seconds) =
+        span.ok_or("expected a whole number of seconds, minutes or hours, such as 60s, 30m or 24h")?;
+    Ok(Duration::from_secs(u64::from(number) * seconds))
 }
 
 fn share(text: &str) -> Result<f64, &'static str> {

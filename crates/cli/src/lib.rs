@@ -5,6 +5,7 @@
 mod args;
 mod command;
 pub mod exit_code;
+mod folders;
 mod logging;
 mod printer;
 mod reporter;
@@ -34,6 +35,7 @@ pub fn main() -> ExitCode {
         Command::Compact(ref compact) => command::compact::compact(&arguments.global, compact),
         Command::State(ref state) => command::state::state(&arguments.global, state),
         Command::Verify(ref verify) => command::verify::verify(&arguments.global, verify),
+        Command::Auth(ref auth) => command::auth::auth(&arguments.global, auth),
         Command::Sandbox(ref sandbox) => command::sandbox::sandbox(&arguments.global, sandbox),
     };
     ExitCode::from(code)

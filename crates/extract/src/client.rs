@@ -11,12 +11,11 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 use url::Url;
 
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Renewal};
 use crate::error::millis;
 use crate::limiter::Limiter;
 use crate::meter::{Meter, count};
 use crate::policy::{Verdict, verdict};
-use crate::quota::Quota;
 use crate::retries::Retries;
 use crate::transport::{Answer, NoAnswer, Transport};
 use crate::{ClientConfig, Clock, Crawl, ExtractError, PageMark, Place, Reply, Request, Usage};
@@ -30,7 +29,7 @@ struct Inner {
     base_url: Url,
     credentials: Credentials,
     limiter: Limiter,
-    run: Run,
+    run: Arc<Run>,
 }
 
 /// What every request of the run shares, those to the token endpoint included.
@@ -62,12 +61,11 @@ impl Client {
             clock: config.clock.clone(),
             retries: Retries::new(config.retry, config.pending, config.seed),
         };
-        let quota = Quota::new(config.pace.daily_requests, config.clock);
         Ok(Self(Arc::new(Inner {
             base_url: config.base_url,
-            credentials: Credentials::new(config.token)?,
-            limiter: Limiter::new(config.pace.requests_per_second, quota),
-            run,
+            credentials: Credentials::new(config.token, &run.clock)?,
+            limiter: Limiter::new(config.pace, config.ledger, config.clock),
+            run: Arc::new(run),
         })))
     }
 
@@ -94,6 +92,15 @@ impl Client {
     /// exchange that is under way.
     pub async fn refresh_token(&self) -> Option<SecretString> {
         self.0.credentials.refresh_token().await
+    }
+
+    /// Waits for a renewal that is under way, and stores new tokens that could not be stored so far. Call it before the
+    /// process ends: tokens that are not stored end with it.
+    ///
+    /// # Errors
+    /// [`ExtractError::TokenStore`]: they still cannot be stored.
+    pub async fn settle(&self) -> Result<(), ExtractError> {
+        self.0.credentials.settle().await
     }
 
     /// The API's clock: the `Date` of its answer to a bare, unsigned request, whatever its status. `None` where the
@@ -148,7 +155,10 @@ impl Client {
                 }
             };
             match verdict(&answer.reply) {
-                Verdict::Page => return Ok(answer),
+                Verdict::Page => {
+                    credentials.worked(&bearer).await;
+                    return Ok(answer);
+                }
                 Verdict::Pending => {
                     made -= 1;
                     pending += 1;
@@ -157,9 +167,10 @@ impl Client {
                 }
                 Verdict::Throttled => {
                     count(&run.meter.throttled);
+                    limiter.refused().await?;
                     let wait = run.back_off(place, made, Failure::Answer(Box::new(answer)))?;
                     // The key is over its pace, whoever sent the request: all wait.
-                    limiter.hold(wait);
+                    limiter.hold(wait).await?;
                     run.sleep(wait).await;
                 }
                 Verdict::Trouble => {
@@ -168,14 +179,17 @@ impl Client {
                 }
                 Verdict::QuotaUsedUp => {
                     let at = answer.server_date().unwrap_or_else(|| run.clock.now());
-                    return Err(limiter.quota().shut(at, answer.reply.request_id));
+                    limiter.refused().await?;
+                    return Err(limiter.shut(at, answer.reply.request_id).await);
                 }
                 Verdict::SignIn => {
-                    if renewed || !credentials.renew(&bearer, run).await? {
+                    let renewal = if renewed { Renewal::None } else { credentials.renew(&bearer, run).await? };
+                    if renewal == Renewal::None {
                         return Err(ExtractError::SignIn { place: place.clone(), reply: answer.reply });
                     }
                     made -= 1;
-                    renewed = true;
+                    // What others renewed may be old as well, and is no renewal of this request's.
+                    renewed = renewal == Renewal::Made;
                 }
                 Verdict::Forbidden => {
                     let scope = scope.to_owned();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::{Clock, ExtractError, Token};
+use crate::{Clock, ExtractError, Ledger, Token};
 
 /// Everything that a [`Client`](crate::Client) needs to know.
 ///
@@ -26,6 +26,8 @@ pub struct ClientConfig {
     pub token: Token,
     /// How fast requests go out.
     pub pace: Pace,
+    /// Where requests are counted and paced, shared with all who use the API key.
+    pub ledger: Ledger,
     /// How often a request that failed is sent again.
     pub retry: Retry,
     /// How often a request is repeated whose answer is still being worked out (HTTP 202).
@@ -49,6 +51,7 @@ impl ClientConfig {
             base_url,
             token,
             pace: Pace::default(),
+            ledger: Ledger::in_memory(),
             retry: Retry::default(),
             pending: Pending::default(),
             // A host that is there answers in milliseconds; ten seconds also covers a lost packet or two.
@@ -81,6 +84,9 @@ impl ClientConfig {
         if !(0.001..=1e6).contains(&self.pace.requests_per_second) {
             return wrong("requests_per_second", "must be between 0.001 and 1000000");
         }
+        if self.pace.reserve >= self.pace.daily_requests {
+            return wrong("reserve", "must be less than `daily_requests`");
+        }
         if self.retry.attempts == 0 {
             return wrong("retry.attempts", "must be 1 at least");
         }
@@ -95,11 +101,15 @@ pub struct Pace {
     pub requests_per_second: f64,
     /// Requests a UTC day. 10,000 unless the vendor granted more (vendor's guide, "Rate limits").
     pub daily_requests: u64,
+    /// Requests of `daily_requests` that this run leaves to others.
+    pub reserve: u64,
+    /// Whether a request that was refused with HTTP 429 counts. The vendor does not say; to count it is the safe side.
+    pub count_refused: bool,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { requests_per_second: 4.0, daily_requests: 10_000 }
+        Self { requests_per_second: 4.0, daily_requests: 10_000, reserve: 0, count_refused: true }
     }
 }
 
@@ -169,6 +179,7 @@ mod tests {
             pace(f64::NAN),
             pace(-4.0),
             pace(f64::INFINITY),
+            ClientConfig { pace: Pace { reserve: 10_000, ..Pace::default() }, ..good() },
             ClientConfig { retry: Retry { attempts: 0, ..Retry::default() }, ..good() },
             ClientConfig { token: Token::Refresh(token_url), ..good() },
             ClientConfig { token: Token::Bearer(AccessToken::new("s3cr3t\n")), ..good() },

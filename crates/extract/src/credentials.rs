@@ -1,148 +1,130 @@
-//! The bearer token in force: given once, or exchanged for a refresh token when needed.
-//!
-//! A refresh token may work only once, so exchanges happen one at a time, and the last refresh token is kept.
+//! The bearer token in force: given once, or renewed when needed. When to renew is decided here, how in
+//! [`Renewer`](crate::tokens::Renewer).
 
-use std::pin::Pin;
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use oauth2::basic::{
-    BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
-};
-use oauth2::{
-    AsyncHttpClient, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, RefreshToken,
-    RequestTokenError, StandardRevocableToken, TokenResponse, TokenUrl,
-};
 use reqwest::header::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
-use url::Url;
+use secrecy::SecretString;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::Instant;
+use tracing::{Instrument, debug, warn};
 
-use crate::client::{Failure, Run};
-use crate::meter::count;
-use crate::policy::{Verdict, verdict};
-use crate::transport::{Answer, NoAnswer};
-use crate::{AccessToken, ExtractError, Place, RefreshGrant, Reply, Token};
+use crate::client::Run;
+use crate::tokens::{Accounts, Record, Renewer, ended};
+use crate::{Clock, ExtractError, Token};
+
+/// Longest time before its end at which a token is renewed.
+const EARLY: Duration = Duration::from_hours(1);
+/// The part of a token's lifetime, from its end, at which it is renewed where that is less.
+const EARLY_PART: u32 = 10;
+/// Least time between two tries to renew a token that is still good.
+const LEAST_POSTPONED: Duration = Duration::from_secs(1);
 
 /// Where the bearer token comes from.
 #[derive(Debug)]
 pub(crate) enum Credentials {
     /// From outside, for good.
     Fixed(Bearer),
-    /// From the token endpoint.
-    Refreshed(Box<Grant>),
+    /// From a token store.
+    Renewed(Arc<Grant>),
 }
 
-/// A header, and the exchange that it came from.
+/// A header, and the generation of the account's tokens that it is of.
 #[derive(Debug, Clone)]
 pub(crate) struct Bearer {
     pub(crate) header: HeaderValue,
-    exchange: u64,
+    generation: u64,
 }
 
-/// A refresh token and the access token that it was last exchanged for.
+/// What came of asking for another token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// There is no other.
+    None,
+    /// Somebody else had renewed it: another request, another process.
+    Found,
+    /// It was renewed just now.
+    Made,
+}
+
+/// The tokens of one account.
 #[derive(Debug)]
 pub(crate) struct Grant {
-    client: TokenClient,
-    url: Url,
-    bearer: RwLock<Option<Bearer>>,
-    /// Whoever holds the lock is exchanging the token.
-    refresh: Mutex<Refresh>,
+    held: RwLock<Option<Held>>,
+    /// Whoever has it is renewing.
+    renewer: Arc<Mutex<Renewer>>,
+    /// The generation whose access token has worked, 0 for none.
+    worked: AtomicU64,
+    /// New tokens could not be stored so far.
+    unsaved: AtomicBool,
 }
 
-#[derive(Debug)]
-struct Refresh {
-    token: RefreshToken,
-    /// What the token endpoint said when it refused the token. It would say so again.
-    refused: Option<Box<Reply>>,
-}
-
-type TokenClient = oauth2::Client<
-    BasicErrorResponse,
-    TokenReply,
-    BasicTokenIntrospectionResponse,
-    StandardRevocableToken,
-    BasicRevocationErrorResponse,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointSet,
->;
-
-/// The token endpoint's reply. `oauth2`'s own type refuses one whose `expires_in` is a text, as some clients saw it; a
-/// 401 tells when to exchange, so it is not read at all.
-#[derive(Debug, Deserialize, Serialize)]
-struct TokenReply {
-    access_token: oauth2::AccessToken,
-    token_type: BasicTokenType,
-    refresh_token: Option<RefreshToken>,
-}
-
-impl TokenResponse for TokenReply {
-    type TokenType = BasicTokenType;
-
-    fn access_token(&self) -> &oauth2::AccessToken {
-        &self.access_token
-    }
-
-    fn token_type(&self) -> &BasicTokenType {
-        &self.token_type
-    }
-
-    fn expires_in(&self) -> Option<Duration> {
-        None
-    }
-
-    fn refresh_token(&self) -> Option<&RefreshToken> {
-        self.refresh_token.as_ref()
-    }
-
-    fn scopes(&self) -> Option<&Vec<oauth2::Scope>> {
-        None
-    }
-}
-
-/// Why there is no token.
-#[derive(Debug, thiserror::Error)]
-enum NoToken {
-    #[error("the token endpoint did not answer")]
-    NoAnswer(#[from] NoAnswer),
-    #[error("the token endpoint refused")]
-    Refused(Box<Answer>),
+/// A bearer token and its time, by tokio's clock: the wall clock may be set meanwhile.
+#[derive(Debug, Clone)]
+struct Held {
+    bearer: Bearer,
+    /// When to renew it although it is still good, and when it ends; `None` where nobody knows.
+    time: Option<(Instant, Instant)>,
 }
 
 impl Credentials {
-    pub(crate) fn new(token: Token) -> Result<Self, ExtractError> {
-        match token {
+    pub(crate) fn new(token: Token, clock: &Clock) -> Result<Self, ExtractError> {
+        let (accounts, account) = match token {
             Token::Bearer(token) => {
                 let header = token.header().ok_or_else(|| ExtractError::Config {
                     key: "access_token",
                     reason: "holds characters that no header can carry (a line break perhaps)".to_owned(),
                 })?;
-                Ok(Self::Fixed(Bearer { header, exchange: 0 }))
+                return Ok(Self::Fixed(Bearer { header, generation: 0 }));
             }
-            Token::Refresh(grant) => Ok(Self::Refreshed(Box::new(Grant::new(grant)))),
-        }
+            Token::Refresh(grant) => {
+                let sign_in = grant.sign_in("default", clock.now());
+                (Accounts::in_memory(sign_in), "default".to_owned())
+            }
+            Token::Stored { accounts, account } => (accounts, account),
+        };
+        Ok(Self::Renewed(Arc::new(Grant {
+            held: RwLock::new(None),
+            renewer: Arc::new(Mutex::new(Renewer::new(accounts, account))),
+            worked: AtomicU64::new(0),
+            unsaved: AtomicBool::new(false),
+        })))
     }
 
-    /// The bearer token to use now; the first time, the one that a refresh token is exchanged for.
-    pub(crate) async fn bearer(&self, run: &Run) -> Result<Bearer, ExtractError> {
+    /// The bearer token to use now.
+    pub(crate) async fn bearer(&self, run: &Arc<Run>) -> Result<Bearer, ExtractError> {
         match self {
             Self::Fixed(bearer) => Ok(bearer.clone()),
-            Self::Refreshed(grant) => match grant.bearer() {
-                Some(bearer) => Ok(bearer),
-                None => grant.exchange(None, run).await,
-            },
+            Self::Renewed(grant) => grant.bearer(run).await,
         }
     }
 
-    /// Makes sure that the bearer token is another than `used`, which the API refused. `false`: there is no other.
-    pub(crate) async fn renew(&self, used: &Bearer, run: &Run) -> Result<bool, ExtractError> {
+    /// Makes sure that the bearer token is another than `used`, which the API refused.
+    pub(crate) async fn renew(&self, used: &Bearer, run: &Arc<Run>) -> Result<Renewal, ExtractError> {
         match self {
-            Self::Fixed(_) => Ok(false),
-            Self::Refreshed(grant) => grant.exchange(Some(used.exchange), run).await.map(|_| true),
+            Self::Fixed(_) => Ok(Renewal::None),
+            Self::Renewed(grant) => Ok(grant.other_than(Some(used.generation), run).await?.1),
+        }
+    }
+
+    /// Notes that the API took a token.
+    pub(crate) async fn worked(&self, bearer: &Bearer) {
+        if let Self::Renewed(grant) = self
+            && grant.worked.swap(bearer.generation, Relaxed) != bearer.generation
+            && let Ok(renewer) = grant.renewer.try_lock()
+            && let Err(error) = renewer.confirm(bearer.generation).await
+        {
+            debug!(%error, "the old token stays beside the new one");
+        }
+    }
+
+    /// Stores what could not be stored so far.
+    pub(crate) async fn settle(&self) -> Result<(), ExtractError> {
+        match self {
+            Self::Fixed(_) => Ok(()),
+            Self::Renewed(grant) => grant.save(Arc::clone(&grant.renewer).lock_owned().await).await,
         }
     }
 
@@ -150,106 +132,114 @@ impl Credentials {
     pub(crate) async fn refresh_token(&self) -> Option<SecretString> {
         match self {
             Self::Fixed(_) => None,
-            Self::Refreshed(grant) => Some(grant.refresh.lock().await.token.secret().as_str().into()),
+            Self::Renewed(grant) => grant.renewer.lock().await.refresh_token().await,
         }
     }
 }
 
 impl Grant {
-    fn new(grant: RefreshGrant) -> Self {
-        let mut client = oauth2::Client::new(ClientId::new(grant.client_id))
-            .set_token_uri(TokenUrl::from_url(grant.token_url.clone()));
-        if let Some(secret) = grant.client_secret {
-            client = client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()));
-        }
-        let token = RefreshToken::new(grant.refresh_token.expose_secret().to_owned());
-        Self {
-            client,
-            url: grant.token_url,
-            bearer: RwLock::new(None),
-            refresh: Mutex::new(Refresh { token, refused: None }),
+    fn held(&self) -> Option<Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn hold(&self, held: Held) {
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(held);
+    }
+
+    /// Tries the next early renewal half-way to the token's end, and the one after it half-way from there.
+    fn postpone(&self, generation: u64, now: Instant) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Held { bearer, time: Some((early, end)) }) = &mut *held
+            && bearer.generation == generation
+        {
+            *early = now + (end.saturating_duration_since(now) / 2).max(LEAST_POSTPONED);
         }
     }
 
-    fn bearer(&self) -> Option<Bearer> {
-        self.bearer.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Exchanges the refresh token, unless somebody else did so after exchange number `used`.
-    async fn exchange(&self, used: Option<u64>, run: &Run) -> Result<Bearer, ExtractError> {
-        let place = Place::new("access token".to_owned(), "POST", &self.url);
-        let mut refresh = self.refresh.lock().await;
-        if let Some(bearer) = self.bearer().filter(|bearer| Some(bearer.exchange) != used) {
-            return Ok(bearer);
+    async fn bearer(self: &Arc<Self>, run: &Arc<Run>) -> Result<Bearer, ExtractError> {
+        if self.unsaved.load(Relaxed)
+            && let Ok(renewer) = Arc::clone(&self.renewer).try_lock_owned()
+            && let Err(error) = self.save(renewer).await
+        {
+            debug!(%error, "the new token still cannot be stored");
         }
-        if let Some(reply) = &refresh.refused {
-            return Err(ExtractError::SignIn { place, reply: reply.clone() });
+        let Some(held) = self.held() else { return Ok(self.other_than(None, run).await?.0) };
+        let Some((early, end)) = held.time else { return Ok(held.bearer) };
+        let now = Instant::now();
+        if now >= end {
+            return Ok(self.other_than(Some(held.bearer.generation), run).await?.0);
         }
-        let endpoint = Endpoint(run);
-        let mut made = 0;
-        let reply = loop {
-            made += 1;
-            count(&run.meter.sign_ins);
-            let failure = match self.client.exchange_refresh_token(&refresh.token).request_async(&endpoint).await {
-                Ok(reply) => break reply,
-                Err(RequestTokenError::Request(NoToken::NoAnswer(NoAnswer::Failed { error, reply }))) => {
-                    Failure::NoAnswer(error, reply)
-                }
-                Err(RequestTokenError::Request(NoToken::NoAnswer(NoAnswer::TooLarge(reply)))) => {
-                    return Err(run.too_large(place, reply));
-                }
-                Err(RequestTokenError::Request(NoToken::Refused(answer))) => match verdict(&answer.reply) {
-                    Verdict::Pending | Verdict::Throttled | Verdict::QuotaUsedUp | Verdict::Trouble => {
-                        Failure::Answer(answer)
-                    }
-                    Verdict::Redirect => return Err(answer.redirect(place, &self.url)),
-                    Verdict::Page | Verdict::SignIn | Verdict::Forbidden | Verdict::Rejected => {
-                        let reply = answer.reply;
-                        refresh.refused = Some(reply.clone());
-                        return Err(ExtractError::SignIn { place, reply });
-                    }
-                },
-                // `oauth2` quotes the body in these, and it may hold a token.
-                Err(_) => return Err(no_token(place, "it holds no access token")),
-            };
-            let wait = run.back_off(&place, made, failure)?;
-            run.sleep(wait).await;
-        };
-        if let Some(rotated) = reply.refresh_token {
-            refresh.token = rotated;
-        }
-        let header = AccessToken::new(reply.access_token.into_secret()).header();
-        let header = header.ok_or_else(|| no_token(place, "its access token fits no header"))?;
-        let bearer = Bearer { header, exchange: used.map_or(1, |used| used + 1) };
-        *self.bearer.write().unwrap_or_else(PoisonError::into_inner) = Some(bearer.clone());
-        Ok(bearer)
-    }
-}
-
-/// The HTTP side of the `oauth2` crate.
-struct Endpoint<'a>(&'a Run);
-
-impl<'c> AsyncHttpClient<'c> for Endpoint<'_> {
-    type Error = NoToken;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, NoToken>> + Send + 'c>>;
-
-    fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(async move {
-            let answer = self.0.transport.send_oauth(request).await?;
-            if answer.reply.status != 200 {
-                return Err(NoToken::Refused(Box::new(answer)));
+        if now >= early
+            && let Ok(renewer) = Arc::clone(&self.renewer).try_lock_owned()
+        {
+            match self.renew(renewer, Some(held.bearer.generation), false, run).await {
+                Ok(Some((bearer, _))) => return Ok(bearer),
+                Ok(None) => {}
+                Err(error) => warn!(%error, "the token could not be renewed early; it is good for a while yet"),
             }
-            let mut response = HttpResponse::new(answer.body.into());
-            *response.headers_mut() = answer.headers;
-            Ok(response)
-        })
+            self.postpone(held.bearer.generation, now);
+        }
+        Ok(held.bearer)
+    }
+
+    /// A token of another generation than `used`, whoever renewed it.
+    async fn other_than(
+        self: &Arc<Self>,
+        used: Option<u64>,
+        run: &Arc<Run>,
+    ) -> Result<(Bearer, Renewal), ExtractError> {
+        let renewer = Arc::clone(&self.renewer).lock_owned().await;
+        if let Some(held) = self.held().filter(|held| Some(held.bearer.generation) != used) {
+            return Ok((held.bearer, Renewal::Found));
+        }
+        let token = self.renew(renewer, used, true, run).await?;
+        // Only a renewal that is not urgent leaves it to others.
+        token.ok_or_else(|| ExtractError::Config { key: "account", reason: "is being renewed".to_owned() })
+    }
+
+    /// Renews on a task of its own: a crawl that is dropped must not drop a token that is on its way.
+    async fn renew(
+        self: &Arc<Self>,
+        mut renewer: OwnedMutexGuard<Renewer>,
+        used: Option<u64>,
+        urgent: bool,
+        run: &Arc<Run>,
+    ) -> Result<Option<(Bearer, Renewal)>, ExtractError> {
+        let (grant, run) = (Arc::clone(self), Arc::clone(run));
+        let task = async move {
+            let record = renewer.renew(used, urgent, &run).await;
+            grant.unsaved.store(renewer.has_unsaved(), Relaxed);
+            let Some(record) = record? else { return Ok(None) };
+            let held = Held::new(&record, &run.clock)?;
+            let bearer = held.bearer.clone();
+            grant.hold(held);
+            Ok(Some((bearer, if renewer.has_made(&record) { Renewal::Made } else { Renewal::Found })))
+        };
+        ended(tokio::spawn(task.in_current_span())).await
+    }
+
+    async fn save(self: &Arc<Self>, mut renewer: OwnedMutexGuard<Renewer>) -> Result<(), ExtractError> {
+        let grant = Arc::clone(self);
+        let task = async move {
+            let saved = renewer.save().await;
+            grant.unsaved.store(renewer.has_unsaved(), Relaxed);
+            saved
+        };
+        ended(tokio::spawn(task.in_current_span())).await
     }
 }
 
-fn no_token(place: Place, reason: &str) -> ExtractError {
-    ExtractError::NotAPage {
-        place,
-        reply: Box::new(Reply { status: 200, ..Reply::default() }),
-        reason: reason.to_owned(),
+impl Held {
+    fn new(record: &Record, clock: &Clock) -> Result<Self, ExtractError> {
+        let header = record.sign_in.access_token.as_ref().and_then(crate::AccessToken::header);
+        let header = header.ok_or_else(|| ExtractError::Config {
+            key: "account",
+            reason: format!("`{}` has an access token that no header can carry", record.sign_in.account),
+        })?;
+        let time = record.remaining(clock.now()).zip(record.lifetime).map(|(remaining, lifetime)| {
+            let now = Instant::now();
+            (now + remaining.saturating_sub(EARLY.min(lifetime / EARLY_PART)), now + remaining)
+        });
+        Ok(Self { bearer: Bearer { header, generation: record.sign_in.generation }, time })
     }
 }

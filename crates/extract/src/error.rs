@@ -3,13 +3,15 @@
 //! No message holds a token, a query value or a part of a body: cursors and filters may hold e-mail addresses.
 
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use url::Url;
 
-use crate::Reply;
 use crate::api_error::printable;
+use crate::{Claim, Reply, SignInFailure};
 
 /// Why no page came. [`retry`](ExtractError::retry) and [`ends_run`](ExtractError::ends_run) say what that means for the
 /// caller.
@@ -49,6 +51,83 @@ pub enum ExtractError {
         /// What the API said.
         reply: Box<Reply>,
     },
+    /// Nobody has signed in to the account yet.
+    #[error("account `{account}` is not signed in ({path}); run `ctct-etl auth login --account {account}`")]
+    NotSignedIn {
+        /// The account.
+        account: String,
+        /// Where its sign-in would be.
+        path: String,
+    },
+    /// The account's refresh token is not accepted any more, or it has none.
+    #[error("{place}: {why}{}; run `ctct-etl auth login --account {account}`", never_stored(.unfinished))]
+    LoginNeeded {
+        /// Which request.
+        place: Place,
+        /// The account.
+        account: String,
+        /// What the token endpoint said.
+        why: Box<NoRenewal>,
+        /// Who sent the token before and never stored an answer, oldest first.
+        unfinished: Vec<Claim>,
+    },
+    /// The API key or its secret is not accepted.
+    #[error(
+        "{place}: the API key of account `{account}` or its secret is not accepted ({reply}); generate a new secret in \
+         the vendor's portal if it was replaced, then run `ctct-etl auth login --account {account}`"
+    )]
+    ClientRefused {
+        /// Which request.
+        place: Place,
+        /// The account.
+        account: String,
+        /// What the token endpoint said.
+        reply: Box<Reply>,
+    },
+    /// Others than its owner may read a file or a folder of tokens.
+    #[error("others than its owner may read {} (mode {mode:o}); run `chmod {tight:o} '{}'`", .path.display(), .path.display())]
+    TokensOpen {
+        /// The file or the folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// What its mode should be.
+        tight: u32,
+    },
+    /// A stored sign-in cannot be read.
+    #[error(
+        "the sign-in of account `{account}` in {path} cannot be used: {reason}; run `ctct-etl auth login --account {account}`"
+    )]
+    TokensDamaged {
+        /// The account.
+        account: String,
+        /// The file or the object.
+        path: String,
+        /// What is wrong with it, without a word of its content.
+        reason: String,
+    },
+    /// The key does not fit a sign-in in an object store.
+    #[error(
+        "{path} cannot be decrypted with this token key; give the key that it was stored with, or run \
+         `ctct-etl auth login --account {account}` with the new one"
+    )]
+    TokenKey {
+        /// The account.
+        account: String,
+        /// The object.
+        path: String,
+    },
+    /// The token store does not answer, or does not take what is written to it.
+    #[error("cannot {action} {path}; {}", store_advice(.source))]
+    TokenStore {
+        /// What was tried.
+        action: &'static str,
+        /// The file or the object.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The token is good but may not read this.
     #[error(
         "{place}: not allowed ({reply}); the token needs the scope `{scope}`, and its user the privilege to see this data"
@@ -68,6 +147,26 @@ pub enum ExtractError {
         resets_at: DateTime<Utc>,
         /// Whose limit it was.
         limit: QuotaLimit,
+    },
+    /// The file in which the requests of an API key are counted cannot be used.
+    #[error("cannot use the quota ledger {}; make it readable and writable, or name another folder with `--state-dir`", path.display())]
+    LedgerFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The object store in which hosts count the requests of an API key cannot be used.
+    #[error("cannot use the quota ledger at {path} in the object store after {attempts} attempts; try again later")]
+    LedgerStore {
+        /// The object, or the prefix of objects.
+        path: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// Why.
+        #[source]
+        source: object_store::Error,
     },
     /// It failed each time that it was tried; it may well work later.
     #[error("{place}: {gave_up}{}; try again later", last_said(.reply.as_deref()))]
@@ -138,6 +237,20 @@ pub enum ExtractError {
         /// What the page with the link said of itself.
         reply: Box<Reply>,
     },
+    /// A person tried to sign in, and it came to nothing.
+    #[error(transparent)]
+    SigningIn(#[from] SignInFailure),
+    /// The file of an application profile.
+    #[error("application profile {}: {reason}", path.display())]
+    Profile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+        /// What the system said.
+        #[source]
+        source: Option<io::Error>,
+    },
     /// The body is larger than the configured bound.
     #[error(
         "{place}: the body is larger than {max_body_bytes} bytes ({reply}); ask for fewer sub-resources or a smaller page"
@@ -162,6 +275,7 @@ impl ExtractError {
     pub fn reply(&self) -> Option<&Reply> {
         match self {
             Self::SignIn { reply, .. }
+            | Self::ClientRefused { reply, .. }
             | Self::Forbidden { reply, .. }
             | Self::Rejected { reply, .. }
             | Self::StaleCursor { reply, .. }
@@ -171,7 +285,23 @@ impl ExtractError {
             | Self::RepeatedCursor { reply, .. }
             | Self::BodyTooLarge { reply, .. } => Some(reply),
             Self::Transient { reply, .. } => reply.as_deref(),
-            Self::Config { .. } | Self::Setup { .. } | Self::Parameter { .. } | Self::Quota { .. } => None,
+            Self::SigningIn(failure) => failure.reply(),
+            Self::LoginNeeded { why, .. } => match &**why {
+                NoRenewal::Refused(reply) => Some(reply),
+                NoRenewal::NoRefreshToken => None,
+            },
+            Self::Config { .. }
+            | Self::Setup { .. }
+            | Self::Parameter { .. }
+            | Self::Quota { .. }
+            | Self::LedgerFile { .. }
+            | Self::LedgerStore { .. }
+            | Self::Profile { .. }
+            | Self::NotSignedIn { .. }
+            | Self::TokensOpen { .. }
+            | Self::TokensDamaged { .. }
+            | Self::TokenKey { .. }
+            | Self::TokenStore { .. } => None,
         }
     }
 }
@@ -197,6 +327,24 @@ impl fmt::Display for Place {
     }
 }
 
+/// Why a token cannot be renewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoRenewal {
+    /// The token endpoint refused.
+    Refused(Reply),
+    /// There is nothing to renew it with: `offline_access` was not granted.
+    NoRefreshToken,
+}
+
+impl fmt::Display for NoRenewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(reply) => write!(f, "the refresh token is not accepted any more ({reply})"),
+            Self::NoRefreshToken => f.write_str("the access token has ended and there is no refresh token"),
+        }
+    }
+}
+
 /// Whose limit on requests a day was reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QuotaLimit {
@@ -205,10 +353,17 @@ pub enum QuotaLimit {
         /// `x-amzn-requestid` of the answer.
         request_id: Option<String>,
     },
-    /// This run has sent as many requests today as it may.
+    /// As many requests were sent today as may be, by all who share the ledger.
     Configured {
         /// [`Pace::daily_requests`](crate::Pace::daily_requests).
         daily_requests: u64,
+    },
+    /// What is left of the day is kept for others.
+    Reserved {
+        /// [`Pace::daily_requests`](crate::Pace::daily_requests).
+        daily_requests: u64,
+        /// [`Pace::reserve`](crate::Pace::reserve).
+        reserve: u64,
     },
 }
 
@@ -220,7 +375,14 @@ impl fmt::Display for QuotaLimit {
             }
             Self::Api { request_id: None } => f.write_str("the API key's requests of the day are used up"),
             Self::Configured { daily_requests } => {
-                write!(f, "the {daily_requests} requests that this run may send a day (`daily_requests`) are used up")
+                write!(f, "the {daily_requests} requests that may be sent a day (`daily_requests`) are used up")
+            }
+            Self::Reserved { daily_requests, reserve } => {
+                let share = daily_requests.saturating_sub(*reserve);
+                write!(
+                    f,
+                    "{share} of the day's {daily_requests} requests are used up and {reserve} are kept for others (`reserve`)"
+                )
             }
         }
     }
@@ -240,10 +402,29 @@ pub enum GaveUp {
 impl fmt::Display for GaveUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Attempts(1) => f.write_str("failed"),
             Self::Attempts(attempts) => write!(f, "failed in each of {attempts} attempts"),
             Self::Budget(budget) => write!(f, "failed, and the {budget} retries of the run are used up"),
             Self::Pending(repeats) => write!(f, "the API is still working it out after {repeats} repeats"),
         }
+    }
+}
+
+/// Who sent a refresh token and never stored what came of it.
+fn never_stored(unfinished: &[Claim]) -> String {
+    let Some((last, earlier)) = unfinished.split_last() else { return String::new() };
+    let who: String = earlier.iter().map(|claim| format!("{claim}, then ")).chain([last.to_string()]).collect();
+    format!("; it was sent by {who}, whose answer was never stored: the token that came instead is lost")
+}
+
+/// What to do about a token store that does not do its part.
+fn store_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there, then run again",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "let this user read and write there",
+        io::ErrorKind::TimedOut => "another process has not let go of it for minutes; end it if it hangs",
+        io::ErrorKind::Unsupported => "keep the tokens at a place that can lock files or put an object only if absent",
+        _ => "run again when it can be reached",
     }
 }
 
@@ -279,14 +460,57 @@ mod tests {
         let host = || "https://elsewhere.example".to_owned();
         let unusable = reqwest::Client::builder().user_agent("\n").build().unwrap_err();
         let transient = |gave_up, reply| ExtractError::Transient { place: place(), gave_up, reply, source: None };
+        let (account, file) = (|| "franchise-1".to_owned(), || "/config/accounts/franchise-1.json".to_owned());
+        let claim = |pid| Claim {
+            host: "etl-7".to_owned(),
+            pid,
+            id: "0a1b".to_owned(),
+            at: "2026-01-31T12:00:03Z".parse().unwrap(),
+            holds_seconds: 90,
+            unsent: false,
+        };
+        let login_needed = |why, unfinished| {
+            let (place, why) =
+                (Place { task: "access token".to_owned(), request: "POST /token".to_owned() }, Box::new(why));
+            ExtractError::LoginNeeded { place, account: account(), why, unfinished }
+        };
+        let full_disk =
+            |kind: io::ErrorKind| ExtractError::TokenStore { action: "write", path: file(), source: kind.into() };
         let errors = [
             ExtractError::Config { key: "requests_per_second", reason: "must be between 0.001 and 1000000".to_owned() },
             ExtractError::Setup { source: unusable },
             ExtractError::Parameter { report: "contacts".to_owned(), name: "x".to_owned(), reason: "is required" },
             ExtractError::SignIn { place: place(), reply: reply(401, "unauthorized") },
+            ExtractError::NotSignedIn { account: account(), path: file() },
+            login_needed(NoRenewal::Refused(*reply(400, "invalid_grant")), vec![]),
+            login_needed(NoRenewal::Refused(*reply(400, "invalid_grant")), vec![claim(4711)]),
+            login_needed(NoRenewal::Refused(*bare(400)), vec![claim(4711), claim(4712)]),
+            login_needed(NoRenewal::NoRefreshToken, vec![]),
+            ExtractError::ClientRefused { place: place(), account: account(), reply: reply(401, "invalid_client") },
+            ExtractError::TokensOpen { path: file().into(), mode: 0o644, tight: 0o600 },
+            ExtractError::TokensDamaged { account: account(), path: file(), reason: "it is empty".to_owned() },
+            ExtractError::TokenKey { account: account(), path: "tokens/a/1.token".to_owned() },
+            full_disk(io::ErrorKind::StorageFull),
+            full_disk(io::ErrorKind::PermissionDenied),
+            full_disk(io::ErrorKind::TimedOut),
+            full_disk(io::ErrorKind::Unsupported),
+            full_disk(io::ErrorKind::Other),
             ExtractError::Forbidden { place: place(), reply: bare(403), scope: "contact_data".to_owned() },
             ExtractError::Quota { resets_at, limit: QuotaLimit::Api { request_id: Some("0a1b".to_owned()) } },
             ExtractError::Quota { resets_at, limit: QuotaLimit::Configured { daily_requests: 10_000 } },
+            ExtractError::Quota { resets_at, limit: QuotaLimit::Reserved { daily_requests: 10_000, reserve: 500 } },
+            ExtractError::LedgerFile {
+                path: "state/key.ledger".into(),
+                source: io::ErrorKind::PermissionDenied.into(),
+            },
+            ExtractError::LedgerStore {
+                path: "state/key".to_owned(),
+                attempts: 5,
+                source: object_store::Error::NotImplemented {
+                    operation: "put".to_owned(),
+                    implementer: "x".to_owned(),
+                },
+            },
             transient(GaveUp::Attempts(6), None),
             transient(GaveUp::Budget(200), Some(bare(503))),
             transient(GaveUp::Pending(20), Some(bare(202))),
@@ -297,6 +521,12 @@ mod tests {
             ExtractError::Redirect { place: place(), reply: bare(302), host: host() },
             ExtractError::RepeatedCursor { place: place(), reply: reply(200, "x") },
             ExtractError::BodyTooLarge { place: place(), reply: bare(200), max_body_bytes: 67_108_864 },
+            ExtractError::SigningIn(SignInFailure::NobodyCame { minutes: 5 }),
+            ExtractError::Profile {
+                path: "applications/default.json".into(),
+                reason: "cannot be read".to_owned(),
+                source: None,
+            },
         ];
         let table = errors.map(|error| format!("{:?}, ends run: {}\n  {error}", error.retry(), error.ends_run()));
         insta::assert_snapshot!(table.join("\n"));

@@ -7,6 +7,7 @@
 //! comes from the catalogue.
 
 mod api_error;
+mod claims;
 mod client;
 mod clock;
 mod config;
@@ -20,7 +21,10 @@ mod policy;
 mod quota;
 mod request;
 mod retries;
+mod sign_in;
 mod token;
+mod token_reply;
+mod tokens;
 mod transport;
 
 pub use api_error::{ApiError, Reply};
@@ -28,12 +32,18 @@ pub use client::Client;
 pub use clock::Clock;
 pub use config::{ClientConfig, Pace, Pending, Retry};
 pub use crawl::{Crawl, Page, PageMark};
-pub use error::{ExtractError, GaveUp, Place, QuotaLimit};
+pub use error::{ExtractError, GaveUp, NoRenewal, Place, QuotaLimit};
 pub use meter::Usage;
 pub use policy::RetryAdvice;
+pub use quota::{Ledger, Today};
 pub use request::Request;
 pub use secrecy::SecretString;
+pub use sign_in::{
+    AccountSummary, Application, Applications, Authority, Authorization, AuthorizationCode, DeviceCode, Loopback,
+    SCOPES, SignInAttempt, SignInFailure, Visitor,
+};
 pub use token::{AccessToken, RefreshGrant, Token};
+pub use tokens::{Accounts, Claim, SignIn, TokenKey};
 pub use url::Url;
 
 #[cfg(test)]

@@ -1,73 +1,52 @@
-//! One gate for every request of an API key: evenly spaced slots, first come, first served.
+//! One gate for every request of a client: first come, first served, one of them at a time in the ledger's queue.
 
-use std::sync::{Mutex as Cell, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use crate::ExtractError;
-use crate::quota::Quota;
+use crate::{Clock, ExtractError, Ledger, Pace};
 
-/// A slot that is taken this late still counts as on time, so that the next one follows at its full pace. It absorbs
-/// the millisecond of a timer; longer idleness is never saved up, so there are no bursts.
-const LATENESS: Duration = Duration::from_millis(5);
-
-/// Spaces requests `1 / rate` apart.
+/// Lets requests out at the pace of the ledger.
 #[derive(Debug)]
 pub(crate) struct Limiter {
-    spacing: Duration,
-    /// When the next request may go. Whoever holds the lock is at the head of the queue, and moves it only when it
-    /// goes: a waiter that is dropped leaves no hole.
-    next: Mutex<Instant>,
-    /// No request before this, after the API said `throttled`.
-    held_until: Cell<Option<Instant>>,
-    quota: Quota,
+    pace: Pace,
+    ledger: Ledger,
+    clock: Clock,
+    /// Whoever holds the lock stands in the ledger's queue for this client. Clients that share a ledger so take turns,
+    /// however many requests each of them has waiting.
+    turn: Mutex<()>,
 }
 
 impl Limiter {
-    pub(crate) fn new(requests_per_second: f64, quota: Quota) -> Self {
-        Self {
-            spacing: Duration::from_secs_f64(1.0 / requests_per_second),
-            next: Mutex::new(Instant::now()),
-            held_until: Cell::new(None),
-            quota,
-        }
+    pub(crate) fn new(pace: Pace, ledger: Ledger, clock: Clock) -> Self {
+        Self { pace, ledger, clock, turn: Mutex::new(()) }
     }
 
-    /// Waits for a slot and takes it from the day's quota; tells how long it waited. Refuses at once, without waiting,
+    /// Waits for a slot and counts a request of the day; tells how long it waited. Refuses at once, without waiting,
     /// when the quota is used up.
     pub(crate) async fn acquire(&self) -> Result<Duration, ExtractError> {
         let start = Instant::now();
-        let mut next = self.next.lock().await;
-        loop {
-            self.quota.check()?;
-            let slot = self.held_until().map_or(*next, |held| held.max(*next));
-            let now = Instant::now();
-            if slot <= now {
-                let taken = if now - slot <= LATENESS { slot } else { now };
-                self.quota.take()?;
-                *next = taken + self.spacing;
-                return Ok(now - start);
-            }
-            sleep_until(slot).await;
-        }
+        let _turn = self.turn.lock().await;
+        self.ledger.take(&self.pace, &self.clock).await?;
+        Ok(start.elapsed())
     }
 
     /// Lets no request out for this long.
-    pub(crate) fn hold(&self, wait: Duration) {
-        let until = Instant::now() + wait;
-        let mut held = self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
-        *held = Some(held.map_or(until, |earlier| earlier.max(until)));
+    pub(crate) async fn hold(&self, wait: Duration) -> Result<(), ExtractError> {
+        self.ledger.hold(wait, &self.clock).await
     }
 
-    /// The quota that its requests are counted against.
-    pub(crate) fn quota(&self) -> &Quota {
-        &self.quota
+    /// The API refused a request (HTTP 429): where those do not count, it is given back.
+    pub(crate) async fn refused(&self) -> Result<(), ExtractError> {
+        if self.pace.count_refused { Ok(()) } else { self.ledger.give_back(&self.clock).await }
     }
 
-    fn held_until(&self) -> Option<Instant> {
-        *self.held_until.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Refuses every request until the API's next midnight: it said `quota_exceeded` at `at`, by its clock. Gives the
+    /// error that they all get.
+    pub(crate) async fn shut(&self, at: DateTime<Utc>, request_id: Option<String>) -> ExtractError {
+        self.ledger.shut(at, request_id, &self.clock).await
     }
 }
 
@@ -79,10 +58,10 @@ mod tests {
     use tokio::time::{advance, sleep, timeout};
 
     use super::*;
-    use crate::Clock;
 
     fn limiter(requests_per_second: f64) -> Arc<Limiter> {
-        Arc::new(Limiter::new(requests_per_second, Quota::new(1_000_000, Clock::system())))
+        let pace = Pace { requests_per_second, daily_requests: 1_000_000, ..Pace::default() };
+        Arc::new(Limiter::new(pace, Ledger::in_memory(), Clock::fixed("2026-01-31T12:00:00Z".parse().unwrap())))
     }
 
     /// Lets tasks share a limiter until `total` slots are taken, each slot followed by `latency`.
@@ -162,8 +141,8 @@ mod tests {
             async move { limiter.acquire().await.unwrap() }
         });
         sleep(Duration::from_millis(100)).await;
-        limiter.hold(Duration::from_secs(2));
-        limiter.hold(Duration::from_secs(1));
+        limiter.hold(Duration::from_secs(2)).await.unwrap();
+        limiter.hold(Duration::from_secs(1)).await.unwrap();
         assert_eq!(waiting.await.unwrap(), Duration::from_millis(2100));
     }
 
@@ -178,7 +157,7 @@ mod tests {
             queue.spawn(async move { limiter.acquire().await.is_err() });
         }
         sleep(Duration::from_millis(10)).await;
-        limiter.quota().shut("2026-01-31T12:00:00Z".parse().unwrap(), None);
+        limiter.shut("2026-01-31T12:00:00Z".parse().unwrap(), None).await;
         assert!(queue.join_all().await.into_iter().all(|refused| refused));
         assert_eq!(start.elapsed(), Duration::from_secs(1), "only the head of the queue waits for its slot");
     }

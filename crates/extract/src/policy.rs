@@ -1,5 +1,7 @@
 //! The one table of what an answer means and what an error asks of the caller.
 
+use std::io::ErrorKind;
+
 use chrono::{DateTime, Utc};
 
 use crate::{ExtractError, GaveUp, Reply};
@@ -60,12 +62,27 @@ impl ExtractError {
     /// When it makes sense to ask for the same page again.
     pub fn retry(&self) -> RetryAdvice {
         match self {
-            Self::Transient { .. } => RetryAdvice::Later,
+            Self::Transient { .. } | Self::LedgerStore { .. } => RetryAdvice::Later,
             Self::Quota { resets_at, .. } => RetryAdvice::After(*resets_at),
-            Self::SignIn { .. } => RetryAdvice::AfterSignIn,
+            Self::SigningIn(failure) => failure.retry(),
+            Self::SignIn { .. }
+            | Self::NotSignedIn { .. }
+            | Self::LoginNeeded { .. }
+            | Self::ClientRefused { .. }
+            | Self::TokensDamaged { .. } => RetryAdvice::AfterSignIn,
+            // A full disk gets room, a store comes back; what may not be written stays so.
+            Self::TokenStore { source, .. } => match source.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::Unsupported => {
+                    RetryAdvice::Never
+                }
+                _ => RetryAdvice::Later,
+            },
             Self::Config { .. }
             | Self::Setup { .. }
+            | Self::LedgerFile { .. }
             | Self::Parameter { .. }
+            | Self::TokensOpen { .. }
+            | Self::TokenKey { .. }
             | Self::Forbidden { .. }
             | Self::Rejected { .. }
             | Self::StaleCursor { .. }
@@ -73,7 +90,8 @@ impl ExtractError {
             | Self::ForeignLink { .. }
             | Self::Redirect { .. }
             | Self::RepeatedCursor { .. }
-            | Self::BodyTooLarge { .. } => RetryAdvice::Never,
+            | Self::BodyTooLarge { .. }
+            | Self::Profile { .. } => RetryAdvice::Never,
         }
     }
 
@@ -84,7 +102,16 @@ impl ExtractError {
             Self::Config { .. }
                 | Self::Setup { .. }
                 | Self::SignIn { .. }
+                | Self::NotSignedIn { .. }
+                | Self::LoginNeeded { .. }
+                | Self::ClientRefused { .. }
+                | Self::TokensOpen { .. }
+                | Self::TokensDamaged { .. }
+                | Self::TokenKey { .. }
+                | Self::TokenStore { .. }
                 | Self::Quota { .. }
+                | Self::LedgerFile { .. }
+                | Self::LedgerStore { .. }
                 | Self::Transient { gave_up: GaveUp::Budget(_), .. }
         )
     }

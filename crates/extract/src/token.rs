@@ -2,9 +2,13 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
+
+use crate::claims::Claims;
+use crate::{Accounts, SignIn};
 
 /// An access token. It can neither be displayed nor serialised, and `Debug` hides it:
 ///
@@ -23,6 +27,16 @@ impl AccessToken {
     /// Takes the token's text, as it goes into the header.
     pub fn new(token: impl Into<String>) -> Self {
         Self(SecretString::from(token.into()))
+    }
+
+    /// The API key that it was issued to, where it says so.
+    pub fn api_key(&self) -> Option<String> {
+        Claims::of(self.0.expose_secret()).cid
+    }
+
+    /// The token, for the token store.
+    pub(crate) fn secret(&self) -> &SecretString {
+        &self.0
     }
 
     /// The `Authorization` header, marked so that no HTTP library prints it.
@@ -50,15 +64,22 @@ impl fmt::Debug for AccessToken {
 pub enum Token {
     /// This access token, until it expires.
     Bearer(AccessToken),
-    /// Access tokens exchanged for a refresh token, whenever one is needed.
+    /// Access tokens exchanged for a refresh token, whenever one is needed. A rotated one lives as long as the client.
     Refresh(RefreshGrant),
+    /// The tokens of an account that is signed in, renewed in the token store.
+    Stored {
+        /// The token store.
+        accounts: Accounts,
+        /// The account.
+        account: String,
+    },
 }
 
 impl Token {
-    /// The token endpoint, where there is one.
+    /// The token endpoint, where it is given here.
     pub(crate) fn url(&self) -> Option<&Url> {
         match self {
-            Self::Bearer(_) => None,
+            Self::Bearer(_) | Self::Stored { .. } => None,
             Self::Refresh(grant) => Some(&grant.token_url),
         }
     }
@@ -75,4 +96,24 @@ pub struct RefreshGrant {
     pub client_secret: Option<SecretString>,
     /// The refresh token.
     pub refresh_token: SecretString,
+}
+
+impl RefreshGrant {
+    /// The sign-in that it makes.
+    pub(crate) fn sign_in(&self, account: &str, now: DateTime<Utc>) -> SignIn {
+        SignIn {
+            account: account.to_owned(),
+            application: String::new(),
+            client_id: self.client_id.clone(),
+            client_secret: self.client_secret.clone(),
+            token_url: self.token_url.clone(),
+            scopes: Vec::new(),
+            access_token: None,
+            expires_at: None,
+            refresh_token: Some(self.refresh_token.clone()),
+            signed_in_at: now,
+            renewed_at: now,
+            generation: 0,
+        }
+    }
 }

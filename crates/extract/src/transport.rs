@@ -20,6 +20,7 @@ const MAX_ERROR_BYTES: u64 = 64 << 10;
 pub(crate) struct Transport {
     http: reqwest::Client,
     pub(crate) max_body_bytes: u64,
+    pub(crate) request_timeout: Duration,
 }
 
 /// An answer that was read to its end.
@@ -71,7 +72,7 @@ impl Transport {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|source| ExtractError::Setup { source })?;
-        Ok(Self { http, max_body_bytes: config.max_body_bytes })
+        Ok(Self { http, max_body_bytes: config.max_body_bytes, request_timeout: config.request_timeout })
     }
 
     /// A GET that is ready to be sent.

@@ -1,9 +1,12 @@
 //! Pipeline YAML to validated plan to run to summary.
 
+mod accounts;
 mod dates;
 mod document;
 mod error;
 mod event;
+mod fit;
+mod keeping;
 mod plan;
 mod policy;
 mod run;
@@ -12,15 +15,21 @@ mod summary;
 mod upkeep;
 mod yaml;
 
+pub use accounts::{NoShard, Shard};
 pub use ctct_load::{PartitionBy, TableCompaction, WriteMode};
 pub use dates::{When, wire};
 pub use document::{
-    Access, Delivery, Destination, Environment, OptionInForce, Pace, Period, Pipeline, ReportConfig, RetryLimits,
-    Sandbox, Schedule, SecretPlace, SecretRef, Setting, Source,
+    Access, AccountNames, Delivery, Destination, Environment, OptionInForce, Pace, Period, Pipeline, ReportConfig,
+    RetryLimits, Sandbox, Schedule, SecretPlace, SecretRef, Seed, Setting, Source, StatePlace,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use event::{Event, Events};
-pub use plan::{Ask, Cost, Ids, NoWindow, Plan, Query, ReportPlan, Scope};
+pub use fit::Allowance;
+pub use keeping::{HostFolders, Keeping, TOKEN_KEY, shared_accounts};
+pub use plan::{
+    Ask, Basis, Cost, Fits, Ids, LastCommit, NoWindow, Plan, PlanSummary, PlannedOption, PlannedReport, Price, Query,
+    ReportPlan, Requests, Scope, forecast,
+};
 pub use policy::{Outcome, Policy, Retry};
 pub use run::{Context, RunError, open_destination, replay, run};
 pub use schema::schema;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ctct_extract::ExtractError;
+use ctct_extract::{ExtractError, RetryAdvice};
 use ctct_load::LoadError;
 use serde::Serialize;
 
@@ -88,14 +88,21 @@ impl Outcome {
     }
 
     /// What an error of the API side means.
-    pub(crate) fn of_extract(error: &ExtractError) -> Self {
+    pub fn of_extract(error: &ExtractError) -> Self {
         match error {
-            ExtractError::SignIn { .. } | ExtractError::Forbidden { .. } => Self::SignIn,
+            ExtractError::Forbidden { .. } => Self::SignIn,
+            error if error.retry() == RetryAdvice::AfterSignIn => Self::SignIn,
             ExtractError::Quota { .. } => Self::Quota,
-            ExtractError::Transient { .. } => Self::Transient,
-            ExtractError::Config { .. } | ExtractError::Setup { .. } | ExtractError::Redirect { .. } => {
-                Self::Configuration
-            }
+            error if error.retry() == RetryAdvice::Later => Self::Transient,
+            ExtractError::Config { .. }
+            | ExtractError::Setup { .. }
+            | ExtractError::LedgerFile { .. }
+            | ExtractError::Redirect { .. }
+            | ExtractError::Profile { .. }
+            | ExtractError::SigningIn(_)
+            | ExtractError::TokensOpen { .. }
+            | ExtractError::TokenKey { .. }
+            | ExtractError::TokenStore { .. } => Self::Configuration,
             // One report's request or answer is wrong; the others may be fine.
             _ => Self::Partial,
         }

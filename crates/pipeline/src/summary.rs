@@ -27,6 +27,8 @@ pub struct RunSummary {
     pub exit_code: u8,
     /// Whether it ended early because somebody asked for it.
     pub stopped: bool,
+    /// Whether its deadline was what asked.
+    pub deadline: bool,
     /// When it began.
     pub started_at: DateTime<Utc>,
     /// How long it took, in seconds.

@@ -16,7 +16,7 @@ use crate::text_table::text_table;
 pub(crate) fn compact(global: &Global, arguments: &CompactArguments) -> u8 {
     logging::start(global, &reporter::canvas(global));
     let (file, reports) = (&arguments.file, &arguments.reports);
-    with_plan(file, reports, async |plan, context| carry_out(plan, context, global, arguments.dry_run).await)
+    with_plan(file, reports, global, async |plan, context| carry_out(plan, context, global, arguments.dry_run).await)
 }
 
 async fn carry_out(plan: &Plan, context: &Context, global: &Global, dry_run: bool) -> u8 {

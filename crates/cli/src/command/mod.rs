@@ -1,5 +1,6 @@
 //! One module a command. Each takes its arguments and gives the process's exit code.
 
+pub(crate) mod auth;
 pub(crate) mod compact;
 pub(crate) mod plan;
 pub(crate) mod replay;
@@ -15,11 +16,13 @@ use std::path::{Path, PathBuf};
 
 use ctct_catalog::Catalog;
 use ctct_extract::Clock;
-use ctct_pipeline::{ConfigErrors, Context, Environment, Events, Pipeline, Plan};
+use ctct_pipeline::{ConfigErrors, Context, Environment, Events, Keeping, Pipeline, Plan, RunError};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::args::Global;
+use crate::folders;
 use crate::logging::colours;
 use crate::printer::complain;
 
@@ -42,8 +45,13 @@ pub(crate) fn refuse(errors: &ConfigErrors) -> u8 {
     crate::exit_code::CONFIGURATION
 }
 
+/// Where this process keeps sign-ins and ledgers. A host without a home can still run what needs neither.
+pub(crate) fn keeping(global: &Global) -> Keeping {
+    folders::of_host(global).map_or_else(Keeping::nowhere, Keeping::on_host)
+}
+
 /// What a command needs beside its plan, as this process has it.
-pub(crate) fn context(events: Events, stop: CancellationToken) -> Context {
+pub(crate) fn context(keeping: Keeping, events: Events, stop: CancellationToken) -> Context {
     Context {
         clock: Clock::system(),
         run_id: Uuid::now_v7().to_string(),
@@ -51,6 +59,8 @@ pub(crate) fn context(events: Events, stop: CancellationToken) -> Context {
         environment: Environment::process(),
         events,
         stop,
+        keeping,
+        deadline: None,
         destination: None,
     }
 }
@@ -68,13 +78,38 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, u8> {
     )
 }
 
-/// Does something with the plan of one file, of only the reports named in `only` where there are any.
-pub(crate) fn with_plan(file: &Path, only: &[String], work: impl AsyncFnOnce(&Plan, &Context) -> u8) -> u8 {
+/// Does something with the plan of each account of one file, of only the reports named in `only` where there are any.
+pub(crate) fn with_plan(
+    file: &Path,
+    only: &[String],
+    global: &Global,
+    mut work: impl AsyncFnMut(&Plan, &Context) -> u8,
+) -> u8 {
     let prepared = catalog().and_then(|catalog| Ok((plan::resolve(file, only, &catalog)?, runtime()?)));
-    match prepared {
-        Ok((plan, runtime)) => runtime.block_on(work(&plan, &context(Events::none(), CancellationToken::new()))),
-        Err(code) => code,
-    }
+    let (plan, runtime) = match prepared {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
+    };
+    runtime.block_on(async {
+        let context = context(keeping(global), Events::none(), CancellationToken::new());
+        let plans = match plan.by_account(None, &context).await {
+            Ok(plans) => plans,
+            Err(error) => return no_accounts(&plan, &error),
+        };
+        let mut worst = crate::exit_code::DONE;
+        for plan in &plans {
+            worst = worse(worst, work(plan, &context).await);
+        }
+        context.keeping.release(&context.clock).await;
+        worst
+    })
+}
+
+/// Says why the accounts of a pipeline are not known.
+pub(crate) fn no_accounts(plan: &Plan, error: &RunError) -> u8 {
+    let summary = error.summary(plan.pipeline.file());
+    complain(&format!("error: {}\nnext: {}", summary.message, summary.advice));
+    error.outcome().policy().exit_code
 }
 
 /// A summary as one line of JSON.

@@ -1,25 +1,56 @@
-//! `ctct-etl plan`: what a run would ask. Sends nothing.
+//! `ctct-etl plan`: what a run would ask, and what it would cost. Sends nothing, unless told to count.
 
 use std::path::Path;
 
 use chrono::Utc;
 use ctct_catalog::Catalog;
-use ctct_pipeline::{Plan, Scope, When};
+use ctct_pipeline::{Events, Keeping, Plan, Scope, Shard, When};
+use tokio_util::sync::CancellationToken;
 
-use super::{catalog, pipeline, refuse};
-use crate::args::{Global, PlanArguments, ScopeArguments};
+use super::{catalog, context, json, keeping, no_accounts, pipeline, refuse, runtime, worse};
+use crate::args::{Global, Output, PlanArguments, ScopeArguments};
 use crate::exit_code;
+use crate::logging;
 use crate::printer::{complain, print};
+use crate::reporter;
 
-/// Prints the plan of one pipeline.
-pub(crate) fn plan(_global: &Global, arguments: &PlanArguments) -> u8 {
+/// Prints the plan of one pipeline, for each of its accounts.
+pub(crate) fn plan(global: &Global, arguments: &PlanArguments) -> u8 {
+    logging::start(global, &reporter::canvas(global));
     let plan = catalog()
         .and_then(|catalog| resolve(&arguments.file, &arguments.reports, &catalog))
-        .and_then(|plan| scoped(plan, &arguments.scope));
+        .and_then(|plan| Ok((scoped(plan, &arguments.scope)?, runtime()?)));
     match plan {
-        Ok(plan) => print(&plan.to_string()),
+        Ok((plan, runtime)) => {
+            runtime.block_on(show(&[plan], &keeping(global), arguments.shard, arguments.probe, arguments.output))
+        }
         Err(code) => code,
     }
+}
+
+/// Prints what runs of these plans would ask and cost.
+pub(crate) async fn show(plans: &[Plan], keeping: &Keeping, shard: Option<Shard>, probe: bool, output: Output) -> u8 {
+    let (mut shown, mut code) = (Vec::new(), exit_code::DONE);
+    let context = context(keeping.clone(), Events::none(), CancellationToken::new());
+    for plan in plans {
+        let accounts = match plan.by_account(shard, &context).await {
+            Ok(accounts) => accounts,
+            Err(error) => {
+                code = worse(code, no_accounts(plan, &error));
+                continue;
+            }
+        };
+        for plan in &accounts {
+            let summary = ctct_pipeline::forecast(plan, &context, probe).await;
+            code = worse(code, summary.exit_code);
+            shown.push(match output {
+                Output::Text => summary.to_string(),
+                Output::Json => json(&summary),
+            });
+        }
+    }
+    context.keeping.release(&context.clock).await;
+    worse(code, print(&shown.join(if output == Output::Text { "\n\n" } else { "\n" })))
 }
 
 /// The plan of a file as of now, of only the reports named in `only` where there are any.

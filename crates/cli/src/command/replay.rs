@@ -13,7 +13,7 @@ use crate::reporter;
 pub(crate) fn replay(global: &Global, arguments: &ReplayArguments) -> u8 {
     let canvas = reporter::canvas(global);
     logging::start(global, &canvas);
-    with_plan(&arguments.file, &arguments.reports, async |plan, context| {
+    with_plan(&arguments.file, &arguments.reports, global, async |plan, context| {
         let context = Context { events: reporter::events(global, &canvas), ..context.clone() };
         let summary = ctct_pipeline::replay(plan, &context).await;
         let printed = match arguments.output {

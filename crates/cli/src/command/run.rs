@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use ctct_catalog::Catalog;
-use ctct_pipeline::{Event, Outcome, Plan, RunSummary};
+use ctct_extract::Clock;
+use ctct_pipeline::{Context, Event, Events, Keeping, Outcome, Plan};
+use futures::{StreamExt, stream};
 use indicatif::MultiProgress;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::{catalog, context, json, plan, runtime};
+use super::{catalog, context, json, keeping, no_accounts, plan, runtime, worse};
 use crate::args::{Global, Output, RunArguments};
 use crate::exit_code;
 use crate::logging;
@@ -22,13 +25,12 @@ pub(crate) fn run(global: &Global, arguments: &RunArguments) -> u8 {
     logging::start(global, &canvas);
     match catalog().and_then(|catalog| plans(arguments, &catalog)) {
         Err(code) => code,
-        Ok(plans) if arguments.dry_run => {
-            let text: Vec<String> = plans.iter().map(Plan::to_string).collect();
-            print(&text.join("\n"))
-        }
         Ok(plans) => match runtime() {
             Err(code) => code,
-            Ok(runtime) => runtime.block_on(run_all(&plans, global, arguments.output, &canvas)),
+            Ok(runtime) if arguments.dry_run => {
+                runtime.block_on(plan::show(&plans, &keeping(global), arguments.shard, false, arguments.output))
+            }
+            Ok(runtime) => runtime.block_on(run_all(&plans, &keeping(global), global, arguments, &canvas)),
         },
     }
 }
@@ -37,56 +39,97 @@ pub(crate) fn run(global: &Global, arguments: &RunArguments) -> u8 {
 fn plans(arguments: &RunArguments, catalog: &Catalog) -> Result<Vec<Plan>, u8> {
     let plan = |file: &PathBuf| {
         let plan = plan::scoped(plan::resolve(file, &arguments.reports, catalog)?, &arguments.scope)?;
+        let plan = if arguments.over_days { plan.with_over_days() } else { plan };
         Ok(if arguments.keep_raw { plan.with_raw_kept() } else { plan })
     };
     arguments.files.iter().map(plan).collect()
 }
 
-async fn run_all(plans: &[Plan], global: &Global, output: Output, canvas: &MultiProgress) -> u8 {
-    let mut outcomes = Vec::new();
-    let mut code = exit_code::DONE;
+/// Accounts of one pipeline that are read at a time. The pace is shared, so more would only wait for each other.
+const ACCOUNTS_AT_ONCE: usize = 4;
+
+async fn run_all(
+    plans: &[Plan],
+    keeping: &Keeping,
+    global: &Global,
+    arguments: &RunArguments,
+    canvas: &MultiProgress,
+) -> u8 {
+    // One for all files: it is the scheduler's, and that knows one command.
+    let deadline = arguments.deadline.map(|span| tokio::time::Instant::now() + span);
+    let mut runs = Runs { global, output: arguments.output, canvas, outcomes: Vec::new(), printed: exit_code::DONE };
     let (stop, mut requests) = (CancellationToken::new(), StopRequests::listen());
+    let started = Instant::now();
     for plan in plans {
         // Asked to stop while the last one ended: this one is not begun.
         if stop.is_cancelled() {
-            outcomes.push(Outcome::Transient);
+            runs.outcomes.push(Outcome::Transient);
             break;
         }
-        let Some(summary) = run_one(plan, global, canvas, &stop, &mut requests).await else {
-            return exit_code::TRANSIENT;
+        let context = Context { deadline, ..context(keeping.clone(), Events::none(), stop.clone()) };
+        let plans = match plan.by_account(arguments.shard, &context).await {
+            Ok(plans) => plans,
+            Err(error) => {
+                no_accounts(plan, &error);
+                runs.outcomes.push(error.outcome());
+                continue;
+            }
         };
-        outcomes.push(summary.outcome);
-        code = match output {
-            Output::Text if global.quiet => exit_code::DONE,
-            Output::Text => print(&reporter::summary::text(&summary)),
-            Output::Json => print(&json(&summary)),
-        };
+        let mut all = std::pin::pin!(runs.of(&plans, &context));
+        tokio::select! {
+            () = &mut all => continue,
+            () = requests.next() => {}
+        }
+        stop.cancel();
+        reporter::events(global, canvas).emit(&Event::Stopping { after: started.elapsed() });
+        tokio::select! {
+            () = &mut all => {}
+            () = requests.next() => return exit_code::TRANSIENT,
+        }
     }
-    let worst = if stop.is_cancelled() { Outcome::of_stopped_parts(&outcomes) } else { Outcome::of_parts(&outcomes) };
-    let worst = worst.policy().exit_code;
-    if worst == exit_code::DONE { code } else { worst }
+    keeping.release(&Clock::system()).await;
+    let outcomes = &runs.outcomes;
+    let worst = if stop.is_cancelled() { Outcome::of_stopped_parts(outcomes) } else { Outcome::of_parts(outcomes) };
+    worse(worst.policy().exit_code, runs.printed)
 }
 
-/// The summary of a run, or `None` when it was asked to stop twice and dropped where it was.
-async fn run_one(
-    plan: &Plan,
-    global: &Global,
-    canvas: &MultiProgress,
-    stop: &CancellationToken,
-    requests: &mut StopRequests,
-) -> Option<RunSummary> {
-    let events = reporter::events(global, canvas);
-    let context = context(events.clone(), stop.clone());
-    let started = Instant::now();
-    let mut run = std::pin::pin!(ctct_pipeline::run(plan, &context));
-    tokio::select! {
-        summary = &mut run => return Some(summary),
-        () = requests.next() => {}
-    }
-    stop.cancel();
-    events.emit(&Event::Stopping { after: started.elapsed() });
-    tokio::select! {
-        summary = &mut run => Some(summary),
-        () = requests.next() => None,
+/// The runs of this process, and what they came to.
+struct Runs<'a> {
+    global: &'a Global,
+    output: Output,
+    canvas: &'a MultiProgress,
+    outcomes: Vec<Outcome>,
+    /// Exit code of printing their summaries.
+    printed: u8,
+}
+
+impl Runs<'_> {
+    /// Runs the plans of one pipeline's accounts, some at a time. One that fails does not stop the others.
+    async fn of(&mut self, plans: &[Plan], context: &Context) {
+        let (global, canvas) = (self.global, self.canvas);
+        let mut runs = stream::iter(plans)
+            .map(|plan| async move {
+                // Asked to stop before it began.
+                if context.stop.is_cancelled() && plans.len() > 1 {
+                    return None;
+                }
+                let run_id = Uuid::now_v7().to_string();
+                let context = Context { events: reporter::events(global, canvas), run_id, ..context.clone() };
+                Some(ctct_pipeline::run(plan, &context).await)
+            })
+            .buffer_unordered(ACCOUNTS_AT_ONCE);
+        while let Some(summary) = runs.next().await {
+            let Some(summary) = summary else {
+                self.outcomes.push(Outcome::Transient);
+                continue;
+            };
+            self.outcomes.push(summary.outcome);
+            let printed = match self.output {
+                Output::Text if self.global.quiet => exit_code::DONE,
+                Output::Text => print(&reporter::summary::text(&summary)),
+                Output::Json => print(&json(&summary)),
+            };
+            self.printed = worse(self.printed, printed);
+        }
     }
 }

@@ -20,8 +20,8 @@ use crate::text_table::text_table;
 pub(crate) fn state(global: &Global, arguments: &StateArguments) -> u8 {
     logging::start(global, &reporter::canvas(global));
     match (&arguments.action, &arguments.file) {
-        (Some(StateAction::Rebuild(arguments)), _) => rebuild(arguments),
-        (None, Some(file)) => with_plan(file, &arguments.reports, async |plan, context| {
+        (Some(StateAction::Rebuild(arguments)), _) => rebuild(global, arguments),
+        (None, Some(file)) => with_plan(file, &arguments.reports, global, async |plan, context| {
             let summary = ctct_pipeline::state(plan, context).await;
             let shown = match arguments.output {
                 Output::Text => text(&summary),
@@ -34,8 +34,8 @@ pub(crate) fn state(global: &Global, arguments: &StateArguments) -> u8 {
     }
 }
 
-fn rebuild(arguments: &RebuildArguments) -> u8 {
-    with_plan(&arguments.file, &arguments.reports, async |plan, context| {
+fn rebuild(global: &Global, arguments: &RebuildArguments) -> u8 {
+    with_plan(&arguments.file, &arguments.reports, global, async |plan, context| {
         let summary = ctct_pipeline::rebuild(plan, context, arguments.dry_run).await;
         let shown = match arguments.output {
             Output::Text => rebuild_text(&summary),

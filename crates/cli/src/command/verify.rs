@@ -14,7 +14,7 @@ use crate::text_table::text_table;
 /// Verifies a pipeline's reports.
 pub(crate) fn verify(global: &Global, arguments: &VerifyArguments) -> u8 {
     logging::start(global, &reporter::canvas(global));
-    with_plan(&arguments.file, &arguments.reports, async |plan, context| {
+    with_plan(&arguments.file, &arguments.reports, global, async |plan, context| {
         let summary = ctct_pipeline::verify(plan, context, arguments.counts).await;
         let shown = match arguments.output {
             Output::Text => text(&summary),

@@ -15,6 +15,9 @@ pub(crate) fn text(summary: &RunSummary) -> String {
     }
     text += &format!("{}\n", tables(summary));
     text += &asked(summary);
+    if summary.deadline {
+        text += "the deadline ended the run; what it had paid for is kept, and the next run goes on there\n";
+    }
     for report in &summary.reports {
         text += &oddities(summary, report);
     }
@@ -166,6 +169,7 @@ mod tests {
             outcome,
             exit_code: outcome.policy().exit_code,
             stopped: false,
+            deadline: false,
             started_at: DateTime::UNIX_EPOCH,
             seconds: 61.25,
             api: ApiSummary { requests: 42, retries: 2, throttled: 1, bytes: 31_500_000, ..ApiSummary::default() },

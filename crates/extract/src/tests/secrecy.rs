@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::issuer::{Home, Issuer, fails, works};
 use super::server::{ACCESS, CLIENT_SECRET, Canned, REFRESH, Server, crawl};
 use crate::{Client, ExtractError};
 
@@ -30,8 +31,8 @@ impl MakeWriter<'_> for Log {
     }
 }
 
-#[tokio::test]
-async fn nothing_that_is_secret_or_personal_is_ever_said() {
+/// What is logged, down to the last detail, while `work` goes on.
+async fn heard<T>(work: impl Future<Output = T>) -> (T, String) {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
@@ -41,7 +42,53 @@ async fn nothing_that_is_secret_or_personal_is_ever_said() {
     // Where there is one subscriber only, whichever thread comes to a log line first decides whether it is ever heard.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let guard = tracing::subscriber::set_default(subscriber);
+    let done = work.await;
+    drop(guard);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    (done, log)
+}
 
+fn assert_hidden(secrets: &[&str], log: &str, said: &str) {
+    for secret in secrets {
+        for (what, text) in [("log", log), ("errors and Debug", said)] {
+            let line = text.lines().find(|line| line.contains(secret));
+            assert!(line.is_none(), "{secret} is in {what}: {line:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn stored_tokens_are_never_said() {
+    let (said, log) = heard(async {
+        let issuer = Issuer::start().await;
+        let home = Home::folder().signed_in(issuer.sign_in()).await;
+        let client = issuer.client(&home.accounts);
+        works(&client).await;
+        // A token that is refused, after an answer that was lost.
+        issuer.set(|quirks| quirks.lost = 1);
+        let lost =
+            Home::store().signed_in(crate::SignIn { refresh_token: Some("refresh-2".into()), ..issuer.sign_in() });
+        let lost = lost.await;
+        let error = fails(&issuer.client(&lost.accounts)).await;
+        let record = home.accounts.record("a").await.unwrap();
+        format!("{client:?} {:?} {record:?} {error} {error:?}", home.accounts)
+    })
+    .await;
+    assert!(log.contains("will be sent again"), "the capture works: {log}");
+    let secrets = ["refresh-1", "refresh-2", "refresh-3", "access-1", "access-2", "access-3", CLIENT_SECRET];
+    assert_hidden(&secrets, &log, &said);
+}
+
+#[tokio::test]
+async fn nothing_that_is_secret_or_personal_is_ever_said() {
+    let (said, log) = heard(refused_in_every_way()).await;
+    assert!(log.contains("contacts page 2"), "the capture works: {log}");
+    assert!(log.contains("will be sent again"), "{log}");
+    assert_hidden(&[ACCESS, REFRESH, CLIENT_SECRET, "pers0nal"], &log, &said);
+}
+
+/// Errors and `Debug` of a client that meets a little of everything.
+async fn refused_in_every_way() -> String {
     let page = r#"{"contacts":[{"first_name":"pers0nal"}],"_links":{"next":{"href":"/v3/contacts?cursor=pers0nal"}}}"#;
     let answers = [
         Canned::new(200, page),
@@ -66,16 +113,5 @@ async fn nothing_that_is_secret_or_personal_is_ever_said() {
     let repeated = crawl.next().await.unwrap_err();
     assert!(matches!(repeated, ExtractError::RepeatedCursor { .. }), "{repeated}");
     said.push(format!("{not_a_page} {not_a_page:?} {repeated} {repeated:?}"));
-    let said = said.join("\n");
-    drop(guard);
-
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("contacts page 2"), "the capture works: {log}");
-    assert!(log.contains("will be sent again"), "{log}");
-    for secret in [ACCESS, REFRESH, CLIENT_SECRET, "pers0nal"] {
-        for (what, text) in [("log", &log), ("errors and Debug", &said)] {
-            let line = text.lines().find(|line| line.contains(secret));
-            assert!(line.is_none(), "{secret} is in {what}: {line:?}");
-        }
-    }
+    said.join("\n")
 }

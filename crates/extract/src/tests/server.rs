@@ -185,7 +185,7 @@ impl Server {
     /// A configuration for this server that waits milliseconds where the real one waits seconds.
     pub(super) fn config(&self) -> ClientConfig {
         ClientConfig {
-            pace: Pace { requests_per_second: 1e6, daily_requests: 10_000 },
+            pace: Pace { requests_per_second: 1e6, daily_requests: 10_000, ..Pace::default() },
             retry: Retry {
                 attempts: 3,
                 first_backoff: Duration::from_millis(1),

@@ -256,7 +256,8 @@ fn did_you_mean(written: &str, known: &[&str]) -> Option<String> {
     near_enough.then(|| format!("did you mean `{nearest}`?"))
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether a text can name a run, an account or a folder.
+pub(crate) fn is_name(text: &str) -> bool {
     let starts = text.starts_with(|first: char| first.is_ascii_alphanumeric());
     starts && text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }

@@ -93,11 +93,38 @@ pub(crate) const SOURCE: &[Key] = &[
     optional(
         "account",
         Shape::Name,
-        "A stored account; with access_token or sandbox only a label, which names the account's folder.",
+        "The account that `auth login` stored; with access_token or sandbox only a label, which names its folder.",
+    ),
+    optional(
+        "accounts",
+        Shape::AnyOf(&[Shape::OneOrMany(&Shape::Name), Shape::Mapping(MATCHING)]),
+        "Several stored accounts, each with its own run: a list of names, or {glob: 'franchise-*'}.",
     ),
     optional("access_token", Shape::Secret, "A bearer token, by {env: NAME} or {file: PATH}."),
+    optional(
+        "refresh_token",
+        Shape::Secret,
+        "A first refresh token, by {env: NAME} or {file: PATH}; what the API makes of it is stored for the account.",
+    ),
+    optional("client_id", Shape::Text, "With refresh_token: the API key that it was issued to."),
+    optional("client_secret", Shape::Secret, "With refresh_token: the key's secret, where it has one."),
+    optional(
+        "token_url",
+        Shape::Pattern("^https?://"),
+        "With refresh_token: another token endpoint than the vendor's.",
+    ),
     optional("sandbox", Shape::Mapping(SANDBOX), "The embedded API, started for this run and filled from a seed."),
     optional("base_url", Shape::Pattern("^https?://"), "Another server that speaks the v3 API."),
+    optional(
+        "application",
+        Shape::Name,
+        "Names the API key whose requests are counted, where an access token does not tell; default by default.",
+    ),
+    optional(
+        "state",
+        Shape::AnyOf(&[Shape::Choice(STATE_PLACES), Shape::Mapping(DESTINATION)]),
+        "Where sign-ins and the count of requests are kept: host (the default), destination, or a store that hosts share.",
+    ),
     optional(
         "requests_per_second",
         Shape::Rate { max: 100_000.0 },
@@ -108,7 +135,24 @@ pub(crate) const SOURCE: &[Key] = &[
         Shape::Count { min: 1, max: 1_000_000_000 },
         "Requests a day; 10,000 by default, which is what one API key may send, or the sandbox's own limit.",
     ),
+    optional(
+        "reserve",
+        Shape::Count { min: 0, max: 1_000_000_000 },
+        "Requests of the day that are left to other pipelines with the same API key; none by default.",
+    ),
+    optional(
+        "count_refused",
+        Shape::Flag,
+        "Whether requests that the API refused with 429 count against the day; true by default, since nobody knows.",
+    ),
 ];
+
+/// `source.accounts` where it is a mapping.
+pub(crate) const MATCHING: &[Key] =
+    &[required("glob", Shape::Text, "A pattern of account names: * stands for any characters, ? for one.")];
+
+/// Places of `source.state` that have a name.
+pub(crate) const STATE_PLACES: &[&str] = &["host", "destination"];
 
 /// `source.sandbox`.
 pub(crate) const SANDBOX: &[Key] = &[

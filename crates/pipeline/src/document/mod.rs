@@ -25,7 +25,7 @@ pub use environment::{Environment, SecretPlace, SecretRef};
 pub use option::{Period, Setting};
 pub use report::{OptionInForce, ReportConfig};
 pub use schedule::{RetryLimits, Schedule};
-pub use source::{Access, Pace, Sandbox, Source};
+pub use source::{Access, AccountNames, Pace, Sandbox, Seed, Source, StatePlace};
 
 use crate::error::{ConfigError, ConfigErrors};
 use crate::yaml::{self, Node};
@@ -94,21 +94,36 @@ impl Pipeline {
         self.source.pace
     }
 
-    /// The bearer token, where the pipeline names one. Relative paths start from `base`.
-    ///
-    /// # Errors
-    /// The variable is not set, the file cannot be read, or what stands there cannot be a token. The message never
-    /// holds the token.
-    pub fn access_token(&self, environment: &Environment, base: &Path) -> Result<Option<SecretString>, ConfigErrors> {
-        self.source.access_token(environment, base).map_err(|error| self.errors(vec![error]))
-    }
-
     /// What the destination's store takes beside its URL. Relative paths start from `base`.
     ///
     /// # Errors
     /// The variable or the file of a secret is not there. The message never holds a secret.
     pub fn store_options(&self, environment: &Environment, base: &Path) -> Result<StoreOptions, ConfigErrors> {
-        self.destination.store_options(environment, base).map_err(|error| self.errors(vec![error]))
+        self.options_of(&self.destination, environment, base)
+    }
+
+    /// The same of another store that the pipeline names.
+    pub(crate) fn options_of(
+        &self,
+        place: &Destination,
+        environment: &Environment,
+        base: &Path,
+    ) -> Result<StoreOptions, ConfigErrors> {
+        place.store_options(environment, base).map_err(|error| self.errors(vec![error]))
+    }
+
+    /// A secret that the pipeline refers to. Relative paths start from `base`.
+    ///
+    /// # Errors
+    /// The variable is not set, the file cannot be read, or what stands there cannot be a token. The message never
+    /// holds the secret.
+    pub fn secret(
+        &self,
+        secret: &SecretRef,
+        environment: &Environment,
+        base: &Path,
+    ) -> Result<SecretString, ConfigErrors> {
+        secret.read(environment, base).map_err(|error| self.errors(vec![error]))
     }
 
     /// Errors that show this pipeline's lines.

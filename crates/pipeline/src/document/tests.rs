@@ -302,9 +302,13 @@ fn no_message_holds_a_secret() {
 fn a_whole_pipeline_is_read_with_its_defaults() {
     let pipeline = parse(&around("  - report: contacts")).unwrap();
     assert_eq!((pipeline.name.as_str(), pipeline.timezone), ("acme", Tz::UTC));
-    assert_eq!(pipeline.source.account, "acme");
+    assert_eq!(pipeline.source.accounts, AccountNames::One("acme".to_owned()));
+    assert_eq!(pipeline.source.state, StatePlace::Host);
     assert_eq!(pipeline.source.access, Access::Stored);
-    assert_eq!(pipeline.pace(), Pace { requests_per_second: 4.0, daily_requests: 10_000 });
+    assert_eq!(
+        pipeline.pace(),
+        Pace { requests_per_second: 4.0, daily_requests: 10_000, reserve: 0, count_refused: true }
+    );
     let report = &pipeline.reports[0];
     assert_eq!((report.write_mode, report.partition_by.len()), (WriteMode::Append, 0));
     assert_eq!(report.option("contact_status").unwrap().setting, Setting::Values(vec!["all".to_owned()]));
@@ -313,13 +317,59 @@ fn a_whole_pipeline_is_read_with_its_defaults() {
 #[test]
 fn accounts_get_a_label_by_their_right() {
     let source = |text: &str| parse(&with_source(text)).unwrap().source;
-    assert_eq!(source("  access_token: {env: T}").account, "default");
-    assert_eq!(source("  sandbox: {}").account, "sandbox");
-    assert_eq!(source("  {sandbox: {contacts: 5}, account: demo}").account, "demo");
+    assert_eq!(source("  access_token: {env: T}").accounts.label(), "default");
+    assert_eq!(source("  sandbox: {}").accounts.label(), "sandbox");
+    assert_eq!(source("  {sandbox: {contacts: 5}, account: demo}").accounts.label(), "demo");
     let sandbox = source("  sandbox: {requests_per_second: 50, daily_requests: 70}");
-    assert_eq!(sandbox.pace, Pace { requests_per_second: 50.0, daily_requests: 70 });
+    assert_eq!(sandbox.pace, Pace { requests_per_second: 50.0, daily_requests: 70, reserve: 0, count_refused: true });
     let slower = source("  {sandbox: {requests_per_second: 50}, requests_per_second: 2.5}");
     assert!((slower.pace.requests_per_second - 2.5).abs() < f64::EPSILON);
+}
+
+#[test]
+fn several_accounts_are_named_or_fit_a_pattern() {
+    let source = |text: &str| parse(&with_source(text)).unwrap().source;
+    let several = AccountNames::Several(vec!["a".to_owned(), "b".to_owned()]);
+    assert_eq!(source("  accounts: [a, b]").accounts, several);
+    assert_eq!(source("  accounts: a").accounts, AccountNames::Several(vec!["a".to_owned()]));
+    let AccountNames::Matching(pattern) = source("  accounts: {glob: 'franchise-*'}").accounts else { panic!() };
+    assert!(pattern.matches("franchise-7") && !pattern.matches("franchise"));
+}
+
+#[test]
+fn a_refresh_token_begins_a_sign_in() {
+    let text = "  account: acme\n  refresh_token: {env: R}\n  client_id: abc\n  client_secret: {file: secret}\n  \
+                token_url: https://example.com/token\n  state: {url: 's3://bucket/state', options: {region: eu-west-1}}\n  \
+                reserve: 2000\n  count_refused: false\n  application: tools";
+    let source = parse(&with_source(text)).unwrap().source;
+    let Access::Seeded(seed) = &source.access else { panic!("{:?}", source.access) };
+    assert_eq!(seed.refresh_token.place, SecretPlace::Variable("R".to_owned()));
+    assert_eq!((seed.client_id.as_str(), seed.token_url.as_ref().unwrap().path()), ("abc", "/token"));
+    let StatePlace::Store(place) = &source.state else { panic!("{:?}", source.state) };
+    assert_eq!((place.url.as_str(), source.application.as_str()), ("s3://bucket/state", "tools"));
+    assert_eq!((source.pace.reserve, source.pace.count_refused), (2000, false));
+}
+
+#[test]
+fn errors_of_accounts_and_their_state() {
+    let text = shown(&[
+        ("both", with_source("  account: a\n  accounts: [b]")),
+        ("no account", with_source("  accounts: []")),
+        ("twice", with_source("  accounts: [a, b, a]")),
+        ("no name", with_source("  accounts: [a/b]")),
+        ("no pattern", with_source("  accounts: {glob: 'a**b['}")),
+        ("another pattern", with_source("  accounts: {regex: 'a.*'}")),
+        ("one token for several", with_source("  accounts: [a, b]\n  access_token: {env: T}")),
+        ("one sandbox for several", with_source("  accounts: [a, b]\n  sandbox: {}")),
+        ("a refresh token alone", with_source("  refresh_token: {env: T}")),
+        ("a refresh token in plain", with_source("  account: a\n  client_id: x\n  refresh_token: abc")),
+        ("a key that means nothing", with_source("  account: a\n  client_secret: {env: T}")),
+        ("both tokens", with_source("  account: a\n  access_token: {env: T}\n  refresh_token: {env: R}")),
+        ("state in the clouds", with_source("  account: a\n  state: cloud")),
+        ("state without an address", with_source("  account: a\n  state: {options: {}}")),
+        ("a reserve of everything", with_source("  account: a\n  reserve: 10000")),
+    ]);
+    insta::assert_snapshot!(text);
 }
 
 #[test]
@@ -392,7 +442,8 @@ fn a_token_is_read_when_it_is_needed() {
     let environment: Environment = [("T", "xyz"), ("TWO", "a b")].into_iter().collect();
     let token = |secret: &str| {
         let pipeline = parse(&with_source(&format!("  access_token: {secret}"))).unwrap();
-        pipeline.access_token(&environment, folder.path()).map(|token| token.unwrap().expose_secret().to_owned())
+        let Access::Token(secret) = &pipeline.source.access else { panic!("{:?}", pipeline.source.access) };
+        pipeline.secret(secret, &environment, folder.path()).map(|token| token.expose_secret().to_owned())
     };
     assert_eq!(token("{env: T}").unwrap(), "xyz");
     assert_eq!(token("{file: token}").unwrap(), "abc123");
@@ -445,7 +496,7 @@ proptest! {
         let end = text.floor_char_boundary((start + len).min(text.len()));
         let damaged = format!("{}{with}{}", &text[..start], &text[end..]);
         match parse(&damaged) {
-            Ok(pipeline) => { let _ = crate::Plan::new(&pipeline, chrono::DateTime::UNIX_EPOCH).map(|plan| plan.to_string()); }
+            Ok(pipeline) => { let _ = crate::Plan::new(&pipeline, chrono::DateTime::UNIX_EPOCH).map(|plan| format!("{plan:?}")); }
             Err(errors) => { let _ = (errors.render(true), errors.to_string()); }
         }
     }

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_load::{ReportState, Window, WriteMode};
+use sha2::{Digest, Sha256};
 
 use super::{Ids, ReportPlan};
 use crate::dates::wire;
@@ -53,6 +54,14 @@ pub struct Query {
     pub params: Vec<(String, String)>,
 }
 
+impl Ask {
+    /// A short name for the question, in hex.
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(&self.question);
+        format!("{:016x}", digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte)))
+    }
+}
+
 impl ReportPlan {
     /// What a run asks at `now`, when the last commit left `previous`.
     pub fn ask(&self, previous: Option<&ReportState>, now: DateTime<Utc>) -> Ask {
@@ -74,12 +83,6 @@ impl ReportPlan {
         value.and_then(|(_, value)| DateTime::parse_from_rfc3339(value).ok()).map(|after| after.to_utc())
     }
 
-    /// Whether a first run asks more than one query.
-    pub(crate) fn asks_twice(&self) -> bool {
-        let also = self.report.watermark.as_ref().is_some_and(|watermark| watermark.also.is_some());
-        also && self.has_window() && self.since.is_some()
-    }
-
     /// Whether a run starts from the watermark of the last one. The other modes put a run's rows in the place of what is
     /// stored, so each run must read all of it.
     pub fn is_incremental(&self) -> bool {
@@ -88,14 +91,27 @@ impl ReportPlan {
 
     /// Whether the report can be asked for a span of time. Beside a filter that the API takes alone it cannot.
     pub fn has_window(&self) -> bool {
+        self.report.watermark.is_some() && !self.has_param_alone()
+    }
+
+    /// Whether the API takes one of the parameters with no other beside it.
+    pub(crate) fn has_param_alone(&self) -> bool {
         let alone = |(name, _): &(String, String)| self.report.param(name).is_some_and(|param| param.alone);
-        self.report.watermark.is_some() && !self.params.iter().any(alone)
+        self.params.iter().any(alone)
     }
 
     /// What rows are chosen by, beside the window: a text that two runs can be compared by.
     pub fn chosen_by(&self) -> String {
         let pairs: Vec<String> = self.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
         pairs.join("&")
+    }
+
+    /// Whether a run would add rows to tables whose earlier rows were chosen in another way: there would be holes.
+    pub(crate) fn chooses_other_rows(&self, previous: &ReportState) -> bool {
+        self.is_incremental()
+            && self.scope != Scope::Everything
+            && previous.watermark.is_some()
+            && previous.query != self.chosen_by()
     }
 
     fn sweep_is_due(&self, previous: Option<&ReportState>, now: DateTime<Utc>) -> bool {

@@ -2,8 +2,11 @@
 //! Making a plan sends nothing.
 
 mod ask;
-mod cost;
+mod probe;
+mod requests;
 mod resolve;
+mod standing;
+mod summary;
 mod text;
 
 use std::sync::Arc;
@@ -13,7 +16,9 @@ use ctct_catalog::{Report, Source};
 use ctct_load::{PartitionBy, WriteMode};
 
 pub use ask::{Ask, Query, Scope};
-pub use cost::Cost;
+pub use requests::{Basis, Requests};
+pub(crate) use standing::Standing;
+pub use summary::{Cost, Fits, LastCommit, PlanSummary, PlannedOption, PlannedReport, Price, forecast};
 
 use crate::dates::When;
 use crate::document::{Delivery, Pipeline};
@@ -24,7 +29,7 @@ use crate::error::ConfigErrors;
 pub struct Plan {
     /// The pipeline that it was made from.
     pub pipeline: Pipeline,
-    /// Label of the account.
+    /// Label of the account; of several accounts, until [`Plan::by_account`] makes a plan for each, all of them.
     pub account: String,
     /// Where the Parquet goes, as the pipeline says.
     pub destination: String,
@@ -32,6 +37,8 @@ pub struct Plan {
     pub now: DateTime<Utc>,
     /// Reports in an order in which each comes after the one that it takes its ids from.
     pub reports: Vec<ReportPlan>,
+    /// Whether a run that does not fit into what is left of the day does what fits, and the rest on the days after.
+    pub over_days: bool,
 }
 
 /// One report of a plan.
@@ -99,11 +106,12 @@ impl Plan {
             return Err(pipeline.errors(errors));
         }
         Ok(Self {
-            account: pipeline.source.account.clone(),
+            account: pipeline.source.accounts.label(),
             destination: pipeline.destination.url.clone(),
             pipeline: pipeline.clone(),
             now,
             reports: in_order(reports),
+            over_days: false,
         })
     }
 
@@ -132,6 +140,12 @@ impl Plan {
             report.delivery.keep_raw = true;
         }
         self
+    }
+
+    /// The same plan, which may take several days.
+    #[must_use]
+    pub fn with_over_days(self) -> Self {
+        Self { over_days: true, ..self }
     }
 
     /// The report of this plan that must be done before `report`, since the ids come from it. A source that is not part

@@ -1,6 +1,9 @@
 use ctct_catalog::Catalog;
+use ctct_extract::Today;
 
+use super::probe::Counts;
 use super::*;
+use crate::fit::Allowance;
 use crate::{ConfigErrors, Environment};
 
 const ID: &str = "1618ae62-4752-11e9-9c8a-fa163e6b01c1";
@@ -189,25 +192,19 @@ fn a_plan_is_shown_as_text() {
          \x20 - report: contact_activity_details\n    contact_id: [{ID}, {OTHER}]\n    tracking_activity_types: em_opens\n\
          \x20 - report: contact_lists\n    write_mode: replace\n"
     );
-    let plan = plan(head, &reports).unwrap();
-    insta::assert_snapshot!(plan);
+    insta::assert_snapshot!(first_run(&plan(head, &reports).unwrap()));
 }
 
 #[test]
-fn a_plan_without_ids_is_counted_in_full() {
+fn a_segment_is_one_crawl_beside_which_nothing_is_asked() {
     let plan = plan("source: {sandbox: {}}\n", "  - report: contacts\n    segment_id: 9\n").unwrap();
-    insta::assert_snapshot!(plan);
+    insta::assert_snapshot!(first_run(&plan));
 }
 
-#[test]
-fn costs_grow_with_what_is_known() {
-    let plan =
-        plan(ACCOUNT, "  - report: contacts\n  - report: contact_activity_details\n    contact_id: {from: contacts}\n")
-            .unwrap();
-    let unknown = plan.cost(|_| None);
-    assert_eq!((unknown.requests, unknown.open.as_slice()), (1, ["contact_activity_details".to_owned()].as_slice()));
-    // 10,001 contacts are 21 pages of 500, and one request each for their events.
-    let known = plan.cost(|report| (report == "contacts").then_some(10_001));
-    assert_eq!((known.requests, known.open.len()), (10_022, 0));
-    assert!((known.seconds - 2505.5).abs() < 0.01 && (known.share_of_day - 1.0022).abs() < 0.0001);
+/// The plan as it is shown where nothing is stored and nothing was sent today.
+fn first_run(plan: &Plan) -> PlanSummary {
+    let standings: Vec<Standing> = plan.reports.iter().map(|report| Standing::nothing(report, plan.now)).collect();
+    let today = Today { day: plan.now.date_naive(), spent: 0, shut_until: None };
+    let allowance = Allowance::new(u64::from(plan.pipeline.pace().daily_requests), today, plan.now);
+    PlanSummary::new(plan, &standings, &Counts::default(), Some(allowance), plan.now)
 }

@@ -2,84 +2,182 @@
 
 use std::fmt;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, SecondsFormat, Utc};
 use ctct_load::WriteMode;
 
-use super::{Cost, Ids, Plan, Query, ReportPlan, Scope};
+use super::{Basis, Cost, Fits, PlanSummary, PlannedOption, PlannedReport, Price, Requests};
 use crate::dates::wire;
-use crate::document::Access;
+use crate::fit::Allowance;
 
-impl fmt::Display for Plan {
+impl fmt::Display for PlanSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pipeline = &self.pipeline;
-        match &pipeline.description {
-            Some(description) => writeln!(f, "{}: {description}", pipeline.name)?,
-            None => writeln!(f, "{}", pipeline.name)?,
+        match &self.description {
+            Some(description) => writeln!(f, "{}: {description}", self.pipeline)?,
+            None => writeln!(f, "{}", self.pipeline)?,
         }
-        let right = match &pipeline.source.access {
-            Access::Stored => "stored sign-in",
-            Access::Token(_) => "a bearer token",
-            Access::Sandbox(_) => "the embedded API",
-        };
-        let pace = pipeline.pace();
-        let daily = grouped(pace.daily_requests.into());
-        writeln!(f, "  account      {} ({right})", self.account)?;
-        if let Some(base_url) = &pipeline.source.base_url {
-            writeln!(f, "  server       {base_url}")?;
+        writeln!(f, "  account      {} ({})", self.account, self.access)?;
+        if let Some(server) = &self.server {
+            writeln!(f, "  server       {server}")?;
         }
-        writeln!(f, "  pace         {} requests a second, {daily} a day", pace.requests_per_second)?;
+        write!(f, "  pace         {} requests a second", self.requests_per_second)?;
+        match &self.quota {
+            Some(quota) => writeln!(f, ", {} a day", grouped(quota.daily))?,
+            None => writeln!(f)?,
+        }
         writeln!(f, "  destination  {}", self.destination)?;
-        writeln!(f, "  now          {}, dates in {}", wire(self.now), pipeline.timezone)?;
+        writeln!(f, "  now          {}, dates in {}", wire(self.now), self.timezone)?;
         for report in &self.reports {
-            writeln!(f)?;
-            self.write_report(report, f)?;
+            write!(f, "\n{report}")?;
         }
-        write!(f, "\n{}", self.cost(|_| None))
+        write!(f, "\n{}", self.cost)?;
+        self.write_quota(f)?;
+        if self.sent > 0 {
+            write!(f, "\nsent to count rows: {}", requests(self.sent))?;
+        }
+        for unknown in &self.unknown {
+            write!(f, "\nnot known, so bounds are those of a first run: {unknown}")?;
+        }
+        if let Some(error) = &self.error {
+            write!(f, "\nerror: {}\nnext: {}", error.message, error.advice)?;
+        }
+        Ok(())
     }
 }
 
-impl Plan {
-    fn write_report(&self, report: &ReportPlan, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", report.report.name, mode(report.write_mode))?;
-        if !report.partition_by.is_empty() {
-            let folders: Vec<String> = report.partition_by.iter().map(ToString::to_string).collect();
-            write!(f, ", partitioned by {}", folders.join(", "))?;
+impl PlanSummary {
+    fn write_quota(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(quota) = &self.quota else { return Ok(()) };
+        let Allowance { daily, left, resets_at, .. } = quota;
+        let ends = instant(*resets_at);
+        write!(f, "\ntoday: {} of {} are left, until {ends}", grouped(*left), requests(*daily))?;
+        let days = |price: Price| price.days.unwrap_or(1);
+        let (least, most) = (days(self.cost.least), self.cost.most.map(days));
+        match self.fits {
+            Fits::No => {
+                let days = range(least, most.unwrap_or(least));
+                write!(f, "\nit does not fit: with --over-days a run does what fits today, and it takes {days} days")
+            }
+            Fits::Maybe if most.is_some() => {
+                let days = range(least, most.unwrap_or(least));
+                write!(f, "\nit may not fit: where the day ends it, the next run goes on; {days} days in all")
+            }
+            _ => Ok(()),
         }
-        if let Some(source) = self.depends_on(report) {
+    }
+}
+
+impl fmt::Display for PlannedReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.report, mode(self.write_mode))?;
+        if !self.partition_by.is_empty() {
+            write!(f, ", partitioned by {}", self.partition_by.join(", "))?;
+        }
+        if let Some(source) = &self.after {
             write!(f, ", after {source}")?;
         }
         writeln!(f)?;
-        let width = report.resolved.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max("requests".len());
-        for (name, value) in &report.resolved {
-            writeln!(f, "  {name:width$}  {value}")?;
+        let width = self.options.iter().map(|option| option.name.len()).max().unwrap_or(0).max("last commit".len());
+        let mut line = |name: &str, value: &str| writeln!(f, "  {name:width$}  {value}");
+        for PlannedOption { name, value } in &self.options {
+            line(name, value)?;
         }
-        for (at, query) in report.ask(None, self.now).queries.iter().enumerate() {
-            let label = if at == 0 { "asks" } else { "and" };
-            writeln!(f, "  {label:width$}  GET {}{}", report.report.path, shown(query))?;
+        if let Some(last) = &self.last_commit {
+            let watermark = last.watermark.map(|at| format!(", watermark {}", instant(at))).unwrap_or_default();
+            line("last commit", &format!("{}, {}{watermark}", last.version, instant(last.committed_at)))?;
         }
-        if report.is_incremental() && report.scope == Scope::Live {
-            let overlap = shortest(report.delivery.overlap);
-            writeln!(
-                f,
-                "  {:width$}  from the watermark of the last commit less {overlap}, once there is one",
-                "then"
-            )?;
+        if let Some(stored) = &self.other_rows {
+            let refused = format!("a run without --full-refresh, since the stored rows were chosen by `{stored}`");
+            line("refused", &refused)?;
         }
-        writeln!(f, "  {:width$}  {}", "requests", report.expectation())
+        if self.reconciles {
+            line("reads", "everything, to find out what has vanished")?;
+        }
+        for (at, ask) in self.asks.iter().enumerate() {
+            line(if at == 0 { "asks" } else { "and" }, &format!("GET {ask}"))?;
+        }
+        if self.incremental && self.last_commit.is_none() {
+            let overlap = shortest(self.overlap_minutes);
+            line("then", &format!("from the watermark of the last commit less {overlap}, once there is one"))?;
+        }
+        if self.kept_pages > 0 {
+            let pages = if self.kept_pages == 1 { "1 page" } else { &format!("{} pages", grouped(self.kept_pages)) };
+            line("goes on", &format!("after {pages} that an earlier run kept"))?;
+        }
+        line("requests", &self.expectation())
     }
 }
 
-fn shown(query: &Query) -> String {
-    let pairs: Vec<String> = query.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+impl PlannedReport {
+    fn expectation(&self) -> String {
+        let Requests { least, most, basis } = self.requests;
+        let how = match (&self.ids_from, self.ids, self.page_rows) {
+            (Some(from), None, _) if least == 0 && most.is_none() => return format!("one at least for each {from}"),
+            (Some(from), None, _) => format!(", one at least for each {from}"),
+            (_, Some(_), _) => ", one at least for each id".to_owned(),
+            (None, None, Some(rows)) => format!(", one for every {rows} rows"),
+            (None, None, None) => String::new(),
+        };
+        let number = match (most, basis) {
+            (Some(most), Basis::Commits) => format!("{} by the last commits", range(least, most)),
+            (Some(most), _) => range(least, most),
+            (None, _) => format!("{} at least", grouped(least)),
+        };
+        let counted = self.counted.map(|rows| format!("; the API counts {}", grouped(rows))).unwrap_or_default();
+        format!("{number}{how}{counted}")
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { least, most, open } = self;
+        let percent = |price: &Price| price.share_of_day * 100.0;
+        match most {
+            Some(most) if most.requests > least.requests => write!(
+                f,
+                "{} to {}: {} to {} at this pace, {:.2} to {:.2} % of a day's quota",
+                grouped(least.requests),
+                requests(most.requests),
+                duration(least.seconds),
+                duration(most.seconds),
+                percent(least),
+                percent(most)
+            ),
+            _ => {
+                let at_least = if most.is_none() { "at least " } else { "" };
+                let (requests, time) = (requests(least.requests), duration(least.seconds));
+                write!(f, "{at_least}{requests}: {time} at this pace, {:.2} % of a day's quota", percent(least))?;
+                if open.is_empty() { Ok(()) } else { write!(f, "; not known: how many more for {}", open.join(", ")) }
+            }
+        }
+    }
+}
+
+/// `2 to 14`, or one number where both are the same.
+fn range(least: u64, most: u64) -> String {
+    if least == most { grouped(least) } else { format!("{} to {}", grouped(least), grouped(most)) }
+}
+
+fn requests(number: u64) -> String {
+    format!("{} request{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 60.0 => format!("{seconds:.1} s"),
+        seconds if seconds < 7_200.0 => format!("{:.1} min", seconds / 60.0),
+        seconds => format!("{:.1} h", seconds / 3_600.0),
+    }
+}
+
+fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// A span of time as a pipeline writes it: `10m`, `1h`, `7d`.
-fn shortest(span: TimeDelta) -> String {
-    let minutes = span.num_minutes();
+fn shortest(minutes: i64) -> String {
     match (minutes % (24 * 60), minutes % 60) {
-        (0, _) => format!("{}d", span.num_days()),
-        (_, 0) => format!("{}h", span.num_hours()),
+        (0, _) => format!("{}d", minutes / (24 * 60)),
+        (_, 0) => format!("{}h", minutes / 60),
         _ => format!("{minutes}m"),
     }
 }
@@ -87,33 +185,6 @@ fn shortest(span: TimeDelta) -> String {
 /// The mode's name in a pipeline; the two are alike but for the capital.
 fn mode(mode: WriteMode) -> String {
     format!("{mode:?}").to_lowercase()
-}
-
-impl ReportPlan {
-    fn expectation(&self) -> String {
-        let pages = self.report.page_rows().map(|rows| format!("one for every {rows} rows")).unwrap_or_default();
-        match &self.ids {
-            Ids::None if pages.is_empty() => "1".to_owned(),
-            Ids::None => format!("{pages}, 1 at least"),
-            Ids::List { ids, .. } => format!("{} at least, one for each id", grouped(ids.len() as u64)),
-            Ids::From { source, .. } => format!("one at least for each {} of {}", source.column, source.report),
-        }
-    }
-}
-
-impl fmt::Display for Cost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { requests, seconds, share_of_day, open } = self;
-        let plural = if *requests == 1 { "" } else { "s" };
-        let time = if *seconds < 60.0 { format!("{seconds:.1} s") } else { format!("{:.1} min", seconds / 60.0) };
-        let percent = share_of_day * 100.0;
-        write!(
-            f,
-            "at least {} request{plural}: {time} at this pace, {percent:.2} % of the day's quota",
-            grouped(*requests)
-        )?;
-        if open.is_empty() { Ok(()) } else { write!(f, "; not counted: {}, by id", open.join(", ")) }
-    }
 }
 
 /// `10000` as `10,000`.

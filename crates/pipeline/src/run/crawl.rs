@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use ctct_catalog::Report;
 use ctct_extract::{Client, Crawl, Page, Request};
-use ctct_load::{PageQueue, Progress};
+use ctct_load::{KeptPage, PageQueue, Progress};
 use ctct_transform::parse_timestamp;
 use futures::lock::Mutex;
 use futures::{StreamExt, stream};
@@ -58,11 +58,7 @@ impl<'a> CrawledIds<'a> {
     pub(super) fn new(param: &'a str, mut ids: Vec<String>, progress: Option<&Progress>) -> Self {
         ids.sort_unstable();
         ids.dedup();
-        let is_done = |id: &String| {
-            progress.is_some_and(|progress| {
-                progress.through.as_ref().is_some_and(|through| id <= through) || progress.also.contains(id)
-            })
-        };
+        let is_done = |id: &String| progress.is_some_and(|progress| progress.covers(id));
         let done = ids.iter().map(|id| AtomicBool::new(is_done(id))).collect();
         Self { param, ids, done, known_before: HashMap::new() }
     }
@@ -95,6 +91,8 @@ pub(super) struct Crawls<'a> {
     pub(super) keeps_last: bool,
     /// Counts the ids that the API does not know.
     pub(super) not_found: &'a AtomicU64,
+    /// Takes the pages of ids that are not read to their end.
+    pub(super) left_over: &'a Mutex<Vec<KeptPage>>,
     /// Set once a crawl has failed.
     pub(super) ended: AtomicBool,
 }
@@ -178,17 +176,21 @@ impl Crawls<'_> {
         outlets: &Outlets<'_>,
     ) -> Result<Asked, RunError> {
         let id = &ids.ids[at];
-        if self.ended.load(Ordering::Relaxed) {
-            return Ok(Asked::Stopped);
-        }
         let mut params = self.queries.first().map(|query| query.params.clone()).unwrap_or_default();
         params.push((ids.param.to_owned(), id.clone()));
         let crawl = self.crawl(&params, chain.as_ref());
         let mut unit = chain.map(|chain| chain.waiting).unwrap_or_default();
         if let Some(mut crawl) = crawl {
+            if self.ended.load(Ordering::Relaxed) {
+                self.leave(id, &unit).await;
+                return Ok(Asked::Stopped);
+            }
             loop {
                 match self.unless_stopped(crawl.next()).await {
-                    None => return Ok(Asked::Stopped),
+                    None => {
+                        self.leave(id, &unit).await;
+                        return Ok(Asked::Stopped);
+                    }
                     Some(Ok(Some(page))) => {
                         let known = ids.known_before.get(id).is_some_and(|known| reaches(&page, *known));
                         // Where no more is wanted, a later run shall not go on either.
@@ -206,7 +208,10 @@ impl Crawls<'_> {
                         unit.clear();
                         break;
                     }
-                    Some(Err(error)) => return Err(error.into()),
+                    Some(Err(error)) => {
+                        self.leave(id, &unit).await;
+                        return Err(error.into());
+                    }
                 }
             }
         }
@@ -226,6 +231,11 @@ impl Crawls<'_> {
             None => Some(self.client.crawl(request(params))),
             Some(chain) => chain.mark().map(|mark| self.client.resume(request(&chain.params), mark)),
         }
+    }
+
+    /// Leaves the pages of an id that is not read to its end for the next run.
+    async fn leave(&self, id: &str, unit: &Unit) {
+        self.left_over.lock().await.extend(unit.iter().map(|page| kept(id, page)));
     }
 
     /// Hands a page over to be kept.

@@ -2,12 +2,14 @@
 
 use std::error::Error;
 
+use chrono::SecondsFormat;
 use ctct_extract::ExtractError;
 use ctct_load::LoadError;
 use ctct_sandbox::SandboxError;
 use ctct_transform::TransformError;
 
 use crate::error::ConfigErrors;
+use crate::fit::Allowance;
 use crate::policy::Outcome;
 use crate::summary::ErrorSummary;
 
@@ -24,6 +26,15 @@ pub enum RunError {
         /// Label of the account.
         account: String,
     },
+    /// The pipeline reads all accounts whose name fits, and none does.
+    #[error("no account that is signed in fits `{pattern}`")]
+    NoAccounts {
+        /// The pattern.
+        pattern: String,
+    },
+    /// Sign-ins are in a store, where they are encrypted, and there is no key.
+    #[error("sign-ins in a store are encrypted, and the environment variable `CTCT_TOKEN_KEY` is not set")]
+    NoTokenKey,
     /// The destination cannot be used.
     #[error("destination: {0}")]
     Destination(#[source] Box<LoadError>),
@@ -97,8 +108,19 @@ pub enum RunError {
         /// How the pipeline chooses them now.
         wanted: String,
     },
-    /// The run was asked to stop.
-    #[error("{report}: stopped on request before it was whole")]
+    /// The run certainly takes more requests than are left today.
+    #[error(
+        "the run takes {needed} requests at least, and {} of today's {} are left until {}",
+        .allowance.left, .allowance.daily, .allowance.resets_at.to_rfc3339_opts(SecondsFormat::Secs, true)
+    )]
+    DoesNotFit {
+        /// Requests that it takes at least.
+        needed: u64,
+        /// What is left.
+        allowance: Allowance,
+    },
+    /// The run was asked to stop, or its time was up.
+    #[error("{report}: stopped before it was whole")]
     Stopped {
         /// The report.
         report: String,
@@ -123,10 +145,12 @@ impl RunError {
         match self {
             Self::Configuration(_)
             | Self::Sandbox(_)
+            | Self::NoTokenKey
             | Self::NoSource { .. }
             | Self::OtherRows { .. }
             | Self::NothingKept { .. } => Outcome::Configuration,
-            Self::NoToken { .. } => Outcome::SignIn,
+            Self::NoToken { .. } | Self::NoAccounts { .. } => Outcome::SignIn,
+            Self::DoesNotFit { .. } => Outcome::Quota,
             // Before the first request nothing is lost: whatever the store said, the destination wants mending.
             Self::Destination(source) if !source.is_transient() => Outcome::Configuration,
             Self::Destination(_) | Self::Stopped { .. } => Outcome::Transient,
@@ -139,9 +163,13 @@ impl RunError {
     }
 
     /// For the summary: what happened, and what to do. `file` is the pipeline's, for commands to copy.
-    pub(crate) fn summary(&self, file: &str) -> ErrorSummary {
+    pub fn summary(&self, file: &str) -> ErrorSummary {
         let advice = match self {
-            Self::NoToken { .. } => "add `access_token: {env: NAME}` to `source`".to_owned(),
+            Self::NoToken { account } => {
+                format!("run `ctct-etl auth login --account {account}`, or add `access_token: {{env: NAME}}` to `source`")
+            }
+            Self::NoAccounts { .. } => "`ctct-etl auth list` shows those that are; `ctct-etl auth login` adds one".to_owned(),
+            Self::NoTokenKey => "set it to the key that they were stored with; `ctct-etl auth key` makes a new one".to_owned(),
             Self::Load { report, source } if source.is_mended_by_rebuild() => format!(
                 "restore it from a backup, or run `ctct-etl state rebuild {file} --report {report}`; \
                  `ctct-etl verify {file} --report {report}` shows all that is wrong"
@@ -153,6 +181,13 @@ impl RunError {
                 "set `keep_raw: true` from the first run on, or run once with --full-refresh --keep-raw in merge and replace".to_owned()
             }
             Self::OtherRows { .. } => "run once with --full-refresh, or take the change back".to_owned(),
+            Self::DoesNotFit { needed, allowance } if *needed > allowance.daily => format!(
+                "add --over-days: each run does what its day allows, and the run of day {} ends it",
+                allowance.days(*needed)
+            ),
+            Self::DoesNotFit { .. } => {
+                "run again after that, or add --over-days: the run does what fits today, and the next one goes on".to_owned()
+            }
             Self::Stopped { .. } => "run again; it goes on where it stopped".to_owned(),
             Self::Destination(source) | Self::Load { source, .. } if source.is_transient() => {
                 "run again; if it stays, look at the destination's store and the way to it".to_owned()

@@ -13,6 +13,7 @@ mod resume;
 mod write;
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -20,6 +21,7 @@ use ctct_extract::{Clock, Usage};
 use ctct_load::Destination;
 use futures::future::join_all;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub use error::RunError;
@@ -27,6 +29,8 @@ pub use replay::replay;
 
 use crate::document::{Environment, Pipeline};
 use crate::event::{Event, Events};
+use crate::fit;
+use crate::keeping::Keeping;
 use crate::plan::{Ids, Plan};
 use crate::policy::Outcome;
 use crate::summary::{ApiSummary, ReportSummary, RunSummary};
@@ -48,6 +52,10 @@ pub struct Context {
     pub events: Events,
     /// Ends the run at the next page once cancelled.
     pub stop: CancellationToken,
+    /// Where sign-ins and the count of requests are kept.
+    pub keeping: Keeping,
+    /// Ends the run as `stop` does, at this instant of tokio's clock.
+    pub deadline: Option<Instant>,
     /// Stands in for the destination that the pipeline names, for tests and for programs that bring a store of their own.
     pub destination: Option<Destination>,
 }
@@ -58,11 +66,23 @@ impl Context {
     /// # Errors
     /// As [`open_destination`].
     pub fn open_destination(&self, plan: &Plan) -> Result<Destination, RunError> {
+        self.open_pipelines_destination(&plan.pipeline)
+    }
+
+    pub(crate) fn open_pipelines_destination(&self, pipeline: &Pipeline) -> Result<Destination, RunError> {
         match &self.destination {
             Some(destination) => Ok(destination.clone()),
-            None => open_destination(&plan.pipeline, &self.environment, &self.base_dir),
+            None => open_destination(pipeline, &self.environment, &self.base_dir),
         }
     }
+}
+
+/// What a run did.
+struct Work {
+    reports: Vec<ReportSummary>,
+    usage: Usage,
+    /// What went wrong beside the reports.
+    error: Option<RunError>,
 }
 
 /// Carries out a plan. Never fails as a whole: what goes wrong is in the summary.
@@ -70,11 +90,26 @@ pub async fn run(plan: &Plan, context: &Context) -> RunSummary {
     carried_out(plan, context, async |destination| carry_out(plan, context, destination).await).await
 }
 
+/// The result of `work`, and whether its time was up before it had one. From then on it is asked to stop.
+async fn until_deadline<T>(context: &Context, mut work: impl Future<Output = T> + Unpin) -> (T, bool) {
+    let Some(deadline) = context.deadline else { return (work.await, false) };
+    let started = Instant::now();
+    tokio::select! {
+        biased;
+        done = &mut work => return (done, false),
+        // A run that somebody has stopped before is not ended by its deadline.
+        () = async { sleep_until(deadline).await; if context.stop.is_cancelled() { pending::<()>().await; } } => {}
+    }
+    context.stop.cancel();
+    context.events.emit(&Event::Stopping { after: started.elapsed() });
+    (work.await, true)
+}
+
 /// Does the work of a run at the plan's destination, and sums it up.
 async fn carried_out(
     plan: &Plan,
     context: &Context,
-    work: impl AsyncFnOnce(&Destination) -> Result<(Vec<ReportSummary>, Usage), RunError>,
+    work: impl AsyncFnOnce(&Destination) -> Result<Work, RunError>,
 ) -> RunSummary {
     let started_at = context.clock.now();
     context.events.emit(&Event::RunStarted {
@@ -84,14 +119,12 @@ async fn carried_out(
     });
     let destination = context.open_destination(plan);
     let shown = destination.as_ref().map_or(plan.destination.as_str(), Destination::url).to_owned();
-    let done = match destination {
-        Ok(destination) => work(&destination).await,
-        Err(error) => Err(error),
+    let (done, time_was_up) = match destination {
+        Ok(destination) => until_deadline(context, Box::pin(work(&destination))).await,
+        Err(error) => (Err(error), false),
     };
-    let (reports, usage, error) = match done {
-        Ok((reports, usage)) => (reports, usage, None),
-        Err(error) => (Vec::new(), Usage::default(), Some(error)),
-    };
+    let Work { reports, usage, error } =
+        done.unwrap_or_else(|error| Work { reports: Vec::new(), usage: Usage::default(), error: Some(error) });
     let parts: Vec<_> = reports.iter().map(|report| report.outcome).collect();
     let outcome = if let Some(error) = &error {
         error.outcome()
@@ -108,6 +141,7 @@ async fn carried_out(
         outcome,
         exit_code: outcome.policy().exit_code,
         stopped: outcome != Outcome::Done && context.stop.is_cancelled(),
+        deadline: outcome != Outcome::Done && time_was_up,
         started_at,
         seconds: seconds_between(started_at, context.clock.now()),
         api: api_summary(&usage),
@@ -127,13 +161,10 @@ pub fn open_destination(pipeline: &Pipeline, environment: &Environment, base: &P
     Destination::open(&pipeline.destination.url, base, &options).map_err(|error| RunError::Destination(Box::new(error)))
 }
 
-async fn carry_out(
-    plan: &Plan,
-    context: &Context,
-    destination: &Destination,
-) -> Result<(Vec<ReportSummary>, Usage), RunError> {
+async fn carry_out(plan: &Plan, context: &Context, destination: &Destination) -> Result<Work, RunError> {
     // Before the first request: what was read and cannot be written would be requests wasted.
     destination.probe().await.map_err(|error| RunError::Destination(Box::new(error)))?;
+    fit::check(plan, context, destination).await?;
     let source = client::open(plan, context).await?;
 
     let outcomes: HashMap<&str, watch::Sender<Option<Outcome>>> =
@@ -161,8 +192,8 @@ async fn carry_out(
     });
     let reports = join_all(reports).await;
     let usage = source.client.meter();
-    source.close().await;
-    Ok((reports, usage))
+    let error = source.close().await.err();
+    Ok(Work { reports, usage, error })
 }
 
 /// The outcome of a report, once it has one.

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
+use ctct_extract::Usage;
 use ctct_load::{Absent, LoadError, LoadPlan, RawPages, Replay, ReportLog, Session, Window, WriteMode};
 use tokio::sync::mpsc;
 
 use super::crawl::Unit;
 use super::resume::page;
 use super::write::{ReportWriter, Tally};
-use super::{Context, RunError, carried_out};
+use super::{Context, RunError, Work, carried_out};
 use crate::event::Event;
 use crate::plan::{Plan, ReportPlan, Scope};
 use crate::summary::{ReportSummary, RunSummary, table_summaries};
@@ -39,7 +40,7 @@ pub async fn replay(plan: &Plan, context: &Context) -> RunSummary {
             context.events.emit(&Event::ReportDone(Box::new(summary.clone())));
             reports.push(summary);
         }
-        Ok((reports, ctct_extract::Usage::default()))
+        Ok(Work { reports, usage: Usage::default(), error: None })
     })
     .await
 }

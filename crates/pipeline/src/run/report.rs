@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use chrono::{DateTime, Utc};
 use ctct_extract::{Client, ExtractError};
 use ctct_load::{
-    Absent, LoadError, PageKeeper, RawPages, Repeats, ReportLog, ReportState, Session, WriteMode, distinct_ids,
+    Absent, KeptPage, LoadError, PageKeeper, RawPages, Repeats, ReportLog, ReportState, Session, WriteMode,
+    distinct_ids,
 };
-use sha2::{Digest, Sha256};
+use futures::lock::Mutex;
 use tokio::sync::mpsc;
 
 use super::RunError;
@@ -38,6 +39,8 @@ struct Reading {
     ask: Ask,
     /// Where its pages are kept.
     pages: String,
+    /// Pages of ids that were not read to their end.
+    left_over: Vec<KeptPage>,
     /// Why it ended early, where what was read is whole in itself and worth a commit.
     unfinished: Option<RunError>,
 }
@@ -92,7 +95,7 @@ impl ReportRun<'_> {
             ids.known_before = newest.collect();
         }
         let not_found = AtomicU64::new(0);
-        let question = fingerprint(&ask.question);
+        let question = ask.fingerprint();
         let read = self.read(ask, ids.as_ref(), resumes, &mut session, &not_found, summary).await;
         summary.ids_not_found = not_found.into_inner();
         match read {
@@ -125,6 +128,7 @@ impl ReportRun<'_> {
             None => ask,
         };
         summary.window = ask.window;
+        let left_over = Mutex::default();
         let crawls = Crawls {
             report: &self.writer.report_plan.report,
             queries: &ask.queries,
@@ -135,6 +139,7 @@ impl ReportRun<'_> {
             stop: &self.writer.context.stop,
             keeps_last: self.writer.report_plan.delivery.keep_raw,
             not_found,
+            left_over: &left_over,
             ended: AtomicBool::new(false),
         };
         self.writer
@@ -172,8 +177,12 @@ impl ReportRun<'_> {
             Err(error) => Some(error),
         };
         match unfinished {
-            Some(error) if tally.rows == 0 || !self.keeps_what_is_whole(&error) => Err(error),
-            unfinished => Ok(Reading { tally, ask, unfinished, pages: keeper.folder().to_owned() }),
+            // That the API does not know an id was paid for too.
+            Some(error) if tally.rows + unknown == 0 || !self.keeps_what_is_whole(&error) => Err(error),
+            unfinished => {
+                let (pages, left_over) = (keeper.folder().to_owned(), left_over.into_inner());
+                Ok(Reading { tally, ask, pages, left_over, unfinished })
+            }
         }
     }
 
@@ -181,13 +190,30 @@ impl ReportRun<'_> {
     async fn kept(&self, ask: &Ask, resumes: bool, session: &Session) -> Result<(Resumption, PageKeeper), LoadError> {
         let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name())?;
         let (base, raw) = (session.version() - 1, self.writer.report_plan.delivery.keep_raw);
-        let question = fingerprint(&ask.question);
+        let question = ask.fingerprint();
         if !resumes {
             log.discard_pages(base, &question, raw).await?;
         }
         let resumption = Resumption::open(log.kept_pages(base, &question, raw).await?).await?;
         let keeper = log.keeper(base, &question, &self.writer.context.run_id, raw, resumption.next_sequence());
         Ok((resumption, keeper))
+    }
+
+    /// Keeps pages for the run that starts from this commit: what was kept until now ends with it. What cannot be kept is
+    /// asked for again.
+    async fn keep_for_next(&self, version: i64, ask: &Ask, pages: Vec<KeptPage>) {
+        if pages.is_empty() {
+            return;
+        }
+        let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name());
+        let kept = async {
+            let (log, question, raw) = (log?, ask.fingerprint(), self.writer.report_plan.delivery.keep_raw);
+            let sequence = log.kept_pages(version, &question, raw).await?.next_sequence();
+            log.keeper(version, &question, &self.writer.context.run_id, raw, sequence).keep(pages).await
+        };
+        if let Err(error) = kept.await {
+            tracing::warn!(report = self.writer.name(), %error, "pages of unfinished ids could not be kept");
+        }
     }
 
     /// Drops what is kept for a question. What cannot be dropped now, a later commit drops.
@@ -210,7 +236,7 @@ impl ReportRun<'_> {
         reading: Reading,
         summary: &mut ReportSummary,
     ) -> Result<(), RunError> {
-        let Reading { tally, ask, unfinished, pages } = reading;
+        let Reading { tally, ask, pages, left_over, unfinished } = reading;
         let now = self.writer.context.clock.now();
         let whole = unfinished.is_none();
         let vanished = if ask.sweep && whole { self.proves_absence(&mut session, &tally).await? } else { false };
@@ -244,6 +270,7 @@ impl ReportRun<'_> {
             ]),
         };
         let committed = Box::pin(session.commit(outcome)).await.map_err(|error| self.writer.load(error))?;
+        self.keep_for_next(committed.version, &ask, left_over).await;
         summary.watermark_after = watermark;
         summary.commit = Some(committed.version);
         summary.seen_before = committed.repeated;
@@ -309,16 +336,12 @@ impl ReportRun<'_> {
 
     /// Refuses to add rows to tables whose earlier rows were chosen in another way: there would be holes.
     fn refuse_other_rows(&self, previous: Option<&ReportState>) -> Result<(), RunError> {
-        let wanted = self.writer.query();
         match previous {
-            Some(state)
-                if self.writer.report_plan.is_incremental()
-                    && self.writer.report_plan.scope != Scope::Everything
-                    && state.watermark.is_some()
-                    && state.query != wanted =>
-            {
-                Err(RunError::OtherRows { report: self.writer.name().to_owned(), stored: state.query.clone(), wanted })
-            }
+            Some(state) if self.writer.report_plan.chooses_other_rows(state) => Err(RunError::OtherRows {
+                report: self.writer.name().to_owned(),
+                stored: state.query.clone(),
+                wanted: self.writer.query(),
+            }),
             _ => Ok(()),
         }
     }
@@ -357,12 +380,6 @@ impl ReportRun<'_> {
         let by_id = !matches!(self.writer.report_plan.ids, Ids::None);
         ended_in_order && by_id && matches!(self.writer.report_plan.write_mode, WriteMode::Append | WriteMode::Merge)
     }
-}
-
-/// A short name for a question.
-fn fingerprint(question: &str) -> String {
-    let digest = Sha256::digest(question);
-    format!("{:016x}", digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte)))
 }
 
 /// Crawls at once: enough that requests of two seconds still fill the pace.

@@ -139,7 +139,7 @@ async fn verify_all(
         reports.push(verify_report(plan, report, destination, client).await);
     }
     if let Some(source) = source {
-        source.close().await;
+        source.close().await?;
     }
     Ok(reports)
 }

@@ -1,0 +1,160 @@
+//! `ctct-etl auth login`: a person signs an account in, by one of three ways.
+
+use ctct_extract::{Accounts, Applications, Authority, Clock, ExtractError, Loopback, SCOPES, SignIn, SignInAttempt};
+use secrecy::ExposeSecret;
+
+use super::{accounts, application, prompt, refuse, with_causes};
+use crate::args::{Global, LoginArguments};
+use crate::command::runtime;
+use crate::printer::{complain, print};
+use crate::stop::StopRequests;
+use crate::{exit_code, folders};
+
+/// Signs an account in and says what it may be read with from now on.
+pub(super) fn login(global: &Global, arguments: &LoginArguments) -> Result<u8, u8> {
+    let runtime = runtime()?;
+    let _within = runtime.enter();
+    let accounts = accounts(global, &arguments.place)?;
+    let applications = Applications::in_folder(folders::config(global)?.join("applications"));
+    let application = application::chosen(&applications, arguments)?;
+    let authority = match &arguments.server {
+        Some(server) => Authority::at(server).map_err(|error| refuse(&error))?,
+        None => Authority::vendor(),
+    };
+    let attempt = SignInAttempt::new(&arguments.account, application.clone(), authority, Clock::system());
+    let login = Login { arguments, attempt: attempt.map_err(|error| refuse(&error))?, accounts };
+    let sign_in = if arguments.paste {
+        // Whoever is asked may take any time, and Ctrl-C ends the question.
+        let (authorization, pasted) = login.pasted()?;
+        runtime.block_on(until_stopped(async {
+            let code = authorization.code_in(pasted.expose_secret())?;
+            login.keep(login.attempt.redeem(authorization, code).await?).await
+        }))?
+    } else if arguments.device {
+        runtime.block_on(until_stopped(login.by_device()))?
+    } else {
+        runtime.block_on(until_stopped(login.by_browser()))?
+    };
+    applications.write(&application).map_err(|error| refuse(&error))?;
+    warn_of_gaps(&sign_in);
+    Ok(print(&welcome(&sign_in)))
+}
+
+/// What signing in takes.
+struct Login<'a> {
+    arguments: &'a LoginArguments,
+    attempt: SignInAttempt,
+    accounts: Accounts,
+}
+
+impl Login<'_> {
+    /// The redirect URI that was asked for.
+    fn redirect_uri(&self) -> String {
+        let LoginArguments { redirect_uri, port, .. } = self.arguments;
+        redirect_uri.clone().unwrap_or_else(|| format!("http://127.0.0.1:{port}/callback"))
+    }
+
+    async fn by_browser(&self) -> Result<SignIn, ExtractError> {
+        let loopback = Loopback::listen(&self.redirect_uri()).await?;
+        let authorization = self.attempt.authorize(loopback.redirect_uri())?;
+        say_redirect_uri(loopback.redirect_uri());
+        let url = authorization.url().as_str();
+        let opened = !self.arguments.no_browser && open::that_detached(url).is_ok();
+        let how = if opened { "A browser opens. If it does not, go to:" } else { "Open this address in a browser:" };
+        complain(&format!("{how}\n  {url}\nWaiting for it to come back, five minutes at most. Ctrl-C ends that."));
+        let visitor = loopback.visitor(&authorization).await?;
+        let sign_in = match self.attempt.redeem(authorization, visitor.code()).await {
+            Ok(sign_in) => self.keep(sign_in).await,
+            Err(error) => Err(error),
+        };
+        match &sign_in {
+            Ok(_) => {
+                let account = &self.arguments.account;
+                visitor.welcome(&format!("Account {account} is signed in. You can close this page.")).await;
+            }
+            Err(error) => visitor.turn_away(&with_causes(error)).await,
+        }
+        sign_in
+    }
+
+    async fn by_device(&self) -> Result<SignIn, ExtractError> {
+        let code = self.attempt.device_code().await?;
+        let minutes = code.expires_in().as_secs().div_ceil(60);
+        let mut text = format!("Go to {} and type in: {}\n", code.verification_uri(), code.user_code());
+        if let Some(uri) = code.verification_uri_complete() {
+            text += &format!("Or open {uri}\n");
+        }
+        complain(&format!("{text}Waiting for that, {minutes} minutes at most. Ctrl-C ends it."));
+        self.keep(self.attempt.confirmed(&code).await?).await
+    }
+
+    /// What a person pastes once a browser, wherever it is, has been to the authorisation server.
+    fn pasted(&self) -> Result<(ctct_extract::Authorization, secrecy::SecretString), u8> {
+        let redirect_uri = self.redirect_uri();
+        let authorization = self.attempt.authorize(&redirect_uri).map_err(|error| refuse(&error))?;
+        say_redirect_uri(&redirect_uri);
+        complain(&format!(
+            "Open this address in any browser and sign in:\n  {}\nThe browser ends on a page that may not load. Copy its \
+             whole address and paste it here; it is not shown.",
+            authorization.url()
+        ));
+        Ok((authorization, prompt::secret("Address: ")?))
+    }
+
+    /// Stores a sign-in, durably, and gives it back.
+    async fn keep(&self, sign_in: SignIn) -> Result<SignIn, ExtractError> {
+        self.accounts.store(sign_in.clone(), &Clock::system()).await?;
+        Ok(sign_in)
+    }
+}
+
+/// Waits for what a person does, or for Ctrl-C.
+async fn until_stopped(work: impl Future<Output = Result<SignIn, ExtractError>>) -> Result<SignIn, u8> {
+    let mut requests = StopRequests::listen();
+    tokio::select! {
+        signed_in = work => signed_in.map_err(|error| refuse(&error)),
+        () = requests.next() => {
+            complain("stopped: nobody was signed in");
+            Err(exit_code::TRANSIENT)
+        }
+    }
+}
+
+fn say_redirect_uri(redirect_uri: &str) {
+    complain(&format!("Redirect URI, which the application must have registered to the letter: {redirect_uri}"));
+}
+
+/// What was asked for and not granted.
+pub(super) fn missing(sign_in: &SignIn) -> Vec<&'static str> {
+    SCOPES.into_iter().filter(|scope| !sign_in.scopes.iter().any(|granted| granted == scope)).collect()
+}
+
+fn warn_of_gaps(sign_in: &SignIn) {
+    // Without a refresh token nobody needs to be told that the scope for one is missing too.
+    let missing: Vec<_> = missing(sign_in).into_iter().filter(|scope| *scope != "offline_access").collect();
+    if !missing.is_empty() {
+        complain(&format!(
+            "warning: not granted: {}; what these scopes open cannot be read; check the application in the developer portal",
+            missing.join(", ")
+        ));
+    }
+    if sign_in.refresh_token.is_none() {
+        complain(
+            "warning: there is no refresh token, so the sign-in ends with its access token; is the application allowed \
+             `offline_access`?",
+        );
+    }
+}
+
+fn welcome(sign_in: &SignIn) -> String {
+    let SignIn { account, application, .. } = sign_in;
+    let renewed = if sign_in.refresh_token.is_some() { "; runs renew it by themselves" } else { "" };
+    let ends = match sign_in.expires_at {
+        Some(at) => format!("The access token ends {}{renewed}.", at.format("%Y-%m-%d %H:%M UTC")),
+        None => format!("The access token ends some day{renewed}."),
+    };
+    format!(
+        "Account {account} is signed in with the application `{application}`. {ends}\n\nIn a pipeline:\n  source:\n    \
+         account: {account}"
+    )
+}

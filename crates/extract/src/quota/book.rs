@@ -1,0 +1,233 @@
+//! What a ledger keeps of a key - the day's count and the next free slot - and the rules by which it changes.
+//!
+//! Slots lie on a line of microseconds: the wall clock's where processes share a book, a clock of its own where one
+//! process keeps it. Nothing here waits or writes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::next_midnight;
+use crate::{ExtractError, Pace, QuotaLimit};
+
+/// Microseconds. A slot that is taken this late still counts as on time, so that the next one follows at its full pace.
+/// It absorbs the millisecond of a timer; longer idleness is never saved up, so there are no bursts.
+pub(super) const LATENESS: i64 = 5_000;
+
+/// A day, or an end of the shutting-off, that is further ahead than this was written by a clock that was wrong.
+const DISTRUSTED: TimeDelta = TimeDelta::days(1);
+
+/// The requests of one API key. Before anything else, [`turn_to`](Book::turn_to) makes it that of now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Book {
+    /// Requests by the UTC day of the clock that they were sent by: today's, yesterday's, and tomorrow's where a clock
+    /// was or is wrong.
+    days: BTreeMap<NaiveDate, u64>,
+    /// The API takes no more requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shut: Option<Shut>,
+    /// The first slot that nobody has.
+    pub(super) next: i64,
+    /// No request before this, after the API said `throttled`.
+    held_until: i64,
+    /// The last change. A clock that is behind it was set back.
+    seen: i64,
+}
+
+/// The API said `quota_exceeded`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Shut {
+    /// The midnight (UTC) after which it takes requests again, by its own clock.
+    pub(super) until: DateTime<Utc>,
+    /// The same moment by the clock here.
+    opens: DateTime<Utc>,
+    /// `x-amzn-requestid` of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) request_id: Option<String>,
+}
+
+/// One moment: by the wall clock, and on the line of slots.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) wall: DateTime<Utc>,
+    pub(super) tick: i64,
+}
+
+/// A slot that one process has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot {
+    at: i64,
+    /// The slot after it.
+    end: i64,
+}
+
+/// What became of a request that asked to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Send it now; it is counted.
+    Now,
+    /// Wait this long for the slot, then ask again with it.
+    Wait(Slot, Duration),
+}
+
+impl Book {
+    /// A book that begins now.
+    pub(super) fn new(now: Moment) -> Self {
+        Self { days: BTreeMap::new(), shut: None, next: now.tick, held_until: i64::MIN, seen: now.tick }
+    }
+
+    /// Requests that a day has seen. One that was counted for a later day was sent before now all the same, by a clock
+    /// that was wrong, or is now.
+    pub(super) fn spent(&self, day: NaiveDate) -> u64 {
+        self.days.range(day..).map(|(_, requests)| requests).sum()
+    }
+
+    /// Counts a request whose slot has come, or finds it a slot. `mine` is the slot that it had and waited for; it is
+    /// given up where a hold came in between, or where it was missed by so much that others are near.
+    ///
+    /// # Errors
+    /// [`ExtractError::Quota`]: no request is left today. `mine` is free again.
+    pub(super) fn take(&mut self, mine: Option<Slot>, pace: &Pace, now: Moment) -> Result<Turn, ExtractError> {
+        let spacing = spacing(pace);
+        if let Some(slot) = mine {
+            let late = now.tick - slot.at;
+            let held = slot.at.max(now.tick) < self.held_until;
+            let last = self.next == slot.end;
+            if held || (last && late > LATENESS) || late > LATENESS.max(spacing / 2) {
+                self.undo(slot);
+            } else {
+                // It was waited for by a clock that nobody sets, so it has come even where this one says otherwise.
+                return self.count(pace, now.wall).map(|()| Turn::Now).inspect_err(|_| self.undo(slot));
+            }
+        }
+        self.admit(pace, now.wall)?;
+        let free = self.next.max(self.held_until);
+        let at = if now.tick - free > LATENESS { now.tick } else { free };
+        let slot = Slot { at, end: at.saturating_add(spacing) };
+        self.next = slot.end;
+        match u64::try_from(at - now.tick) {
+            Ok(wait) if wait > 0 => Ok(Turn::Wait(slot, Duration::from_micros(wait))),
+            _ => self.count(pace, now.wall).map(|()| Turn::Now),
+        }
+    }
+
+    /// Frees a slot that will not be used, unless somebody stands behind it already.
+    pub(super) fn undo(&mut self, slot: Slot) {
+        if self.next == slot.end {
+            self.next = slot.at;
+        }
+    }
+
+    /// Takes back the count of a request that was refused.
+    pub(super) fn give_back(&mut self, now: Moment) {
+        let requests = self.days.entry(now.wall.date_naive()).or_default();
+        *requests = requests.saturating_sub(1);
+    }
+
+    /// Lets no request out for this long.
+    pub(super) fn hold(&mut self, wait: Duration, now: Moment) {
+        let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+        self.held_until = self.held_until.max(now.tick.saturating_add(wait));
+    }
+
+    /// Refuses every request until the API takes some again. Gives the error that they all get.
+    pub(super) fn shut(&mut self, shut: Shut) -> ExtractError {
+        self.shut.get_or_insert(shut).error()
+    }
+
+    /// The moment after which the API takes requests again, where it takes none.
+    pub(super) fn shut_until(&self) -> Option<DateTime<Utc>> {
+        self.shut.as_ref().map(|shut| shut.until)
+    }
+
+    /// Follows a clock that was set back: the wait for the next slot stays what it was, and no day's count is lost. What
+    /// was counted for a day further ahead than tomorrow is taken for today's.
+    pub(super) fn turn_to(&mut self, now: Moment) {
+        let set_back = self.seen.saturating_sub(now.tick);
+        if set_back > 0 {
+            self.next = self.next.saturating_sub(set_back);
+            self.held_until = self.held_until.saturating_sub(set_back);
+        }
+        self.seen = now.tick;
+        let today = now.wall.date_naive();
+        let mut far = 0;
+        self.days.retain(|&day, &mut requests| {
+            let ahead = day - today > DISTRUSTED;
+            far += if ahead { requests } else { 0 };
+            !ahead && today - day <= DISTRUSTED
+        });
+        if far > 0 {
+            *self.days.entry(today).or_default() += far;
+        }
+        self.shut = self.shut.take().filter(|shut| shut.holds(now.wall));
+    }
+
+    /// Adds what could not be written, and what was known, to a book that was read.
+    pub(super) fn catch_up(&mut self, unsaved: u64, known: &Self) {
+        if let Some((&day, _)) = known.days.last_key_value() {
+            *self.days.entry(day).or_default() += unsaved;
+        }
+        self.next = self.next.max(known.next);
+        self.held_until = self.held_until.max(known.held_until);
+        self.shut = self.shut.take().or_else(|| known.shut.clone());
+    }
+
+    fn count(&mut self, pace: &Pace, wall: DateTime<Utc>) -> Result<(), ExtractError> {
+        self.admit(pace, wall)?;
+        *self.days.entry(wall.date_naive()).or_default() += 1;
+        Ok(())
+    }
+
+    fn admit(&self, pace: &Pace, wall: DateTime<Utc>) -> Result<(), ExtractError> {
+        match &self.shut {
+            Some(shut) => Err(shut.error()),
+            None => within(self.spent(wall.date_naive()), pace, wall),
+        }
+    }
+}
+
+impl Shut {
+    /// The API said so at `at` by its clock, now by the clock here.
+    pub(super) fn new(at: DateTime<Utc>, request_id: Option<String>, now: DateTime<Utc>) -> Self {
+        // Theirs have 36 characters. A book has a fixed place to be written to.
+        let request_id = request_id.map(|id| id.chars().filter(char::is_ascii_graphic).take(64).collect());
+        let until = next_midnight(at);
+        Self { until, opens: now + (until - at), request_id }
+    }
+
+    /// Whether requests are still refused.
+    pub(super) fn holds(&self, wall: DateTime<Utc>) -> bool {
+        wall < self.opens && self.opens - wall <= DISTRUSTED
+    }
+
+    pub(super) fn error(&self) -> ExtractError {
+        let limit = QuotaLimit::Api { request_id: self.request_id.clone() };
+        ExtractError::Quota { resets_at: self.until, limit }
+    }
+}
+
+/// Whether one more request may be sent after `spent`.
+pub(super) fn within(spent: u64, pace: &Pace, wall: DateTime<Utc>) -> Result<(), ExtractError> {
+    let Pace { daily_requests, reserve, .. } = *pace;
+    let limit = if spent < daily_requests.saturating_sub(reserve) {
+        return Ok(());
+    } else if spent < daily_requests {
+        QuotaLimit::Reserved { daily_requests, reserve }
+    } else {
+        QuotaLimit::Configured { daily_requests }
+    };
+    Err(ExtractError::Quota { resets_at: next_midnight(wall), limit })
+}
+
+/// Microseconds between two slots, rounded up.
+pub(super) fn spacing(pace: &Pace) -> i64 {
+    let spacing = Duration::from_secs_f64(1.0 / pace.requests_per_second);
+    i64::try_from(spacing.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX)
+}
+
+/// A moment on the line of slots that processes share.
+pub(super) fn moment(wall: DateTime<Utc>) -> Moment {
+    Moment { wall, tick: wall.timestamp_micros() }
+}

@@ -1,0 +1,149 @@
+//! The log of leases in an object store: one object a lease, numbered, each created by put-if-absent, never changed.
+//!
+//! `<prefix>/<key>/<day>/<sequence>.json`. Who takes the number after the last one has the lease; who finds it taken reads
+//! on. The last lease of a day says all that there is to know of it.
+
+use std::sync::Arc;
+
+use chrono::{NaiveDate, TimeDelta};
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use serde::{Deserialize, Serialize};
+use tracing::debug;
+
+use super::book::Shut;
+
+/// Days that are kept: yesterday's last lease may still run, and clocks differ.
+const KEPT: TimeDelta = TimeDelta::days(2);
+
+/// A slice of time and a block of requests for one process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Lease {
+    /// Of this lease alone. A process whose put was not answered knows its own lease by it.
+    pub(super) id: String,
+    /// The process that has it.
+    pub(super) owner: String,
+    /// The slice begins, by the wall clock in microseconds.
+    pub(super) from: i64,
+    /// The slice ends.
+    pub(super) until: i64,
+    /// Requests that may be sent in it.
+    pub(super) requests: u64,
+    /// Requests of the owner's earlier blocks that were not sent.
+    pub(super) returned: u64,
+    /// Requests of the day after this lease: all blocks, less what was returned.
+    pub(super) spent: u64,
+    /// The API takes no more requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) shut: Option<Shut>,
+}
+
+/// The last lease that is known.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tail {
+    pub(super) day: NaiveDate,
+    /// 0: the day has no lease yet, and `lease` is that of a day before.
+    pub(super) sequence: u64,
+    pub(super) lease: Option<Lease>,
+}
+
+/// What became of a lease that was to be written.
+pub(super) enum Put {
+    Written,
+    /// Somebody was faster, or an earlier put was not answered.
+    Taken,
+}
+
+/// The log of one key.
+#[derive(Debug, Clone)]
+pub(super) struct Log {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+}
+
+impl Log {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, prefix: Path) -> Self {
+        Self { store, prefix }
+    }
+
+    pub(super) fn prefix(&self) -> &Path {
+        &self.prefix
+    }
+
+    /// The last lease of a day, read from the one that is known. On a day without any, the last one of the day before.
+    pub(super) async fn tail(&self, day: NaiveDate, known: &Tail) -> Result<Tail, StoreError> {
+        let known = if known.day == day { known.clone() } else { Tail { day, ..Tail::default() } };
+        if let Some((sequence, lease)) = self.last(day, known.sequence).await? {
+            return Ok(Tail { day, sequence, lease: Some(lease) });
+        }
+        if known.lease.is_some() {
+            return Ok(known);
+        }
+        let lease = match day.pred_opt() {
+            Some(before) => self.last(before, 0).await?.map(|(_, lease)| lease),
+            None => None,
+        };
+        Ok(Tail { lease, ..known })
+    }
+
+    /// The last lease of the day, from a number on that is known to be taken.
+    pub(super) async fn after(&self, known: Tail, taken: u64) -> Result<Tail, StoreError> {
+        let tail = self.tail(known.day, &known).await?;
+        if tail.sequence >= taken {
+            return Ok(tail);
+        }
+        // A store that lists late. It is asked again in a while.
+        let path = self.path(known.day, taken).to_string();
+        Err(StoreError::NotFound { path, source: "it is there and not listed".into() })
+    }
+
+    /// Writes a lease under a number, if it is free.
+    pub(super) async fn put(&self, day: NaiveDate, sequence: u64, lease: &Lease) -> Result<Put, StoreError> {
+        let body = serde_json::to_vec(lease).map_err(damaged)?;
+        match self.store.put_opts(&self.path(day, sequence), PutPayload::from(body), PutMode::Create.into()).await {
+            Ok(_) => Ok(Put::Written),
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => Ok(Put::Taken),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the days before yesterday. What cannot be removed stays for the next day.
+    pub(super) async fn forget_before(self, day: NaiveDate) {
+        let forgotten = async {
+            for folder in self.store.list_with_delimiter(Some(&self.prefix)).await?.common_prefixes {
+                let of: Option<NaiveDate> = folder.filename().and_then(|name| name.parse().ok());
+                if of.is_some_and(|of| day - of >= KEPT) {
+                    let leases = self.store.list(Some(&folder)).map_ok(|object| object.location).boxed();
+                    self.store.delete_stream(leases).try_for_each(|_| async { Ok(()) }).await?;
+                }
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = forgotten.await {
+            debug!(%error, "old leases of the quota ledger stay");
+        }
+    }
+
+    /// The last lease after a number.
+    async fn last(&self, day: NaiveDate, after: u64) -> Result<Option<(u64, Lease)>, StoreError> {
+        let folder = self.prefix.clone().join(day.to_string());
+        let mut objects = self.store.list_with_offset(Some(&folder), &self.path(day, after));
+        let mut last = None;
+        while let Some(object) = objects.try_next().await? {
+            let sequence = object.location.filename().and_then(|name| name.strip_suffix(".json")?.parse().ok());
+            last = last.max(sequence.filter(|&sequence: &u64| sequence > after));
+        }
+        let Some(sequence) = last else { return Ok(None) };
+        let body = self.store.get(&self.path(day, sequence)).await?.bytes().await?;
+        Ok(Some((sequence, serde_json::from_slice(&body).map_err(damaged)?)))
+    }
+
+    fn path(&self, day: NaiveDate, sequence: u64) -> Path {
+        self.prefix.clone().join(day.to_string()).join(format!("{sequence:020}.json"))
+    }
+}
+
+fn damaged(error: serde_json::Error) -> StoreError {
+    StoreError::Generic { store: "quota ledger", source: error.into() }
+}

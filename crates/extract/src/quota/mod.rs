@@ -1,0 +1,230 @@
+//! The requests of one API key: how many a day, how fast, counted where every process that uses the key sees it.
+//!
+//! Three places keep the same book: memory, a file for the processes of one host, a log of leases in an object store
+//! for hosts. Whoever is at the head of a process' queue has the process' one slot and waits for it; processes take
+//! their slots in the order in which they ask.
+
+mod book;
+mod folder;
+mod hosts;
+mod log;
+mod slices;
+
+use std::path::Path as FilePath;
+use std::sync::{Arc, Mutex as Cell, OnceLock, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use object_store::ObjectStore;
+use object_store::path::Path;
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use self::book::{Book, Moment, Shut, Slot, Turn};
+use self::folder::Folder;
+use self::hosts::Hosts;
+use crate::{Clock, ExtractError, Pace};
+
+/// Counts the requests of one API key and keeps their pace, together with every other process that uses the key.
+/// Clones share it.
+///
+/// The day is the UTC day of the clock that a client has, and waiting goes by tokio's. Where processes share a ledger
+/// their clocks must run, and agree: one host has one clock.
+#[derive(Debug, Clone)]
+pub struct Ledger(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Whoever holds the lock is at the head of this process' queue.
+    head: Mutex<()>,
+    shelf: Shelf,
+}
+
+/// Where the book is.
+#[derive(Debug)]
+enum Shelf {
+    Memory(Memory),
+    Folder(Folder),
+    Hosts(Arc<Hosts>),
+}
+
+/// What a ledger knows of the current day (UTC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Today {
+    /// The day.
+    pub day: NaiveDate,
+    /// Requests that were sent, by all that share the ledger.
+    pub spent: u64,
+    /// The API said `quota_exceeded`: it takes requests again at this moment.
+    pub shut_until: Option<DateTime<Utc>>,
+}
+
+impl Today {
+    /// Requests that a run with this pace may still send today.
+    pub fn left(&self, pace: &Pace) -> u64 {
+        match self.shut_until {
+            Some(_) => 0,
+            None => pace.daily_requests.saturating_sub(pace.reserve).saturating_sub(self.spent),
+        }
+    }
+}
+
+impl Ledger {
+    /// For this process alone, forgotten at its end.
+    pub fn in_memory() -> Self {
+        Self::on(Shelf::Memory(Memory::default()))
+    }
+
+    /// In a file of this folder, shared by the processes of this host. `key` names the API key; it need not be fit for a
+    /// file name.
+    ///
+    /// Nothing is read or made before the first request. A file that cannot be opened then is an error; one that cannot
+    /// be written later (a full disk) is not: the run goes on with the count that it knows, and warns once.
+    pub fn in_folder(folder: &FilePath, key: &str) -> Self {
+        Self::on(Shelf::Folder(Folder::new(folder, &name(key))))
+    }
+
+    /// In objects below a prefix, shared by hosts: requests are leased in blocks. `owner` names this process, for who
+    /// reads the objects. The clocks of hosts may differ by two seconds. Nothing is read or made before the first request.
+    pub fn in_store(store: Arc<dyn ObjectStore>, prefix: Path, key: &str, owner: &str) -> Self {
+        Self::on(Shelf::Hosts(Arc::new(Hosts::new(store, prefix.join(name(key)), owner))))
+    }
+
+    fn on(shelf: Shelf) -> Self {
+        Self(Arc::new(Inner { head: Mutex::new(()), shelf }))
+    }
+
+    /// What is known of the day of `now`.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub async fn today(&self, now: DateTime<Utc>) -> Result<Today, ExtractError> {
+        let book = match &self.0.shelf {
+            Shelf::Memory(memory) => memory.change(now, |book, _| book.clone()),
+            Shelf::Folder(folder) => folder.look(now).await?,
+            Shelf::Hosts(hosts) => return hosts.today(now).await,
+        };
+        let day = now.date_naive();
+        Ok(Today { day, spent: book.spent(day), shut_until: book.shut_until() })
+    }
+
+    /// Gives back what was leased for this process and not used, so that other hosts need not wait for it and the day
+    /// does not lose it. For the end of a run; where nothing is leased it does nothing. What fails is only logged.
+    pub async fn release(&self, clock: &Clock) {
+        if let Shelf::Hosts(hosts) = &self.0.shelf {
+            hosts.release(clock).await;
+        }
+    }
+
+    /// Waits for a slot of the pace and counts a request of the day: what a client does before each request. Who is
+    /// dropped while it waits leaves its slot to the next, unless another process stands behind it already.
+    ///
+    /// # Errors
+    /// [`ExtractError::Quota`], at once: no request is left today. The ledger cannot be read or written.
+    pub async fn take(&self, pace: &Pace, clock: &Clock) -> Result<(), ExtractError> {
+        let _head = self.0.head.lock().await;
+        let mut waiting = Waiting { shelf: &self.0.shelf, clock, slot: None };
+        loop {
+            let mine = waiting.slot;
+            let turn = match &self.0.shelf {
+                Shelf::Memory(memory) => memory.change(clock.now(), |book, now| book.take(mine, pace, now)),
+                Shelf::Folder(folder) => folder.change(clock, |book, now| book.take(mine, pace, now)).await?,
+                Shelf::Hosts(hosts) => return hosts.take(pace, clock).await,
+            };
+            // It is used, or given up.
+            waiting.slot = None;
+            match turn? {
+                Turn::Now => return Ok(()),
+                Turn::Wait(slot, wait) => {
+                    waiting.slot = Some(slot);
+                    sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Lets no request out for this long, whoever wants to send it.
+    pub(crate) async fn hold(&self, wait: Duration, clock: &Clock) -> Result<(), ExtractError> {
+        match &self.0.shelf {
+            Shelf::Memory(memory) => memory.change(clock.now(), |book, now| book.hold(wait, now)),
+            Shelf::Folder(folder) => folder.change(clock, |book, now| book.hold(wait, now)).await?,
+            Shelf::Hosts(hosts) => hosts.hold(wait, clock).await,
+        }
+        Ok(())
+    }
+
+    /// Refuses every request until the API's next midnight: it said `quota_exceeded` at `at`, by its clock. Gives the
+    /// error that they all get.
+    pub(crate) async fn shut(&self, at: DateTime<Utc>, request_id: Option<String>, clock: &Clock) -> ExtractError {
+        let shut = Shut::new(at, request_id, clock.now());
+        match &self.0.shelf {
+            Shelf::Memory(memory) => memory.change(clock.now(), |book, _| book.shut(shut)),
+            Shelf::Folder(folder) => {
+                folder.change(clock, |book, _| book.shut(shut)).await.unwrap_or_else(|error| error)
+            }
+            Shelf::Hosts(hosts) => hosts.shut(shut, clock).await,
+        }
+    }
+
+    /// Takes back the count of a request that the API refused, where refused ones do not count.
+    pub(crate) async fn give_back(&self, clock: &Clock) -> Result<(), ExtractError> {
+        match &self.0.shelf {
+            Shelf::Memory(memory) => memory.change(clock.now(), Book::give_back),
+            Shelf::Folder(folder) => folder.change(clock, Book::give_back).await?,
+            Shelf::Hosts(hosts) => hosts.give_back(clock),
+        }
+        Ok(())
+    }
+}
+
+/// A slot that is waited for. Dropped with it, it is free again.
+struct Waiting<'a> {
+    shelf: &'a Shelf,
+    clock: &'a Clock,
+    slot: Option<Slot>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot else { return };
+        match self.shelf {
+            Shelf::Memory(memory) => memory.change(self.clock.now(), |book, _| book.undo(slot)),
+            Shelf::Folder(folder) => folder.undo(slot, self.clock),
+            // There a slot that was waited for is nobody's.
+            Shelf::Hosts(_) => {}
+        }
+    }
+}
+
+/// A book that nobody else has.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The start of the line of slots.
+    start: OnceLock<Instant>,
+    book: Cell<Option<Book>>,
+}
+
+impl Memory {
+    fn change<T>(&self, wall: DateTime<Utc>, change: impl FnOnce(&mut Book, Moment) -> T) -> T {
+        let tick = self.start.get_or_init(Instant::now).elapsed().as_micros();
+        let now = Moment { wall, tick: i64::try_from(tick).unwrap_or(i64::MAX) };
+        // Nothing panics while it is held, and a count is never half written.
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let book = book.get_or_insert_with(|| Book::new(now));
+        book.turn_to(now);
+        change(book, now)
+    }
+}
+
+/// A name for files and objects: what can be read of the key, and a checksum that tells keys apart.
+fn name(key: &str) -> String {
+    let readable: String = key.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+    format!("{readable}-{}", checksum(key.as_bytes()))
+}
+
+/// Eight hexadecimal digits.
+fn checksum(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    format!("{:08x}", digest.first_chunk().map_or(0, |first| u32::from_be_bytes(*first)))
+}

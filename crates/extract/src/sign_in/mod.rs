@@ -1,0 +1,74 @@
+//! Signing in: how a person lets an application read an account. Three ways lead to the same [`SignIn`](crate::SignIn): a
+//! browser that comes back to this host, a browser whose address is pasted, a code that is typed in on another device.
+//!
+//! A [`SignInAttempt`] talks to the authorisation server. [`Loopback`] is the page that a browser comes back to.
+
+mod account_summary;
+mod application;
+mod attempt;
+mod device;
+mod endpoint;
+mod failure;
+mod loopback;
+mod returned;
+
+use url::Url;
+
+pub use account_summary::AccountSummary;
+pub use application::{Application, Applications};
+pub use attempt::{Authorization, SignInAttempt};
+pub use device::DeviceCode;
+pub use failure::SignInFailure;
+pub use loopback::{Loopback, Visitor};
+pub use returned::AuthorizationCode;
+
+use crate::ExtractError;
+
+/// What a sign-in asks for: exactly what reading needs, and a refresh token (vendor's guide, "Scopes").
+pub const SCOPES: [&str; 4] = ["contact_data", "campaign_data", "account_read", "offline_access"];
+
+/// The authorisation server's endpoints. There is no discovery document, so they are fixed (vendor's guide, "Server flow").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority {
+    /// Where a person signs in.
+    pub authorize_url: Url,
+    /// Where codes and refresh tokens are exchanged.
+    pub token_url: Url,
+    /// Where a device asks for a code.
+    pub device_url: Url,
+}
+
+impl Authority {
+    /// The vendor's server.
+    ///
+    /// # Panics
+    /// Never: what it parses is written below.
+    pub fn vendor() -> Self {
+        let below = Url::parse("https://authz.constantcontact.com").and_then(|server| Self::below(&server));
+        #[expect(clippy::expect_used, reason = "the text above is a URL")]
+        below.expect("the vendor's server has a URL")
+    }
+
+    /// Another server with the same paths, a sandbox perhaps. Only scheme, host and port of `server` count.
+    ///
+    /// # Errors
+    /// [`ExtractError::Config`]: it is no `http` or `https` URL, or it holds a user name.
+    pub fn at(server: &Url) -> Result<Self, ExtractError> {
+        let unfit = |reason: &str| ExtractError::Config { key: "server", reason: reason.to_owned() };
+        if !matches!(server.scheme(), "http" | "https") || server.host().is_none() {
+            return Err(unfit("must be an http or https URL with a host"));
+        }
+        if !server.username().is_empty() || server.password().is_some() {
+            return Err(unfit("must hold no user name or password"));
+        }
+        Self::below(server).map_err(|_| unfit("must be an http or https URL with a host"))
+    }
+
+    fn below(server: &Url) -> Result<Self, url::ParseError> {
+        Ok(Self {
+            authorize_url: server.join("/oauth2/default/v1/authorize")?,
+            token_url: server.join("/oauth2/default/v1/token")?,
+            device_url: server.join("/oauth2/default/v1/device/authorize")?,
+        })
+    }
+}

@@ -1,0 +1,333 @@
+//! What a run would ask and take, in the form that machines read (`plan --output json`); [`super::text`] shows it to people.
+//!
+//! Field names are part of the tool's contract: fields are added, never renamed.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use ctct_load::{Commit, Window, WriteMode};
+use futures::future::join_all;
+use serde::Serialize;
+
+use super::probe::{Counts, counts};
+use super::standing::Standing;
+use super::{Ids, Plan, ReportPlan, Requests, Scope};
+use crate::document::{Access, Pace};
+use crate::fit::Allowance;
+use crate::policy::Outcome;
+use crate::run::Context;
+use crate::summary::ErrorSummary;
+
+/// What a run of a plan would ask, and what it takes.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanSummary {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// What the pipeline says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Account label.
+    pub account: String,
+    /// By which right the account is read.
+    pub access: &'static str,
+    /// The server, where it is not the vendor's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// Where the tables are.
+    pub destination: String,
+    /// The moment that relative dates are counted from.
+    pub now: DateTime<Utc>,
+    /// Time zone of the pipeline's dates.
+    pub timezone: String,
+    /// `done`, or why there is no plan.
+    pub outcome: Outcome,
+    /// Exit code of the process.
+    pub exit_code: u8,
+    /// Requests a second.
+    pub requests_per_second: f64,
+    /// One entry a report, in the order in which they can run.
+    pub reports: Vec<PlannedReport>,
+    /// What all reports cost.
+    pub cost: Cost,
+    /// What is left of the day's requests; absent where the ledger cannot be read.
+    pub quota: Option<Allowance>,
+    /// Whether the run certainly fits into the day, may fit, or certainly does not.
+    pub fits: Fits,
+    /// Requests that were sent to make this plan.
+    pub sent: u64,
+    /// What could not be looked at, so that less is known than could be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorSummary>,
+}
+
+/// What a run would ask of one report, and what that takes.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedReport {
+    /// The report.
+    pub report: String,
+    /// How rows meet those that are there.
+    pub write_mode: WriteMode,
+    /// Folders that rows are split into.
+    pub partition_by: Vec<String>,
+    /// The report of the plan that must be done before.
+    pub after: Option<String>,
+    /// Options and what they resolve to, for people.
+    pub options: Vec<PlannedOption>,
+    /// What the run starts from; absent where nothing was committed yet.
+    pub last_commit: Option<LastCommit>,
+    /// The span of time that is asked for.
+    pub window: Window,
+    /// Whether later runs start from a watermark.
+    pub incremental: bool,
+    /// How far a run goes back before the watermark, in minutes.
+    pub overlap_minutes: i64,
+    /// Whether everything is read to find out what has vanished.
+    pub reconciles: bool,
+    /// Path and query of what is asked, one entry a crawl; where each id has its own, the id stands in braces.
+    pub asks: Vec<String>,
+    /// How the stored rows were chosen, where the pipeline now chooses others: a run is refused unless it reads everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_rows: Option<String>,
+    /// Pages of an earlier run that the run goes on after.
+    pub kept_pages: u64,
+    /// Ids that are asked for one by one: how many are left to read. Absent for a list, and where it is not known.
+    pub ids: Option<u64>,
+    /// Rows that match as the API counts them, where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted: Option<u64>,
+    /// Rows that a page holds at most; absent where one answer is all.
+    pub page_rows: Option<u32>,
+    /// How many requests.
+    pub requests: Requests,
+    /// The column and the report that ids come from, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids_from: Option<String>,
+}
+
+/// An option of a report.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedOption {
+    /// Its name.
+    pub name: String,
+    /// What it resolves to.
+    pub value: String,
+}
+
+/// The commit that a run starts from.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct LastCommit {
+    /// Its version.
+    pub version: i64,
+    /// When.
+    pub committed_at: DateTime<Utc>,
+    /// The watermark that it left.
+    pub watermark: Option<DateTime<Utc>>,
+}
+
+/// What a plan costs: requests are the scarce thing.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Cost {
+    /// A run cannot be done with less.
+    pub least: Price,
+    /// A run is not expected to take more; absent where that is not known of every report.
+    pub most: Option<Price>,
+    /// Reports of which it is not known.
+    pub open: Vec<String>,
+}
+
+/// A number of requests, and what sending them takes.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Price {
+    /// Requests.
+    pub requests: u64,
+    /// Seconds at the pipeline's pace.
+    pub seconds: f64,
+    /// Share of a day's requests, 1 for all of them.
+    pub share_of_day: f64,
+    /// Days that they take, today among them; absent where it is not known what is left of today.
+    pub days: Option<u64>,
+}
+
+/// Whether a run fits into what is left of the day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fits {
+    /// It does, as far as is known.
+    Yes,
+    /// It may not.
+    Maybe,
+    /// It does not: a run is refused unless it may take several days.
+    No,
+    /// The ledger cannot be read.
+    Unknown,
+}
+
+/// Tells what a run would ask and take. Sends nothing, unless `probe`: then the API is asked how many rows there are, where
+/// it can say, one request a report at most. Writes nothing.
+pub async fn forecast(plan: &Plan, context: &Context, probe: bool) -> PlanSummary {
+    let now = context.clock.now();
+    let mut unknown = Vec::new();
+    let destination = context.open_destination(plan).map_err(|error| unknown.push(error.to_string())).ok();
+    let read = plan.reports.iter().map(|report| async {
+        match &destination {
+            Some(destination) => {
+                Standing::read(plan, report, destination, now).await?.count_stored(plan, report, destination).await
+            }
+            None => Ok(Standing::nothing(report, now)),
+        }
+    });
+    let mut standings = Vec::with_capacity(plan.reports.len());
+    for (report, standing) in plan.reports.iter().zip(join_all(read).await) {
+        standings.push(standing.unwrap_or_else(|error| {
+            unknown.push(format!("{}: {error}", report.report.name));
+            Standing::nothing(report, now)
+        }));
+    }
+    let mut error = None;
+    let counted = if probe { counts(plan, &standings, context).await } else { Ok(Counts::default()) };
+    let counts = counted.unwrap_or_else(|failed| {
+        error = Some(failed);
+        Counts::default()
+    });
+    let allowance = Allowance::of(plan, context).await.map_err(|failed| unknown.push(failed.to_string())).ok();
+    let mut summary = PlanSummary::new(plan, &standings, &counts, allowance, now);
+    if let Some(destination) = &destination {
+        destination.url().clone_into(&mut summary.destination);
+    }
+    summary.unknown = unknown;
+    if let Some(error) = error {
+        summary.outcome = error.outcome();
+        summary.exit_code = summary.outcome.policy().exit_code;
+        summary.error = Some(error.summary(plan.pipeline.file()));
+    }
+    summary
+}
+
+impl PlanSummary {
+    /// The summary of a plan whose reports stand like this.
+    pub(super) fn new(
+        plan: &Plan,
+        standings: &[Standing],
+        counts: &Counts,
+        quota: Option<Allowance>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let pipeline = &plan.pipeline;
+        let reports: Vec<PlannedReport> = plan
+            .reports
+            .iter()
+            .zip(standings)
+            .map(|(report, standing)| planned(plan, report, standing, &counts.rows, now))
+            .collect();
+        let cost = cost(&reports, pipeline.pace(), quota.as_ref());
+        let fits = fits(&cost, quota.as_ref());
+        Self {
+            pipeline: pipeline.name.clone(),
+            description: pipeline.description.clone(),
+            account: plan.account.clone(),
+            access: match &pipeline.source.access {
+                Access::Stored => "stored sign-in",
+                Access::Seeded(_) => "a refresh token",
+                Access::Token(_) => "a bearer token",
+                Access::Sandbox(_) => "the embedded API",
+            },
+            server: pipeline.source.base_url.as_ref().map(ToString::to_string),
+            destination: plan.destination.clone(),
+            now: plan.now,
+            timezone: pipeline.timezone.to_string(),
+            outcome: Outcome::Done,
+            exit_code: 0,
+            requests_per_second: pipeline.pace().requests_per_second,
+            reports,
+            cost,
+            quota,
+            fits,
+            sent: counts.requests,
+            unknown: Vec::new(),
+            error: None,
+        }
+    }
+}
+
+fn planned(
+    plan: &Plan,
+    report: &ReportPlan,
+    standing: &Standing,
+    rows: &BTreeMap<String, u64>,
+    now: DateTime<Utc>,
+) -> PlannedReport {
+    let counted = match &report.ids {
+        Ids::From { source, .. } => rows.get(&source.report),
+        Ids::None | Ids::List { .. } => rows.get(&report.report.name),
+    };
+    let asks = standing.ask.queries.iter().map(|query| {
+        let pairs: Vec<String> = query.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mark = if pairs.is_empty() { "" } else { "?" };
+        format!("{}{mark}{}", report.report.path, pairs.join("&"))
+    });
+    let last = |commit: &Commit| LastCommit {
+        version: commit.version,
+        committed_at: commit.committed_at,
+        watermark: commit.state.watermark,
+    };
+    PlannedReport {
+        report: report.report.name.clone(),
+        write_mode: report.write_mode,
+        partition_by: report.partition_by.iter().map(ToString::to_string).collect(),
+        after: plan.depends_on(report).map(str::to_owned),
+        options: report
+            .resolved
+            .iter()
+            .map(|(name, value)| PlannedOption { name: name.clone(), value: value.clone() })
+            .collect(),
+        last_commit: standing.history.first().map(last),
+        window: standing.ask.window,
+        incremental: report.is_incremental() && report.scope == Scope::Live,
+        overlap_minutes: report.delivery.overlap.num_minutes(),
+        reconciles: standing.ask.sweep,
+        asks: asks.collect(),
+        other_rows: standing
+            .history
+            .first()
+            .filter(|commit| report.chooses_other_rows(&commit.state))
+            .map(|commit| commit.state.query.clone()),
+        kept_pages: standing.kept_pages(),
+        ids: standing.ids.map(|ids| ids.left - ids.kept),
+        counted: counted.copied().filter(|_| matches!(report.ids, Ids::None)),
+        page_rows: report.report.page_rows(),
+        requests: standing.requests(report, counted.copied(), now),
+        ids_from: match &report.ids {
+            Ids::From { source, .. } => Some(format!("{} of {}", source.column, source.report)),
+            Ids::None | Ids::List { .. } => None,
+        },
+    }
+}
+
+fn cost(reports: &[PlannedReport], pace: Pace, quota: Option<&Allowance>) -> Cost {
+    #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
+    let price = |requests: u64| Price {
+        requests,
+        seconds: requests as f64 / pace.requests_per_second,
+        share_of_day: requests as f64 / f64::from(pace.daily_requests),
+        days: quota.map(|quota| quota.days(requests)),
+    };
+    let most: Option<u64> = reports.iter().map(|report| report.requests.most).sum();
+    let open = reports.iter().filter(|report| report.requests.most.is_none());
+    Cost {
+        least: price(reports.iter().map(|report| report.requests.least).sum()),
+        most: most.map(price),
+        open: open.map(|report| report.report.clone()).collect(),
+    }
+}
+
+fn fits(cost: &Cost, quota: Option<&Allowance>) -> Fits {
+    let Some(quota) = quota else { return Fits::Unknown };
+    match cost.most {
+        _ if cost.least.requests > quota.left => Fits::No,
+        Some(most) if most.requests <= quota.left => Fits::Yes,
+        _ => Fits::Maybe,
+    }
+}

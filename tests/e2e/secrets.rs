@@ -1,0 +1,284 @@
+//! Everything that the program can do, at its most talkative, and no secret in what it says or leaves behind.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ctct_sandbox::{Faults, Sandbox, SandboxConfig};
+use tempfile::TempDir;
+
+use crate::harness::{Harness, pipeline_at, sandbox_of};
+use crate::program::{Running, Said, command, said};
+use crate::tables;
+
+const REPORTS: &str = "
+  - report: contacts
+    updated_after: {days_back: 9000}
+  - report: contact_lists
+  - report: email_campaigns
+    write_mode: replace
+  - report: contact_activity_details
+    contact_id: {from: contacts}
+";
+
+/// A folder of pipelines, all that was said in it, and the tokens that were given to the program.
+struct Scene {
+    folder: TempDir,
+    said: Vec<(String, Said)>,
+    tokens: BTreeSet<String>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self { folder: TempDir::new().unwrap(), said: Vec::new(), tokens: BTreeSet::new() }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path().join(name), text).unwrap();
+    }
+
+    /// The program at TRACE, its libraries included, with a home of its own and a token.
+    fn command(&mut self, token: &str, arguments: &[&str]) -> Command {
+        self.tokens.insert(token.to_owned());
+        let home = self.path().join("home");
+        let mut command = command(self.path(), arguments);
+        command.env("CTCT_LOG", "trace").env("RUST_BACKTRACE", "full").env("TOKEN", token).env("HOME", &home);
+        for (name, folder) in [("CTCT_CONFIG_DIR", "config"), ("CTCT_STATE_DIR", "state")] {
+            command.env(name, home.join(folder));
+        }
+        command
+    }
+
+    /// Runs the program to its end and keeps what it says. The exit code comes back.
+    fn call(&mut self, token: &str, arguments: &[&str]) -> Option<i32> {
+        let said = said(&mut self.command(token, arguments));
+        let code = said.code;
+        self.said.push((arguments.join(" "), said));
+        code
+    }
+
+    fn must(&mut self, code: i32, token: &str, arguments: &[&str]) {
+        let found = self.call(token, arguments);
+        let (_, said) = self.said.last().unwrap();
+        assert_eq!(found, Some(code), "{arguments:?}: {}", tail(&said.stderr));
+    }
+
+    /// Takes the tokens that the program holds now from where it keeps them, which is the one place for them.
+    fn collect_tokens(&mut self) {
+        for file in files(&self.path().join("home/config/accounts")) {
+            let text = fs::read_to_string(file).unwrap();
+            self.tokens
+                .extend(text.split('"').filter(|word| word.len() > 42 && !word.contains(':')).map(str::to_owned));
+        }
+    }
+
+    /// Looks for secrets in all that was said, and in every file that is left.
+    fn assert_silent(&self, secrets: &[String]) {
+        let tokens: Vec<String> = self.tokens.iter().flat_map(|token| parts(token)).collect();
+        let secrets: BTreeSet<&String> = secrets.iter().chain(&tokens).collect();
+        assert!(secrets.iter().all(|secret| secret.len() > 10), "what is short would be found by chance");
+        for (what, said) in &self.said {
+            for (stream, text) in [("stdout", &said.stdout), ("stderr", &said.stderr)] {
+                for secret in &secrets {
+                    let line = text.lines().find(|line| line.contains(secret.as_str()));
+                    assert!(line.is_none(), "`{secret}` on {stream} of `{what}`: {line:?}");
+                }
+            }
+        }
+        for file in files(self.path()).iter().filter(|file| !file.starts_with(self.path().join("home/config"))) {
+            let bytes = fs::read(file).unwrap();
+            // Addresses belong into tables, but not into what is recorded of them.
+            let record = file.extension().is_none_or(|extension| extension != "parquet");
+            for secret in &secrets {
+                let found = (record || tokens.contains(secret)) && contains(&bytes, secret);
+                assert!(!found, "`{secret}` is in {}", file.display());
+            }
+        }
+    }
+}
+
+/// A token and those parts of it that are its own: a line that shows a piece of it shows it too.
+fn parts(token: &str) -> Vec<String> {
+    let pieces = token.split('.').skip(1).filter(|piece| piece.len() > 40).map(|piece| piece[..40].to_owned());
+    pieces.chain([token.to_owned()]).collect()
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+fn tail(text: &str) -> &str {
+    let start = text.len().saturating_sub(2_000);
+    &text[text.ceil_char_boundary(start)..]
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+/// What must not be said of a server's account: tokens, the application's secret, the addresses of contacts.
+fn secrets(sandbox: &Sandbox) -> Vec<String> {
+    let account = sandbox.account();
+    let contacts = (0..account.contacts()).map(|index| serde_json::to_value(account.contact(index)).unwrap());
+    let addresses = contacts.filter_map(|contact| Some(contact["email_address"]["address"].as_str()?.to_owned()));
+    addresses.chain([sandbox.refresh_token(), sandbox.client_secret().to_owned()]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_command_says_or_keeps_a_secret() {
+    let harness = Harness::new(40).await;
+    let (token, mut scene) = (harness.sandbox.access_token(), Scene::new());
+    let destination = "destination:\n  url: ./out\n";
+    scene.write("p.yaml", &harness.pipeline(REPORTS).replace("destination:\n  url: .\n", destination));
+    assert!(secrets(&harness.sandbox).len() > 30, "most contacts have an address");
+    for arguments in [
+        &["validate", "p.yaml"][..],
+        &["plan", "p.yaml"],
+        &["schema", "p.yaml", "--output", "json"],
+        &["schema", "--editor"],
+        &["reports"],
+        &["reports", "contacts"],
+        &["run", "p.yaml", "--dry-run"],
+        &["run", "p.yaml", "--keep-raw", "--output", "json"],
+        &["replay", "p.yaml", "--report", "contacts"],
+        &["run", "p.yaml", "--log-format", "json"],
+        &["run", "p.yaml", "--report", "contacts", "--from", "2026-01-01", "--to", "2026-02-01"],
+        &["run", "p.yaml", "--full-refresh", "--keep-raw"],
+        &["state", "p.yaml"],
+        &["state", "p.yaml", "--output", "json"],
+        &["verify", "p.yaml", "--counts"],
+        &["verify", "p.yaml", "--output", "json"],
+        &["compact", "p.yaml", "--dry-run"],
+        &["compact", "p.yaml"],
+    ] {
+        scene.must(0, &token, arguments);
+    }
+    assert!(tables::rows(&scene.path().join("out/contacts")).len() > 30, "the runs read the account");
+    fs::remove_dir_all(scene.path().join("out/_ctct/acme/contact_lists")).unwrap();
+    scene.must(15, &token, &["run", "p.yaml"]);
+    scene.must(0, &token, &["state", "rebuild", "p.yaml"]);
+
+    let said: String = scene.said.iter().map(|(_, said)| said.stderr.as_str()).collect();
+    assert!(said.contains("TRACE") && said.contains("DEBUG"), "the capture works: {}", tail(&said));
+    assert!(said.contains("hyper"), "and the libraries speak too");
+    scene.assert_silent(&secrets(&harness.sandbox));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_said_of_a_sign_in_and_its_renewals() {
+    let harness = Harness::with(SandboxConfig { clock: chrono::Utc::now, ..sandbox_of(20) }).await;
+    let (sandbox, mut scene) = (&harness.sandbox, Scene::new());
+    scene.tokens.extend([sandbox.refresh_token(), sandbox.client_secret().to_owned()]);
+    let server = sandbox.server_url();
+    let login = ["auth", "login", "--account", "acme", "--server", &server, "--no-browser", "--port", "0"];
+    let mut login = scene.command("unused-token", &login);
+    login.env("CTCT_CLIENT_ID", sandbox.client_id()).env("CTCT_CLIENT_SECRET", sandbox.client_secret());
+    let mut running = Running::start(&mut login);
+    let url = running.wait_for("/oauth2/default/v1/authorize?").trim().to_owned();
+    let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let allowed = http.post(&url).body("decision=allow&user=0").send().await.unwrap();
+    let back = allowed.headers()["location"].to_str().unwrap().to_owned();
+    let code = back.split("code=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+    http.get(&back).send().await.unwrap();
+    let end = running.end();
+    assert_eq!(end.code, Some(0), "{}", tail(&end.stderr));
+    scene.said.push(("auth login".to_owned(), end));
+    scene.collect_tokens();
+
+    let text = harness.pipeline("  - report: contacts\n").replace("  access_token: {env: TOKEN}\n", "");
+    scene.write("p.yaml", &text.replace("destination:\n  url: .\n", "destination:\n  url: ./out\n"));
+    for _ in 0..2 {
+        scene.must(0, "unused-token", &["run", "p.yaml"]);
+        scene.collect_tokens();
+        sandbox.expire_access_tokens();
+    }
+    for arguments in [&["auth", "list"][..], &["auth", "list", "--output", "json"], &["auth", "status"]] {
+        scene.must(0, "unused-token", arguments);
+        scene.collect_tokens();
+    }
+    assert!(sandbox.token_requests().refresh_token > 0, "tokens were renewed");
+    sandbox.revoke(0);
+    scene.must(10, "unused-token", &["run", "p.yaml"]);
+    scene.must(0, "unused-token", &["auth", "logout", "--account", "acme"]);
+    assert!(scene.tokens.len() > 6, "the tokens of several generations");
+    scene.assert_silent(&[code]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_failure_says_a_secret() {
+    let mut scene = Scene::new();
+    let (none, rate) = (Faults::default(), 0.3);
+    for faults in [
+        Faults { error_500: rate, ..none },
+        Faults { error_503: rate, ..none },
+        Faults { throttled: rate, ..none },
+        Faults { spurious_401: rate, ..none },
+        Faults { truncated_body: rate, ..none },
+        Faults { html_with_200: rate, ..none },
+        Faults { other_json: rate, ..none },
+        Faults { reset: rate, ..none },
+    ] {
+        let harness = Harness::with(SandboxConfig { faults, ..sandbox_of(20) }).await;
+        scene.write("p.yaml", &harness.pipeline("  - report: contacts\n"));
+        scene.call(&harness.sandbox.access_token(), &["run", "p.yaml"]);
+        scene.assert_silent(&secrets(&harness.sandbox));
+    }
+
+    let harness = Harness::new(20).await;
+    let token = harness.sandbox.access_token();
+    scene.write("p.yaml", &harness.pipeline("  - report: contacts\n"));
+    harness.sandbox.expire_access_tokens();
+    scene.must(10, &token, &["run", "p.yaml"]);
+    // What is no header, and what stands in the file itself, where it does not belong.
+    scene.must(2, "s3cr3t-with-a\nline-break", &["run", "p.yaml"]);
+    for key in ["access_token", "client_secret", "refresh_token"] {
+        let text = format!(
+            "version: 1\nname: t\nsource: {{{key}: s3cr3t-in-the-file}}\ndestination: {{url: .}}\nreports: [contacts]\n"
+        );
+        scene.write("literal.yaml", &text);
+        for command in ["validate", "plan", "run"] {
+            scene.must(2, &token, &[command, "literal.yaml"]);
+        }
+    }
+    // The pipeline holds it, the test put it there.
+    fs::remove_file(scene.path().join("literal.yaml")).unwrap();
+    let mut secrets = secrets(&harness.sandbox);
+    secrets.extend(["s3cr3t-with-a", "s3cr3t-in-the-file"].map(str::to_owned));
+    scene.assert_silent(&secrets);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sandbox_says_its_secrets_on_stdout_alone() {
+    let mut scene = Scene::new();
+    let mut sandbox =
+        Running::start(&mut scene.command("unused-token", &["sandbox", "--port", "0", "--contacts", "20"]));
+    let line = sandbox.line_with("The sandbox serves http://127.0.0.1:");
+    let base_url = line.trim().rsplit(' ').next().unwrap().to_owned();
+    let line = sandbox.line_with("Authorization: Bearer ");
+    let token = line.split("Bearer ").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+    scene.write("p.yaml", &pipeline_at(&base_url, "  - report: contact_lists\n"));
+    scene.must(0, &token, &["run", "p.yaml"]);
+    // In the address, where the vendor's examples put them.
+    let server = base_url.trim_end_matches("/v3");
+    let query = "grant_type=refresh_token&refresh_token=wrong-but-secret";
+    // The client's TLS; the second test of a process finds it installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let request = reqwest::Client::new().post(format!("{server}/oauth2/default/v1/token?{query}"));
+    assert_eq!(request.basic_auth("wrong", Some("sandbox-secret")).send().await.unwrap().status(), 401);
+    sandbox.terminate();
+    let end = sandbox.end();
+    assert_eq!(end.code, Some(0));
+    scene.said.push(("sandbox".to_owned(), Said { stdout: String::new(), ..end }));
+    scene.assert_silent(&["wrong-but-secret".to_owned(), "sandbox-secret".to_owned()]);
+}
