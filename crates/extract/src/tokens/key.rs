@@ -39,7 +39,7 @@ impl TokenKey {
     /// [`ExtractError::Config`]: it is no key.
     pub fn parse(text: &str) -> Result<Self, ExtractError> {
         let wrong = || ExtractError::Config {
-            key: "token_key",
+            key: "CTCT_TOKEN_KEY",
             reason: "is no key: 32 bytes in base64; `ctct-etl auth key` prints a new one".to_owned(),
         };
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| wrong())?);

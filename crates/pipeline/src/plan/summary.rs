@@ -15,7 +15,7 @@ use super::{Ids, Plan, ReportPlan, Requests, Scope};
 use crate::document::{Access, Pace};
 use crate::fit::Allowance;
 use crate::policy::Outcome;
-use crate::run::Context;
+use crate::run::{Context, RunError};
 use crate::summary::ErrorSummary;
 
 /// What a run of a plan would ask, and what it takes.
@@ -170,7 +170,8 @@ pub enum Fits {
 pub async fn forecast(plan: &Plan, context: &Context, probe: bool) -> PlanSummary {
     let now = context.clock.now();
     let mut unknown = Vec::new();
-    let destination = context.open_destination(plan).map_err(|error| unknown.push(error.to_string())).ok();
+    let stored = |why: &str| format!("what is stored, so bounds are those of a first run: {why}");
+    let destination = context.open_destination(plan).map_err(|error| unknown.push(stored(&error.to_string()))).ok();
     let read = plan.reports.iter().map(|report| async {
         match &destination {
             Some(destination) => {
@@ -182,7 +183,7 @@ pub async fn forecast(plan: &Plan, context: &Context, probe: bool) -> PlanSummar
     let mut standings = Vec::with_capacity(plan.reports.len());
     for (report, standing) in plan.reports.iter().zip(join_all(read).await) {
         standings.push(standing.unwrap_or_else(|error| {
-            unknown.push(format!("{}: {error}", report.report.name));
+            unknown.push(stored(&format!("{}: {error}", report.report.name)));
             Standing::nothing(report, now)
         }));
     }
@@ -192,7 +193,8 @@ pub async fn forecast(plan: &Plan, context: &Context, probe: bool) -> PlanSummar
         error = Some(failed);
         Counts::default()
     });
-    let allowance = Allowance::of(plan, context).await.map_err(|failed| unknown.push(failed.to_string())).ok();
+    let left = |failed: RunError| unknown.push(format!("what is left of the day: {failed}"));
+    let allowance = Allowance::of(plan, context).await.map_err(left).ok();
     let mut summary = PlanSummary::new(plan, &standings, &counts, allowance, now);
     if let Some(destination) = &destination {
         destination.url().clone_into(&mut summary.destination);

@@ -35,7 +35,7 @@ impl fmt::Display for PlanSummary {
             write!(f, "\nsent to count rows: {}", requests(self.sent))?;
         }
         for unknown in &self.unknown {
-            write!(f, "\nnot known, so bounds are those of a first run: {unknown}")?;
+            write!(f, "\nnot known: {unknown}")?;
         }
         if let Some(error) = &self.error {
             write!(f, "\nerror: {}\nnext: {}", error.message, error.advice)?;
