@@ -21,10 +21,14 @@ lint:
 bench:
     cargo bench --package ctct-benches
 
+# The book, under target/book; needs mdbook.
+book:
+    mdbook build docs
+
 # The documentation of every crate, private items too.
 docs:
     cargo doc --workspace --no-deps --document-private-items --open
 
-# Regenerate what is generated: the JSON Schema of pipelines and the snapshots. Read the diff.
+# Regenerate what is generated: the JSON Schema of pipelines, the book's reference and the snapshots. Read the diff.
 regenerate:
-    INSTA_UPDATE=always UPDATE_SCHEMA=1 cargo test --workspace
+    INSTA_UPDATE=always UPDATE_DOCS=1 UPDATE_SCHEMA=1 cargo test --workspace

@@ -31,12 +31,14 @@ pub(crate) fn of_page(report: &Report, page: &DecodedPage) -> Vec<Cell> {
     cells
 }
 
-/// Nested objects are joined by `_`, nested lists have tables of their own.
+/// Nested objects are joined by `_`, nested lists have tables of their own. What an element repeats of its parent's key is
+/// there once: as the parent has it.
 fn add_record(report: &Report, table: &str, prefix: &str, record: &Value, cells: &mut Vec<Cell>) {
     for (name, value) in record.as_object().unwrap() {
         let column = format!("{prefix}{name}");
         match value {
             Value::Null => {}
+            _ if table != report.name && layout(report, table).key.contains(&column) => {}
             Value::Object(_) => add_record(report, table, &format!("{column}_"), value, cells),
             Value::Array(elements) => {
                 let child = format!("{table}_{name}");
@@ -63,9 +65,12 @@ fn item_of(list: &str) -> &str {
     }
 }
 
+fn layout<'a>(report: &'a Report, table: &str) -> &'a Table {
+    report.tables().iter().find(|layout| layout.name == table).unwrap_or_else(|| panic!("no {table}"))
+}
+
 fn cell(report: &Report, table: &str, column: &str, value: &Value) -> Cell {
-    let layout = report.tables().iter().find(|layout| layout.name == table).unwrap_or_else(|| panic!("no {table}"));
-    let field = layout.schema.field_with_name(column).unwrap_or_else(|_| panic!("no {table}.{column}"));
+    let field = layout(report, table).schema.field_with_name(column).unwrap_or_else(|_| panic!("no {table}.{column}"));
     let text = match (field.data_type(), value) {
         (DataType::Timestamp(..), Value::String(text)) => instant(text).to_rfc3339(),
         (_, Value::String(text)) => text.clone(),

@@ -1,5 +1,5 @@
 //! One request parameter as the vendor describes it. The description says some of it in prose alone: which texts are
-//! lists and which are instants, and that `maximum` of a text counts the items of its list.
+//! lists and which are instants, what some texts may be, and that `maximum` of a text counts the items of its list.
 
 use chrono::DateTime;
 use serde_json::Value;
@@ -32,8 +32,17 @@ impl<'a> Parameter<'a> {
 
     /// Values that it takes, or that the items of its list take; empty where any goes.
     pub(crate) fn choices(self) -> Vec<&'a str> {
-        let values = self.0.get("enum").or_else(|| self.0.get("items")?.get("enum"));
-        values.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+        match self.0.get("enum").or_else(|| self.0.get("items")?.get("enum")) {
+            Some(values) => values.as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
+            None if self.text("type") == "string" => self.choices_in_prose(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Texts that the prose names as `(parameter=value)`.
+    fn choices_in_prose(self) -> Vec<&'a str> {
+        let spelled = self.prose().split('`').filter_map(|code| code.strip_prefix(self.name())?.strip_prefix('='));
+        spelled.collect()
     }
 
     /// Several values in one, joined by commas.
@@ -55,9 +64,10 @@ impl<'a> Parameter<'a> {
         self.text("type") == "boolean"
     }
 
-    /// Some limits are typed as texts, with numbers for bounds.
+    /// Some limits are typed as texts, with numbers for bounds or for the default.
     pub(crate) fn is_number(self) -> bool {
-        self.text("type") == "integer" || self.0.get("minimum").is_some()
+        let by_default = || self.default().is_some_and(|value| value.parse::<i64>().is_ok());
+        self.text("type") == "integer" || self.0.get("minimum").is_some() || by_default()
     }
 
     pub(crate) fn minimum(self) -> Option<i64> {

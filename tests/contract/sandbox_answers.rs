@@ -85,7 +85,6 @@ fn values(parameter: Parameter<'_>, account: &Account) -> Vec<String> {
         "tags" => account.tags().iter().take(2).map(|tag| tag.tag_id.clone()).collect(),
         "segment_id" => vec![account.segments()[0].segment_id.to_string()],
         "name" => vec![account.lists()[0].name.clone()],
-        "sort_by" => owned(&["name", "date"]),
         "tracking_activity_type" => owned(&["em_sends"]),
         other => panic!("no value to try for {other}"),
     }

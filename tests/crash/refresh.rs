@@ -138,7 +138,7 @@ async fn killed(test: &str, home: Home, kills: usize) {
     let mut draws = Draws::new(test);
     let sandbox = sandbox().await;
     let accounts = home.accounts();
-    accounts.store(sign_in(&sandbox), &Clock::system()).await.unwrap();
+    accounts.store(sign_in(&sandbox)).await.unwrap();
     let first = sandbox.requests().total;
     let (mut fine, mut lost) = (0, 0);
     for kill in 0..kills {
@@ -165,7 +165,7 @@ async fn killed(test: &str, home: Home, kills: usize) {
                 assert!(said.contains(&format!("it was sent by process {} on ", child.id())), "{when}: {said}");
                 assert!(said.contains("whose answer was never stored"), "{when}: {said}");
                 assert!(said.ends_with("run `ctct-etl auth login --account a`"), "{when}: {said}");
-                accounts.store(sign_in(&sandbox), &Clock::system()).await.unwrap();
+                accounts.store(sign_in(&sandbox)).await.unwrap();
                 lost += 1;
             }
         }
@@ -197,7 +197,7 @@ async fn killed_a_hundred_times_while_renewing_in_a_store() {
 async fn together(home: Home, rounds: usize) {
     let sandbox = sandbox().await;
     let accounts = home.accounts();
-    accounts.store(sign_in(&sandbox), &Clock::system()).await.unwrap();
+    accounts.store(sign_in(&sandbox)).await.unwrap();
     let children: Vec<_> = (0..8).map(|_| start(&home.0, &sandbox, rounds)).collect();
     for mut child in children {
         assert!(child.wait().unwrap().success());
@@ -235,7 +235,7 @@ async fn every_step_of_a_renewal_in_a_store_may_go_wrong() {
             let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
             let key = TokenKey::generate();
             let clean = Accounts::in_store(Arc::clone(&inner), "tokens".into(), key.clone());
-            clean.store(sign_in(&sandbox), &Clock::system()).await.unwrap();
+            clean.store(sign_in(&sandbox)).await.unwrap();
             let store = Arc::new(FaultStore::new(Arc::clone(&inner)));
             store.script(Spot::nth(step), fault.clone());
             let failing = Accounts::in_store(Arc::<FaultStore>::clone(&store), "tokens".into(), key);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use ctct_catalog::Table;
+use ctct_load::RUNS_TABLE;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -144,8 +145,17 @@ impl Stored {
                 expected.insert(format!("_ctct/acme/{report}/commits/{version:020}.json"), None);
             }
         }
+        // How runs went stands in files that no record names. Each is whole, and no report's run is in two.
+        let (mut runs, mut told) = (0, BTreeSet::new());
+        for (folder, row) in rows(&self.files, RUNS_TABLE) {
+            assert_eq!(folder, format!("{RUNS_TABLE}/account=acme"), "{when}");
+            told.insert((row["run_id"].to_string(), row["report"].to_string()));
+            runs += 1;
+        }
+        assert_eq!(runs, told.len(), "{when}: a run is told twice");
+        let told = |path: &str| path.starts_with(RUNS_TABLE) && path.ends_with(".parquet");
         let raw = |path: &str| path.starts_with("_ctct/") && path.split('/').nth(3) == Some("raw");
-        for (path, bytes) in self.files.iter().filter(|(path, _)| !raw(path)) {
+        for (path, bytes) in self.files.iter().filter(|(path, _)| !raw(path) && !told(path)) {
             let facts = expected.remove(path).unwrap_or_else(|| panic!("{when}: `{path}` was left behind"));
             if let Some((size, hash)) = facts {
                 assert_eq!(size, bytes.len() as u64, "{when}: size of {path}");

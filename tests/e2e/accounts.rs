@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use ctct_extract::{Accounts, Clock, SecretString, SignIn};
+use ctct_extract::{Accounts, SecretString, SignIn};
 use ctct_sandbox::{Sandbox, SandboxConfig};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -27,7 +27,7 @@ impl Franchises {
         let folder = TempDir::new().unwrap();
         let accounts = Accounts::in_folder(folder.path().join(".host/config/accounts"));
         for (user, name) in (0..).zip(NAMES) {
-            accounts.store(sign_in(&sandbox, user, name), &Clock::system()).await.unwrap();
+            accounts.store(sign_in(&sandbox, user, name)).await.unwrap();
         }
         Self { sandbox, folder }
     }

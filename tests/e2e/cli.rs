@@ -78,6 +78,7 @@ fn help_shows_every_command_with_examples() {
         "state rebuild",
         "verify",
         "compact",
+        "schedule",
         "sandbox",
     ] {
         let arguments: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).chain(["--help"]).collect();
@@ -107,7 +108,9 @@ fn what_the_command_line_does_not_know_is_refused_with_2() {
         &["run", "missing.yaml"],
         &["run", "p.yaml", "missing.yaml"],
         &["validate", "."],
-        &["schema"],
+        &["schema", "--report", "contact"],
+        &["schema", "p.yaml", "--report", "segments"],
+        &["schema", "--format", "json", "--dialect", "spark"],
         &["state"],
         &["state", "rebuild"],
         &["state", "p.yaml", "--report", "contact"],

@@ -91,7 +91,7 @@ async fn without_a_table_to_take_ids_from_the_run_says_what_to_do_and_asks_nothi
     let error = report(&summary, "contact_activity_details").error.as_ref().unwrap();
     insta::assert_snapshot!(format!("{}\n{}", error.message, error.advice), @"
     contact_activity_details: it takes its ids from `contacts`, and the destination has no such table
-    add the report `contacts` to the pipeline, or run it first
+    add the report `contacts` to the pipeline where it is not there, and run it first: `ctct-etl run test.yaml --report contacts`
     ");
     assert_eq!(harness.sandbox.requests().total, 0);
 }

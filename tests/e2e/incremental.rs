@@ -78,8 +78,8 @@ async fn run_until(harness: &Harness, reports: &str, pages: u64) -> RunSummary {
     let stop = CancellationToken::new();
     let (seen, stopping) = (Arc::new(AtomicU64::new(0)), stop.clone());
     let events = Events::to(move |event| {
-        if let Event::PagesRead { pages: read, .. } = event
-            && seen.fetch_add(*read, Ordering::Relaxed) + read >= pages
+        if let Event::PageRead { .. } = event
+            && seen.fetch_add(1, Ordering::Relaxed) + 1 >= pages
         {
             stopping.cancel();
         }

@@ -57,6 +57,7 @@ async fn every_file_runs() {
                 ("created_after: 2026-01-01", "created_after: 2020-01-01"),
             ]),
         ),
+        ("definitions.yaml", with(&[])),
         ("demo.yaml", vec![("contacts: 10000".to_owned(), "contacts: 60".to_owned())]),
         (
             "engagement-last-week.yaml",

@@ -5,10 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ctct_load::RUNS_TABLE;
 use ctct_sandbox::{Faults, Sandbox, SandboxConfig};
 use tempfile::TempDir;
 
 use crate::harness::{Harness, pipeline_at, sandbox_of};
+use crate::listener::{Answer, Listener};
 use crate::program::{Running, Said, command, said};
 use crate::tables;
 
@@ -99,6 +101,14 @@ impl Scene {
                 assert!(!found, "`{secret}` is in {}", file.display());
             }
         }
+        // Compressed, so it is read; addresses do not belong there either.
+        let told = self.path().join("out").join(RUNS_TABLE);
+        if told.exists() {
+            for row in tables::rows(&told) {
+                let row = serde_json::to_string(&row).unwrap();
+                assert!(!secrets.iter().any(|secret| row.contains(secret.as_str())), "{row}");
+            }
+        }
     }
 }
 
@@ -139,7 +149,8 @@ fn secrets(sandbox: &Sandbox) -> Vec<String> {
 async fn no_command_says_or_keeps_a_secret() {
     let harness = Harness::new(40).await;
     let (token, mut scene) = (harness.sandbox.access_token(), Scene::new());
-    let destination = "destination:\n  url: ./out\n";
+    let destination = "destination:\n  url: ./out\nmetrics:\n  textfile: prom\n";
+    fs::create_dir(scene.path().join("prom")).unwrap();
     scene.write("p.yaml", &harness.pipeline(REPORTS).replace("destination:\n  url: .\n", destination));
     assert!(secrets(&harness.sandbox).len() > 30, "most contacts have an address");
     for arguments in [
@@ -157,6 +168,8 @@ async fn no_command_says_or_keeps_a_secret() {
         &["run", "p.yaml", "--full-refresh", "--keep-raw"],
         &["state", "p.yaml"],
         &["state", "p.yaml", "--output", "json"],
+        &["status", "p.yaml"],
+        &["status", "p.yaml", "--max-age", "2d", "--output", "json"],
         &["verify", "p.yaml", "--counts"],
         &["verify", "p.yaml", "--output", "json"],
         &["compact", "p.yaml", "--dry-run"],
@@ -173,6 +186,39 @@ async fn no_command_says_or_keeps_a_secret() {
     assert!(said.contains("TRACE") && said.contains("DEBUG"), "the capture works: {}", tail(&said));
     assert!(said.contains("hyper"), "and the libraries speak too");
     scene.assert_silent(&secrets(&harness.sandbox));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_told_of_a_run_learns_no_secret_and_is_none() {
+    let (webhook, header) = ("a-path-that-is-a-secret", "a-header-that-is-a-secret");
+    let listener = Listener::start(&[Answer::Status(500), Answer::Status(200)]).await;
+    let faults = Faults { truncated_body: 0.5, other_json: 0.5, ..Faults::default() };
+    let harness = Harness::with(SandboxConfig { faults, ..sandbox_of(20) }).await;
+    let (token, mut scene) = (harness.sandbox.access_token(), Scene::new());
+    let told = format!(
+        "metrics:\n  otlp:\n    endpoint: {}\n    headers: {{authorization: {{env: HEADER}}}}\non_failure:\n  webhook: {{env: HOOK}}\n",
+        listener.url("/metrics")
+    );
+    let text = harness.pipeline("  - report: contacts\n").replace("  url: .\n", &format!("  url: ./out\n{told}"));
+    scene.write("p.yaml", &text);
+    for arguments in [&["run", "p.yaml"][..], &["run", "p.yaml", "--log-format", "json"]] {
+        let mut command = scene.command(&token, arguments);
+        let end = said(command.env("HEADER", header).env("HOOK", listener.url(&format!("/{webhook}"))));
+        assert_eq!(end.code, Some(14), "{}", tail(&end.stderr));
+        scene.said.push((arguments.join(" "), end));
+    }
+    assert_eq!(scene.call(&token, &["status", "p.yaml"]), Some(21));
+    let mut secrets = secrets(&harness.sandbox);
+    let received = listener.received();
+    let at = |path: &str| received.iter().filter(|received| received.path.contains(path)).count();
+    assert!(at(webhook) > 1 && at("/metrics") > 1, "both were told: {}", received.len());
+    for received in &received {
+        for secret in secrets.iter().chain([&token]) {
+            assert!(!contains(&received.body, secret), "`{secret}` was told to {}", received.path);
+        }
+    }
+    secrets.extend([webhook, header].map(str::to_owned));
+    scene.assert_silent(&secrets);
 }
 
 #[tokio::test(flavor = "multi_thread")]

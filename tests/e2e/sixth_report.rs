@@ -9,7 +9,7 @@ use crate::harness::Harness;
 use crate::truth::comparable;
 
 const TAGS: &str = "
-report: contact_tags
+report: labels
 operation: retrieveTags
 doc: Tags with the number of contacts that carry each.
 path: /contact_tags
@@ -33,7 +33,7 @@ columns:
 ";
 
 const ACCOUNT: &str = "
-report: account_summary
+report: organisation
 operation: getAccountSummary
 doc: The account itself.
 path: /account/summary
@@ -56,15 +56,15 @@ columns:
 
 async fn harness() -> Harness {
     let mut harness = Harness::new(40).await;
-    let catalog = Catalog::embedded().unwrap().with_file("contact_tags.yaml", TAGS).unwrap();
-    harness.catalog = catalog.with_file("account_summary.yaml", ACCOUNT).unwrap();
+    let catalog = Catalog::embedded().unwrap().with_file("labels.yaml", TAGS).unwrap();
+    harness.catalog = catalog.with_file("organisation.yaml", ACCOUNT).unwrap();
     harness
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paged_report_of_one_file_runs_and_takes_its_options() {
     let harness = harness().await;
-    let summary = harness.run("  - {report: contact_tags, write_mode: replace}\n").await;
+    let summary = harness.run("  - {report: labels, write_mode: replace}\n").await;
     assert_eq!(summary.outcome, Outcome::Done, "{summary:#?}");
     let account = harness.sandbox.account();
     let expected: Vec<_> = account
@@ -78,18 +78,18 @@ async fn a_paged_report_of_one_file_runs_and_takes_its_options() {
         })
         .collect();
     assert!(!expected.is_empty());
-    assert_eq!(comparable(&harness.rows("contact_tags")), comparable(&expected));
+    assert_eq!(comparable(&harness.rows("labels")), comparable(&expected));
 
-    harness.run("  - {report: contact_tags, write_mode: replace, contact_counts: 'false'}\n").await;
-    assert!(harness.rows("contact_tags").iter().all(|row| !row.contains_key("contacts_count")));
+    harness.run("  - {report: labels, write_mode: replace, contact_counts: 'false'}\n").await;
+    assert!(harness.rows("labels").iter().all(|row| !row.contains_key("contacts_count")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_whose_whole_body_is_the_row_runs() {
     let harness = harness().await;
-    let summary = harness.run("  - {report: account_summary, extra_fields: physical_address}\n").await;
+    let summary = harness.run("  - {report: organisation, extra_fields: physical_address}\n").await;
     assert_eq!((summary.outcome, summary.rows()), (Outcome::Done, 1), "{summary:#?}");
-    let row = &harness.rows("account_summary")[0];
+    let row = &harness.rows("organisation")[0];
     assert_eq!((&row["organization_name"], &row["physical_address_city"]), (&json!("Sandbox"), &json!("Waltham")));
     let extra: Value = serde_json::from_str(row["_extra"].as_str().unwrap()).unwrap();
     assert_eq!(extra["contact_email"], json!("owner@example.com"), "what the file does not name is kept");
@@ -101,14 +101,14 @@ async fn the_json_schema_and_the_checks_know_the_report() {
     let harness = harness().await;
     let schema = jsonschema::validator_for(&ctct_pipeline::schema(&harness.catalog)).unwrap();
     let cases = [
-        ("{report: contact_tags}", true),
-        ("{report: contact_tags, contact_counts: 'false'}", true),
-        ("{report: contact_tags, contact_counts: maybe}", false),
-        ("{report: contact_tags, extra_fields: none}", false),
-        ("{report: contact_tags, partition_by: {year: created_at}, write_mode: partition}", true),
-        ("{report: account_summary, extra_fields: [physical_address, company_logo]}", true),
-        ("{report: account_summary, partition_by: physical_address_city}", true),
-        ("{report: account_summary, partition_by: {year: created_at}}", false),
+        ("{report: labels}", true),
+        ("{report: labels, contact_counts: 'false'}", true),
+        ("{report: labels, contact_counts: maybe}", false),
+        ("{report: labels, extra_fields: none}", false),
+        ("{report: labels, partition_by: {year: created_at}, write_mode: partition}", true),
+        ("{report: organisation, extra_fields: [physical_address, company_logo]}", true),
+        ("{report: organisation, partition_by: physical_address_city}", true),
+        ("{report: organisation, partition_by: {year: created_at}}", false),
     ];
     for (entry, good) in cases {
         let text = harness.pipeline(&format!("  - {entry}\n"));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ctct_load::RUNS_TABLE;
 use ctct_pipeline::Outcome;
 use serde_json::{Value, json};
 
@@ -174,7 +175,9 @@ async fn tables_hold_committed_files_only_and_all_else_stands_apart() {
             );
         } else {
             assert!(
-                tables.contains(levels[0]) && levels[1] == "account=acme" && below.ends_with(".parquet"),
+                (tables.contains(levels[0]) || levels[0] == RUNS_TABLE)
+                    && levels[1] == "account=acme"
+                    && below.ends_with(".parquet"),
                 "{below}"
             );
         }

@@ -21,6 +21,16 @@ pub(crate) fn report(file: &str, report: &Report) -> Result<(), CatalogError> {
 /// Checks what reports say of each other.
 pub(crate) fn references(catalog: &Catalog) -> Result<(), CatalogError> {
     for report in catalog.reports() {
+        for reference in report.tables().iter().flat_map(|table| &table.references) {
+            let mut tables = catalog.reports().flat_map(|report| report.tables());
+            let found = tables.find(|table| table.name == reference.table);
+            if found.is_none_or(|table| table.schema.field_with_name(&reference.to).is_err()) {
+                return Err(CatalogError::Invalid {
+                    file: format!("{}.yaml", report.name),
+                    reason: format!("`refers` names {}.{}, which does not exist", reference.table, reference.to),
+                });
+            }
+        }
         for source in report.options.iter().filter_map(|option| option.from.as_ref()) {
             let column = catalog
                 .get(&source.report)

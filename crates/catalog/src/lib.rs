@@ -17,7 +17,7 @@ pub use report::{
     AlsoAsk, Count, Direction, Field, FieldType, Ignored, Limit, OptionKind, Order, Paging, Param, ParamPlace,
     ParamType, Report, ReportOption, Source, Watermark,
 };
-pub use table::{COMMIT, EXTRA, EXTRACTED_AT, ORDINAL, PARENT_ORDINAL, Table, UTC};
+pub use table::{COMMIT, EXTRA, EXTRACTED_AT, ORDINAL, Origin, PARENT_ORDINAL, Reference, Table, UTC};
 
 /// The embedded report files: name and text, sorted by name.
 static EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/reports.rs"));

@@ -332,6 +332,9 @@ pub struct Field {
     /// Whether it is a sub-resource that the API sends only when asked.
     #[serde(default)]
     pub subresource: bool,
+    /// `TABLE.COLUMN` that the value is an id of, where another report has it.
+    #[serde(default)]
+    pub refers: Option<String>,
     /// The request parameter that gives the value, for what the API does not repeat in each row.
     #[serde(default)]
     pub bound: Option<String>,

@@ -32,8 +32,36 @@ pub struct Table {
     pub ids: Vec<String>,
     /// Index of the parent table in [`Report::tables`]; `None` for the report's own table.
     pub parent: Option<usize>,
+    /// What a row is made of: a path within a record, such as `custom_fields[]`; empty for the record itself.
+    pub path: String,
+    /// Where each column comes from, in the order of the schema.
+    pub origins: Vec<Origin>,
+    /// Columns that hold ids of rows of other tables, in the order of the schema.
+    pub references: Vec<Reference>,
     /// One sentence for people.
     pub doc: String,
+}
+
+/// Where a column comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A path within a record of the response, such as `email_address.address` or `custom_fields[].value`.
+    Response(String),
+    /// A parameter of the request.
+    Request(String),
+    /// This program: a position in a list, or what it knows of the request and the commit.
+    Program,
+}
+
+/// A column that holds ids of rows of another table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The column.
+    pub column: String,
+    /// The other table.
+    pub table: String,
+    /// The other table's column.
+    pub to: String,
 }
 
 /// A column while tables are laid out.
@@ -43,11 +71,22 @@ struct Column {
     kind: FieldType,
     required: bool,
     doc: String,
+    origin: Origin,
+    /// `TABLE.COLUMN` that it refers to.
+    refers: Option<String>,
 }
 
 impl Column {
-    fn new(name: impl Into<String>, kind: FieldType, required: bool, doc: impl Into<String>) -> Self {
-        Self { name: name.into(), kind, required, doc: doc.into() }
+    /// A column that this program adds.
+    fn new(name: &str, kind: FieldType, required: bool, doc: &str) -> Self {
+        Self { name: name.to_owned(), kind, required, doc: doc.to_owned(), origin: Origin::Program, refers: None }
+    }
+
+    /// A column of a field, `name` and `path` with what it is nested in.
+    fn of(field: &Field, name: String, path: String) -> Self {
+        let origin = field.bound.clone().map_or(Origin::Response(path), Origin::Request);
+        let Field { kind, required, doc, refers, .. } = field;
+        Self { name, kind: *kind, required: *required, doc: doc.clone(), origin, refers: refers.clone() }
     }
 
     fn arrow(&self) -> ArrowField {
@@ -72,7 +111,14 @@ impl FieldType {
 /// All tables of a report: the parent, then its lists depth first, in the order of the file.
 pub(crate) fn tables(report: &Report) -> Vec<Table> {
     let mut tables = Vec::new();
-    let layout = Layout { name: report.name.clone(), parent: None, doc: report.doc.clone(), carried: Vec::new() };
+    let layout = Layout {
+        name: report.name.clone(),
+        parent: None,
+        path: String::new(),
+        bare: false,
+        doc: report.doc.clone(),
+        carried: Vec::new(),
+    };
     let key = Key { own: &report.key, depth: 0 };
     lay_out(&report.columns, layout, key, &mut tables);
     tables
@@ -81,6 +127,10 @@ pub(crate) fn tables(report: &Report) -> Vec<Table> {
 struct Layout {
     name: String,
     parent: Option<usize>,
+    /// What a row is made of, within a record.
+    path: String,
+    /// Whether that is a bare value rather than an object.
+    bare: bool,
     doc: String,
     /// Columns that the table takes over from its ancestors.
     carried: Vec<Column>,
@@ -97,7 +147,12 @@ struct Key<'a> {
 fn lay_out(fields: &[Field], layout: Layout, key: Key<'_>, tables: &mut Vec<Table>) {
     let mut own = Vec::new();
     let mut lists = Vec::new();
-    splice("", fields, &mut own, &mut lists);
+    splice("", &layout.path, fields, &mut own, &mut lists);
+    if layout.bare {
+        for column in &mut own {
+            column.origin = Origin::Response(layout.path.clone());
+        }
+    }
 
     let mut names = if key.depth == 0 { key.own.to_vec() } else { names_of(&layout.carried) };
     let mut columns = layout.carried.clone();
@@ -111,14 +166,17 @@ fn lay_out(fields: &[Field], layout: Layout, key: Key<'_>, tables: &mut Vec<Tabl
     let ids = columns.iter().filter(|column| column.kind == FieldType::Id).map(|column| column.name.clone()).collect();
 
     let here = tables.len();
-    let mut arrow: Vec<ArrowField> = columns.iter().map(Column::arrow).collect();
-    arrow.extend(stamps().iter().map(Column::arrow));
+    let stamps = stamps();
+    let all = || columns.iter().chain(&stamps);
     tables.push(Table {
         name: layout.name.clone(),
-        schema: Arc::new(Schema::new(arrow)),
+        schema: Arc::new(Schema::new(all().map(Column::arrow).collect::<Vec<_>>())),
         key: names,
         ids,
         parent: layout.parent,
+        path: layout.path.clone(),
+        origins: all().map(|column| column.origin.clone()).collect(),
+        references: columns.iter().filter_map(reference).collect(),
         doc: layout.doc,
     });
 
@@ -134,13 +192,16 @@ fn lay_out(fields: &[Field], layout: Layout, key: Key<'_>, tables: &mut Vec<Tabl
             ));
         }
         let child = Layout {
-            name: format!("{}_{}", layout.name, list.name),
+            name: format!("{}_{}", layout.name, list.field.name),
             parent: Some(here),
-            doc: list.doc.clone(),
+            path: format!("{}[]", list.path),
+            bare: list.field.item.is_some(),
+            doc: list.field.doc.clone(),
             carried,
         };
-        let fields = list.item.as_deref().map_or(&list.fields[..], std::slice::from_ref);
-        lay_out(fields, child, Key { own: &list.key, depth: key.depth + 1 }, tables);
+        let Field { item, fields, key: own, .. } = list.field;
+        let fields = item.as_deref().map_or(&fields[..], std::slice::from_ref);
+        lay_out(fields, child, Key { own, depth: key.depth + 1 }, tables);
     }
 }
 
@@ -148,14 +209,30 @@ fn names_of(columns: &[Column]) -> Vec<String> {
     columns.iter().map(|column| column.name.clone()).collect()
 }
 
-/// Takes nested objects apart into columns joined by `_`, and sets nested lists aside.
-fn splice<'a>(prefix: &str, fields: &'a [Field], columns: &mut Vec<Column>, lists: &mut Vec<&'a Field>) {
+/// The table and the column that a column refers to. That both exist is checked once all reports are known.
+fn reference(column: &Column) -> Option<Reference> {
+    let (table, to) = column.refers.as_deref()?.split_once('.').unwrap_or_default();
+    Some(Reference { column: column.name.clone(), table: table.to_owned(), to: to.to_owned() })
+}
+
+/// A nested list, and where it stands within a record.
+struct List<'a> {
+    field: &'a Field,
+    path: String,
+}
+
+/// Takes nested objects apart into columns joined by `_`, and sets nested lists aside. `path` is where the fields stand.
+fn splice<'a>(prefix: &str, path: &str, fields: &'a [Field], columns: &mut Vec<Column>, lists: &mut Vec<List<'a>>) {
     for field in fields {
         let name = format!("{prefix}{}", field.name);
+        let path = match path {
+            "" => field.name.clone(),
+            path => format!("{path}.{}", field.name),
+        };
         match field.kind {
-            FieldType::Object => splice(&format!("{name}_"), &field.fields, columns, lists),
-            FieldType::List => lists.push(field),
-            kind => columns.push(Column::new(name, kind, field.required, &field.doc)),
+            FieldType::Object => splice(&format!("{name}_"), &path, &field.fields, columns, lists),
+            FieldType::List => lists.push(List { field, path }),
+            _ => columns.push(Column::of(field, name, path)),
         }
     }
 }

@@ -38,6 +38,28 @@ fn every_column_says_what_it_is() {
     }
 }
 
+#[test]
+fn every_column_says_where_it_comes_from_and_what_it_refers_to() {
+    let mut text = String::new();
+    for table in embedded().reports().flat_map(|report| report.tables()) {
+        assert_eq!(table.origins.len(), table.schema.fields().len(), "{}", table.name);
+        text += &format!("{} from `{}`\n", table.name, table.path);
+        for (field, origin) in table.schema.fields().iter().zip(&table.origins) {
+            let refers = table.references.iter().find(|reference| reference.column == *field.name());
+            let refers = refers.map(|to| format!(" -> {}.{}", to.table, to.to)).unwrap_or_default();
+            text += &format!("  {} {origin:?}{refers}\n", field.name());
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_reference_to_what_is_not_there_is_refused() {
+    let text = SIXTH.replace("type: id, required: true", "type: id, refers: things.id, required: true");
+    let refused = Catalog::from_files([("sixth.yaml", text.as_str())]).map(|_| ()).expect_err("no such table");
+    assert_eq!(refused.to_string(), "sixth.yaml: `refers` names things.id, which does not exist");
+}
+
 const SIXTH: &str = "
 report: sixth
 operation: getSixth

@@ -1,6 +1,12 @@
 //! The command line, as clap sees it.
 
 mod auth;
+mod completions;
+mod init;
+mod schedule;
+mod schema;
+mod status;
+mod views;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +18,12 @@ use ctct_pipeline::{Shard, When};
 pub(crate) use auth::{
     AuthAction, AuthArguments, ListArguments, LoginArguments, LogoutArguments, StateOption, StatusArguments,
 };
+pub(crate) use completions::CompletionsArguments;
+pub(crate) use init::InitArguments;
+pub(crate) use schedule::{ScheduleArguments, Target};
+pub(crate) use schema::{Dialect, Format, SchemaArguments};
+pub(crate) use status::PipelineStatusArguments;
+pub(crate) use views::ViewsArguments;
 
 /// Pulls a Constant Contact account through its v3 API into partitioned Parquet.
 #[derive(Debug, Parser)]
@@ -20,7 +32,9 @@ pub(crate) use auth::{
     version,
     propagate_version = true,
     after_help = "Examples:
-  ctct-etl run pipelines/demo.yaml             the demo, on an embedded API: no account needed
+  ctct-etl init --sandbox                      a first pipeline, on an embedded API
+  ctct-etl run sandbox.yaml                    runs it
+  ctct-etl init --account acme                 a pipeline of your own
   ctct-etl plan acme.yaml                      what a run would ask, and what it would cost
   ctct-etl run acme.yaml --output json         one JSON line on stdout, for schedulers
   ctct-etl reports contacts                    options and columns of a report
@@ -80,6 +94,8 @@ pub(crate) enum Output {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a first pipeline, from flags or by asking.
+    Init(InitArguments),
     /// Run pipelines: ask the API, write Parquet, commit.
     Run(RunArguments),
     /// Make tables again from kept pages. Asks the API nothing.
@@ -88,7 +104,7 @@ pub(crate) enum Command {
     Plan(PlanArguments),
     /// Check pipelines. Sends nothing.
     Validate(Files),
-    /// Print the tables that a pipeline writes, column by column.
+    /// Print tables column by column, as text, JSON, SQL or Markdown.
     Schema(SchemaArguments),
     /// List the reports that the API offers, or show one.
     Reports(ReportsArguments),
@@ -96,12 +112,20 @@ pub(crate) enum Command {
     Compact(CompactArguments),
     /// Show what is stored: watermarks, commits, tables, damage. Asks the API nothing.
     State(StateArguments),
+    /// Show whether what is stored is as new as it should be, and what is left of the day. Asks the API nothing.
+    Status(PipelineStatusArguments),
     /// Check what is stored: files against their records, rows against each other.
     Verify(VerifyArguments),
+    /// Print SQL views over the tables, for DuckDB or Spark. Sends nothing.
+    Views(ViewsArguments),
+    /// Write the entry of cron, systemd or Airflow that runs a pipeline when it is due.
+    Schedule(ScheduleArguments),
     /// Sign accounts in, and show who is.
     Auth(AuthArguments),
     /// Serve the embedded API, for trying things out.
     Sandbox(SandboxArguments),
+    /// Print a script that completes commands and options in a shell.
+    Completions(CompletionsArguments),
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +153,9 @@ pub(crate) struct RunArguments {
     /// part whatever other accounts there are.
     #[arg(long, value_name = "I/N")]
     pub(crate) shard: Option<Shard>,
+    /// Of a pipeline with several accounts, run only this one; may be given several times.
+    #[arg(long = "account", value_name = "NAME", conflicts_with_all = ["shard", "dry_run"])]
+    pub(crate) accounts: Vec<String>,
     /// Show the plan and send nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -211,23 +238,6 @@ pub(crate) struct Files {
     /// Pipeline files.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  ctct-etl schema acme.yaml
-  ctct-etl schema acme.yaml --output json
-  ctct-etl schema --editor > pipeline.schema.json")]
-pub(crate) struct SchemaArguments {
-    /// Pipeline file.
-    #[arg(value_name = "FILE", required_unless_present = "editor")]
-    pub(crate) file: Option<PathBuf>,
-    /// Form of the schemas on stdout.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
-    /// Print the JSON Schema of pipeline files instead, for editors.
-    #[arg(long, conflicts_with = "file")]
-    pub(crate) editor: bool,
 }
 
 #[derive(Debug, Args)]

@@ -18,10 +18,19 @@ pub const HELD: u8 = 13;
 pub const PARTIAL: u8 = 14;
 /// The stored state contradicts itself; do not run again before it is mended.
 pub const DAMAGED: u8 = 15;
+/// `status`: a report is older than it should be.
+pub const STALE: u8 = 20;
+/// `status`: the last run of a report failed in a way that a person must mend.
+pub const FAILED: u8 = 21;
 
 #[cfg(test)]
 mod tests {
-    use ctct_pipeline::Outcome;
+    use ctct_pipeline::{Health, Outcome};
+
+    #[test]
+    fn status_uses_the_documented_codes() {
+        assert_eq!([Health::Stale, Health::Failed].map(Health::exit_code), [super::STALE, super::FAILED]);
+    }
 
     #[test]
     fn the_policy_table_uses_the_documented_codes() {

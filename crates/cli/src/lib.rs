@@ -6,11 +6,13 @@ mod args;
 mod command;
 pub mod exit_code;
 mod folders;
+mod log_line;
 mod logging;
 mod printer;
 mod reporter;
 mod stop;
 mod text_table;
+mod views;
 
 use std::process::ExitCode;
 
@@ -25,18 +27,24 @@ pub fn main() -> ExitCode {
     // The one TLS provider of the process. It fails only when one is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments = Arguments::parse();
+    printer::speak(arguments.global.log_format);
     let code = match arguments.command {
+        Command::Init(ref init) => command::init::init(&arguments.global, init),
         Command::Run(ref run) => command::run::run(&arguments.global, run),
         Command::Replay(ref replay) => command::replay::replay(&arguments.global, replay),
         Command::Plan(ref plan) => command::plan::plan(&arguments.global, plan),
         Command::Validate(ref files) => command::validate::validate(&arguments.global, files),
-        Command::Schema(ref schema) => command::schema::schema(&arguments.global, schema),
+        Command::Schema(ref schema) => command::schema::schema(schema),
         Command::Reports(ref reports) => command::reports::reports(reports),
         Command::Compact(ref compact) => command::compact::compact(&arguments.global, compact),
         Command::State(ref state) => command::state::state(&arguments.global, state),
+        Command::Status(ref status) => command::status::status(&arguments.global, status),
         Command::Verify(ref verify) => command::verify::verify(&arguments.global, verify),
+        Command::Schedule(ref schedule) => command::schedule::schedule(&arguments.global, schedule),
         Command::Auth(ref auth) => command::auth::auth(&arguments.global, auth),
+        Command::Views(ref views) => command::views::views(&arguments.global, views),
         Command::Sandbox(ref sandbox) => command::sandbox::sandbox(&arguments.global, sandbox),
+        Command::Completions(ref completions) => command::completions::completions(completions),
     };
     ExitCode::from(code)
 }

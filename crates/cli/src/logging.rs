@@ -2,11 +2,14 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use ctct_extract::SPANS;
 use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 
 use crate::args::{Global, LogFormat};
+use crate::log_line::FlatJson;
 
 /// Environment variable with a filter such as `ctct_extract=debug`.
 const FILTER: &str = "CTCT_LOG";
@@ -20,15 +23,29 @@ pub(crate) fn start(global: &Global, bars: &MultiProgress) {
         (_, 0, LogFormat::Json) | (_, 1, _) => "info",
         _ => "debug",
     };
-    let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(format!("error,{}", ours(level))));
+    let usual = || format!("error,{}", ours(level));
+    let set = std::env::var(FILTER).ok().filter(|filter| !filter.trim().is_empty());
+    let (filter, wrong) = match set.map(EnvFilter::try_new) {
+        None => (EnvFilter::new(usual()), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new(usual()), Some(error)),
+    };
+    // Whatever is filtered, a line says which run and which report it is of.
+    let filter = match format!("{SPANS}=error").parse() {
+        Ok(spans) => filter.add_directive(spans),
+        Err(_) => filter,
+    };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(AboveBars(bars.clone()));
     // Where stderr was closed there is nobody to tell, and telling would end the process.
     let lines = lines.log_internal_errors(false);
     // Fails when logging was started before, as in tests; then that one serves.
     let _ = match global.log_format {
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(FlatJson).try_init(),
         LogFormat::Text => lines.with_target(false).with_ansi(colours()).try_init(),
     };
+    if let Some(error) = wrong {
+        tracing::warn!("{FILTER} is no filter ({error}) and was passed over; write it like `ctct_extract=debug`");
+    }
 }
 
 /// The level for this program's own crates; libraries stay at `error`.

@@ -1,8 +1,26 @@
-//! Everything that goes to stdout goes through here, so that a reader who closes the pipe (`| head`) is no error.
+//! Everything that goes to stdout goes through here, so that a reader who closes the pipe (`| head`) is no error. So do
+//! messages on stderr, which are lines of text or, with `--log-format json`, of JSON like the log's.
 
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+use std::sync::OnceLock;
 
-use crate::exit_code;
+use ctct_pipeline::ConfigErrors;
+
+use crate::args::LogFormat;
+use crate::{exit_code, log_line, logging};
+
+/// The form of messages on stderr. One process has one stderr.
+static FORM: OnceLock<LogFormat> = OnceLock::new();
+
+/// Says which form messages have from now on; the first call holds.
+pub(crate) fn speak(form: LogFormat) {
+    FORM.get_or_init(|| form);
+}
+
+fn speaks_json() -> bool {
+    FORM.get() == Some(&LogFormat::Json)
+}
 
 /// Writes `text` and a line end, and gives the exit code: 0, or what the failure to write means.
 pub(crate) fn print(text: &str) -> u8 {
@@ -18,7 +36,43 @@ pub(crate) fn print(text: &str) -> u8 {
     }
 }
 
-/// Writes a message for people to stderr. There is nobody left to tell when that fails.
+/// Writes a message for people to stderr: `error: ...` with `next: ...` on the next line, or anything else. As JSON these are
+/// the level and the fields `message` and `next`.
 pub(crate) fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
+    let text = text.trim_end_matches('\n');
+    if !speaks_json() {
+        return write_line(text);
+    }
+    let (level, text) = text.strip_prefix("error: ").map_or(("INFO", text), |text| ("ERROR", text));
+    let (message, next) = text.split_once("\nnext: ").map_or((text, None), |(message, next)| (message, Some(next)));
+    write_line(&log_line::line(level, message, next.map(|next| ("next", next.into()))));
+}
+
+/// Shows what is wrong with a pipeline, and what to do: as a compiler does, or as JSON with a line for each mistake and the
+/// fields `file`, `line`, `column`, `key` and `next`.
+pub(crate) fn refuse(errors: &ConfigErrors) {
+    let (file, unread) = (errors.file(), errors.errors().iter().all(|error| error.span.is_none()));
+    let step = if Path::new(file).is_dir() {
+        format!("name the files in it: ctct-etl validate {file}/*.yaml")
+    } else if unread {
+        format!("name a file that can be read; ctct-etl init {file} writes one")
+    } else {
+        format!("mend it, then ctct-etl validate {file}")
+    };
+    if !speaks_json() {
+        return write_line(&format!("{}\nnext: {step}", errors.render(logging::colours())));
+    }
+    for error in errors.errors() {
+        let place = error.span.map(|span| [("line", span.line.into()), ("column", span.column.into())]);
+        let key = Some(&error.key).filter(|key| !key.is_empty()).map(|key| ("key", key.as_str().into()));
+        let next = [("next", error.help.as_ref().unwrap_or(&step).as_str().into())];
+        let file = [("file", errors.file().into())];
+        let fields = file.into_iter().chain(place.into_iter().flatten()).chain(key).chain(next);
+        write_line(&log_line::line("ERROR", &error.message, fields));
+    }
+}
+
+/// There is nobody left to tell when this fails.
+fn write_line(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }

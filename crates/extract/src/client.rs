@@ -1,20 +1,19 @@
 //! One API key in one run: every request goes through here, is paced, signed, counted and, where that helps, repeated.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use reqwest::header::AUTHORIZATION;
 use secrecy::SecretString;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tracing::{debug, warn};
 use url::Url;
 
 use crate::credentials::{Credentials, Renewal};
 use crate::error::millis;
 use crate::limiter::Limiter;
-use crate::meter::{Meter, count};
+use crate::meter::Meter;
 use crate::policy::{Verdict, verdict};
 use crate::retries::Retries;
 use crate::transport::{Answer, NoAnswer, Transport};
@@ -22,7 +21,7 @@ use crate::{ClientConfig, Clock, Crawl, ExtractError, PageMark, Place, Reply, Re
 
 /// A client for one API key in one run. Clones share its limiter, its retries, its quota and its meter.
 #[derive(Debug, Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client(Arc<Inner>, Arc<Meter>);
 
 #[derive(Debug)]
 struct Inner {
@@ -36,7 +35,7 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) transport: Transport,
-    pub(crate) meter: Meter,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) clock: Clock,
     retries: Retries,
 }
@@ -57,16 +56,24 @@ impl Client {
         config.check()?;
         let run = Run {
             transport: Transport::new(&config)?,
-            meter: Meter::default(),
+            meter: Arc::default(),
             clock: config.clock.clone(),
             retries: Retries::new(config.retry, config.pending, config.seed),
         };
-        Ok(Self(Arc::new(Inner {
+        let meter = Arc::clone(&run.meter);
+        let inner = Inner {
             base_url: config.base_url,
             credentials: Credentials::new(config.token, &run.clock)?,
             limiter: Limiter::new(config.pace, config.ledger, config.clock),
             run: Arc::new(run),
-        })))
+        };
+        Ok(Self(Arc::new(inner), meter))
+    }
+
+    /// The same client with a meter of its own: what it spends is counted there, and in the run's meter too.
+    #[must_use]
+    pub fn metered(&self) -> Self {
+        Self(Arc::clone(&self.0), Arc::new(Meter::part_of(&self.1)))
     }
 
     /// Follows the pages of one request. Nothing is sent before the first [`Crawl::next`].
@@ -85,7 +92,7 @@ impl Client {
 
     /// What has been spent so far.
     pub fn meter(&self) -> Usage {
-        self.0.run.meter.snapshot()
+        self.1.snapshot()
     }
 
     /// The refresh token to use next time, where the client was given one: the API may have rotated it. Waits for an
@@ -109,20 +116,20 @@ impl Client {
     /// # Errors
     /// [`ExtractError::Transient`]: no answer came. [`ExtractError::Quota`]: no request is left.
     pub async fn server_time(&self) -> Result<Option<DateTime<Utc>>, ExtractError> {
-        let Inner { base_url, limiter, run, .. } = &*self.0;
+        let (Inner { base_url, limiter, run, .. }, meter) = (&*self.0, &*self.1);
         let place = Place::new("server time".to_owned(), "GET", base_url);
         let mut made = 0;
         loop {
             made += 1;
-            run.meter.paced(limiter.acquire().await?);
-            count(&run.meter.requests);
+            meter.paced(limiter.acquire().await?);
+            meter.request();
             let failure = match run.transport.send(run.transport.get(base_url)).await {
                 Ok(answer) => return Ok(answer.server_date()),
                 Err(NoAnswer::TooLarge(reply)) => return Err(run.too_large(place, reply)),
                 Err(NoAnswer::Failed { error, reply }) => Failure::NoAnswer(error, reply),
             };
-            let wait = run.back_off(&place, made, failure)?;
-            run.sleep(wait).await;
+            let wait = run.back_off(&place, made, failure, meter)?;
+            meter.back_off(wait).await;
         }
     }
 
@@ -137,20 +144,20 @@ impl Client {
     /// Gets one page's answer: a success, or an error after everything that may help was tried. `scope` is what a 403
     /// hints at.
     pub(crate) async fn fetch(&self, place: &Place, scope: &str, url: &Url) -> Result<Answer, ExtractError> {
-        let Inner { credentials, limiter, run, .. } = &*self.0;
+        let (Inner { credentials, limiter, run, .. }, meter) = (&*self.0, &*self.1);
         let (mut made, mut pending, mut renewed) = (0, 0, false);
         loop {
             made += 1;
             // A token is at hand before a slot is taken, so that no slot is spent on waiting for one.
             credentials.bearer(run).await?;
-            run.meter.paced(limiter.acquire().await?);
+            meter.paced(limiter.acquire().await?);
             let bearer = credentials.bearer(run).await?;
-            let answer = match run.request(place, made, url, &bearer.header).await {
+            let answer = match run.request(place, made, url, &bearer.header, meter).await {
                 Ok(answer) => answer,
                 Err(NoAnswer::TooLarge(reply)) => return Err(run.too_large(place.clone(), reply)),
                 Err(NoAnswer::Failed { error, reply }) => {
-                    let wait = run.back_off(place, made, Failure::NoAnswer(error, reply))?;
-                    run.sleep(wait).await;
+                    let wait = run.back_off(place, made, Failure::NoAnswer(error, reply), meter)?;
+                    meter.back_off(wait).await;
                     continue;
                 }
             };
@@ -162,20 +169,20 @@ impl Client {
                 Verdict::Pending => {
                     made -= 1;
                     pending += 1;
-                    let wait = run.pending(place, pending, answer.reply)?;
-                    run.sleep(wait).await;
+                    let wait = run.pending(place, pending, answer.reply, meter)?;
+                    meter.back_off(wait).await;
                 }
                 Verdict::Throttled => {
-                    count(&run.meter.throttled);
+                    meter.throttled();
                     limiter.refused().await?;
-                    let wait = run.back_off(place, made, Failure::Answer(Box::new(answer)))?;
+                    let wait = run.back_off(place, made, Failure::Answer(Box::new(answer)), meter)?;
                     // The key is over its pace, whoever sent the request: all wait.
                     limiter.hold(wait).await?;
-                    run.sleep(wait).await;
+                    meter.back_off(wait).await;
                 }
                 Verdict::Trouble => {
-                    let wait = run.back_off(place, made, Failure::Answer(Box::new(answer)))?;
-                    run.sleep(wait).await;
+                    let wait = run.back_off(place, made, Failure::Answer(Box::new(answer)), meter)?;
+                    meter.back_off(wait).await;
                 }
                 Verdict::QuotaUsedUp => {
                     let at = answer.server_date().unwrap_or_else(|| run.clock.now());
@@ -210,14 +217,15 @@ impl Run {
         attempt: u32,
         url: &Url,
         bearer: &reqwest::header::HeaderValue,
+        meter: &Meter,
     ) -> Result<Answer, NoAnswer> {
-        count(&self.meter.requests);
+        meter.request();
         let start = Instant::now();
         let result = self.transport.send(self.transport.get(url).header(AUTHORIZATION, bearer)).await;
         let millis = millis(start.elapsed());
         match &result {
             Ok(answer) => {
-                self.meter.bytes.fetch_add(answer.body.len() as u64, Relaxed);
+                meter.read(answer.body.len() as u64);
                 let Reply { status, request_id, .. } = &*answer.reply;
                 let bytes = answer.body.len();
                 debug!(%place, attempt, status, millis, bytes, request_id = request_id.as_deref(), "answered");
@@ -228,7 +236,13 @@ impl Run {
     }
 
     /// Takes a retry for a request that was sent `made` times: how long to wait before it is sent again.
-    pub(crate) fn back_off(&self, place: &Place, made: u32, failure: Failure) -> Result<Duration, ExtractError> {
+    pub(crate) fn back_off(
+        &self,
+        place: &Place,
+        made: u32,
+        failure: Failure,
+        meter: &Meter,
+    ) -> Result<Duration, ExtractError> {
         let (retry_after, reply, source) = match failure {
             Failure::Answer(answer) => (answer.retry_after(self.clock.now()), Some(answer.reply), None),
             Failure::NoAnswer(error, reply) => (None, reply, Some(error)),
@@ -236,9 +250,10 @@ impl Run {
         let throttled = reply.as_ref().is_some_and(|reply| reply.status == 429);
         match self.retries.take(made, retry_after, throttled) {
             Ok(wait) => {
-                count(&self.meter.retries);
-                let said = reply.map_or_else(|| "no answer".to_owned(), |reply| reply.to_string());
-                warn!(%place, attempt = made, said, wait_millis = millis(wait), "will be sent again");
+                meter.retry();
+                let request_id = reply.as_ref().and_then(|reply| reply.request_id.as_deref());
+                let said = reply.as_ref().map_or_else(|| "no answer".to_owned(), ToString::to_string);
+                warn!(%place, attempt = made, said, wait_millis = millis(wait), request_id, "will be sent again");
                 Ok(wait)
             }
             Err(gave_up) => Err(ExtractError::Transient { place: place.clone(), gave_up, reply, source }),
@@ -246,8 +261,8 @@ impl Run {
     }
 
     /// How long to wait before a request is repeated after its `seen`-th 202.
-    fn pending(&self, place: &Place, seen: u32, reply: Box<Reply>) -> Result<Duration, ExtractError> {
-        count(&self.meter.pending);
+    fn pending(&self, place: &Place, seen: u32, reply: Box<Reply>, meter: &Meter) -> Result<Duration, ExtractError> {
+        meter.pending();
         match self.retries.pending(seen) {
             Ok(wait) => {
                 debug!(%place, seen, wait_millis = millis(wait), "still being worked out");
@@ -258,11 +273,6 @@ impl Run {
                 Err(ExtractError::Transient { place: place.clone(), gave_up, reply, source })
             }
         }
-    }
-
-    pub(crate) async fn sleep(&self, wait: Duration) {
-        sleep(wait).await;
-        self.meter.backed_off(wait);
     }
 
     pub(crate) fn too_large(&self, place: Place, reply: Box<Reply>) -> ExtractError {

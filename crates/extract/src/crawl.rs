@@ -6,11 +6,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use tracing::{Instrument, error_span};
 use url::Url;
 
 use crate::envelope::Envelope;
 use crate::transport::origin;
 use crate::{Client, ExtractError, Place, Reply, Request};
+
+/// Target of the spans whose fields every log line within them has: the run, the report, the page.
+pub const SPANS: &str = "ctct_span";
 
 /// One answer of the API, whole and as it came.
 #[derive(Clone)]
@@ -101,7 +105,8 @@ impl Crawl {
         };
         let place = self.place(&url);
         let report = &self.request.report;
-        let answer = match self.client.fetch(&place, &report.scope, &url).await {
+        let span = error_span!(target: SPANS, "page", page = self.pages + 1);
+        let answer = match self.client.fetch(&place, &report.scope, &url).instrument(span).await {
             Err(ExtractError::Rejected { place, reply }) if matches!(self.step, Step::Resume { .. }) => {
                 return Err(ExtractError::StaleCursor { place, reply });
             }

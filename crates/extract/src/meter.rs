@@ -1,7 +1,11 @@
 //! What a run has spent so far, for its summary.
 
+use std::iter::successors;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use tokio::time::sleep;
 
 /// Counters of a run, at one moment. Durations are summed over all crawls, so they can exceed the time that passed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,26 +28,64 @@ pub struct Usage {
     pub backed_off: Duration,
 }
 
-/// The counters behind [`Usage`].
+/// The counters behind [`Usage`]: those of a run, or of a part of it, whose counts are the run's too.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
-    pub(crate) requests: AtomicU64,
-    pub(crate) retries: AtomicU64,
-    pub(crate) throttled: AtomicU64,
-    pub(crate) pending: AtomicU64,
-    pub(crate) sign_ins: AtomicU64,
-    pub(crate) bytes: AtomicU64,
+    whole: Option<Arc<Meter>>,
+    requests: AtomicU64,
+    retries: AtomicU64,
+    throttled: AtomicU64,
+    pending: AtomicU64,
+    sign_ins: AtomicU64,
+    bytes: AtomicU64,
     paced_micros: AtomicU64,
     backed_off_micros: AtomicU64,
 }
 
 impl Meter {
-    pub(crate) fn paced(&self, wait: Duration) {
-        self.paced_micros.fetch_add(micros(wait), Relaxed);
+    /// Counters of a part, at zero.
+    pub(crate) fn part_of(whole: &Arc<Self>) -> Self {
+        Self { whole: Some(Arc::clone(whole)), ..Self::default() }
     }
 
-    pub(crate) fn backed_off(&self, wait: Duration) {
-        self.backed_off_micros.fetch_add(micros(wait), Relaxed);
+    pub(crate) fn request(&self) {
+        self.add(1, |meter| &meter.requests);
+    }
+
+    pub(crate) fn retry(&self) {
+        self.add(1, |meter| &meter.retries);
+    }
+
+    pub(crate) fn throttled(&self) {
+        self.add(1, |meter| &meter.throttled);
+    }
+
+    pub(crate) fn pending(&self) {
+        self.add(1, |meter| &meter.pending);
+    }
+
+    pub(crate) fn sign_in(&self) {
+        self.add(1, |meter| &meter.sign_ins);
+    }
+
+    pub(crate) fn read(&self, bytes: u64) {
+        self.add(bytes, |meter| &meter.bytes);
+    }
+
+    pub(crate) fn paced(&self, wait: Duration) {
+        self.add(micros(wait), |meter| &meter.paced_micros);
+    }
+
+    /// Waits before something is sent again.
+    pub(crate) async fn back_off(&self, wait: Duration) {
+        sleep(wait).await;
+        self.add(micros(wait), |meter| &meter.backed_off_micros);
+    }
+
+    fn add(&self, count: u64, counter: impl Fn(&Self) -> &AtomicU64) {
+        for meter in successors(Some(self), |meter| meter.whole.as_deref()) {
+            counter(meter).fetch_add(count, Relaxed);
+        }
     }
 
     pub(crate) fn snapshot(&self) -> Usage {
@@ -58,11 +100,6 @@ impl Meter {
             backed_off: Duration::from_micros(self.backed_off_micros.load(Relaxed)),
         }
     }
-}
-
-/// Adds one.
-pub(crate) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Relaxed);
 }
 
 fn micros(wait: Duration) -> u64 {

@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 use crate::footer::FooterState;
 use crate::record::hex;
 use crate::sort::{RowAt, sorted};
+use crate::spark_schema::{SPARK_SCHEMA, spark_schema};
 use crate::{FileOptions, LoadError};
 
 /// Distinct ids that a bloom filter is first laid out for. It is folded to what the row group really holds, so small
@@ -70,6 +71,7 @@ impl FileLayout {
         })?;
 
         let mut pairs = vec![KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(&plain(&schema)))];
+        pairs.extend(spark_schema(&schema).map(|text| KeyValue::new(SPARK_SCHEMA.to_owned(), text)));
         pairs.extend(metadata.iter().map(|(name, value)| KeyValue::new((*name).to_owned(), value.clone())));
         let mut properties = WriterProperties::builder()
             // Version 2 pages and delta encodings: about a tenth faster than version 1 for these tables.

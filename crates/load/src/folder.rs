@@ -1,6 +1,9 @@
-//! Names of folders: any text percent-encoded so that it stays one folder, below its parent, on every store.
+//! Names of folders: any text percent-encoded so that it stays one folder, below its parent, on every store, and so that
+//! every reader finds the text in it.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use std::fmt::Write;
+
+use percent_encoding::percent_decode_str;
 
 use crate::LoadError;
 
@@ -8,17 +11,31 @@ use crate::LoadError;
 pub const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
 /// Longest encoded value. File systems end at 255 bytes, and `column=` needs some of them.
 const LONGEST: usize = 200;
-/// ASCII letters and digits, `-`, `_` and `.` stay; all else becomes `%XX` for each byte of its UTF-8.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
-/// Encodes a value as part of a folder name. A leading dot is encoded too, so that `.` and `..` are ordinary names and
-/// no folder is hidden.
+/// Encodes a value as part of a folder name: ASCII letters and digits, `-`, `_` and `.` stay, all other ASCII and
+/// what controls a terminal becomes `%XX`. A leading dot is encoded too, so that `.` and `..` are ordinary names and no folder is hidden.
+///
+/// Other characters stay as they are: Spark decodes each `%XX` to a character of its own, and would read `%C3%A9` as
+/// `Ã©` where other readers see `é`.
 pub fn encode(value: &str) -> String {
-    let encoded = utf8_percent_encode(value, ENCODED).to_string();
-    match encoded.strip_prefix('.') {
-        Some(rest) => format!("%2E{rest}"),
-        None => encoded,
+    let mut encoded = String::with_capacity(value.len());
+    for (at, character) in value.char_indices() {
+        let stays = match character {
+            '-' | '_' => true,
+            '.' => at > 0,
+            _ if character.is_ascii() => character.is_ascii_alphanumeric(),
+            _ => !character.is_control(),
+        };
+        if stays {
+            encoded.push(character);
+        } else {
+            for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+                // Writing to a string cannot fail.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
     }
+    encoded
 }
 
 /// The value that [`encode`] was given; `None` where the text is not of its making.

@@ -55,7 +55,7 @@ pub async fn distinct_ids(
 }
 
 /// The folder's value where the column is a partition folder and not in the file.
-fn folder_of<'a>(path: &'a str, column: &str) -> Option<&'a str> {
+pub(crate) fn folder_of<'a>(path: &'a str, column: &str) -> Option<&'a str> {
     path.split('/').find_map(|part| part.strip_prefix(column)?.strip_prefix('='))
 }
 

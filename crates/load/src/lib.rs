@@ -11,6 +11,7 @@
 //!
 //! ```text
 //! <url>/<table>/account=<account>/<partitions>/<file>.parquet              committed files, nothing else
+//! <url>/_runs/account=<account>/<run>.parquet                              how each run went; nothing rests on it
 //! <url>/_ctct/<account>/<report>/commits/<version>.json                    the log
 //! <url>/_ctct/<account>/<report>/damaged/<version>-<run>.json              records that a rebuild moved aside
 //! <url>/_ctct/<account>/<report>/staging/<base version>/<run>/             files of runs that have not committed
@@ -47,12 +48,15 @@ mod publish;
 mod read;
 mod rebuild;
 mod record;
+mod runs;
 mod seen;
 mod session;
 mod sort;
+mod spark_schema;
 mod store;
 mod survey;
 mod sweep;
+mod texts;
 mod upload;
 mod verify;
 mod writer;
@@ -75,9 +79,11 @@ pub use record::{
     Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, Progress, RECORD_FORMAT, RawPages, ReportState, StateFile,
     Window,
 };
+pub use runs::{RUNS_TABLE, RunEnd, RunRow, add_run, last_runs, runs_schema};
 pub use session::{Absent, Committed, Outcome, Session, TableTotals};
 pub use store::{Cloud, OptionKind, StoreOption, StoreOptions};
 pub use survey::{Pile, StagedRun, Survey, TableSize, survey};
+pub use texts::{TextRow, accounts_with, text_rows};
 pub use verify::{Finding, Mend, Verified, VerifiedTable, VerifyOptions, verify};
 
 #[cfg(test)]

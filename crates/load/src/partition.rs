@@ -33,7 +33,7 @@ pub enum PartitionBy {
     /// By its day: `created_at_day=2026-01-31`.
     Day(String),
     /// By a hash of the value: `contact_id_bucket=07`, with zeros in front to the width of the last bucket. The bucket
-    /// is the first 32 bits of the SHA-256 of the text, as a big-endian number, modulo `count`. `DuckDB`:
+    /// is the first 32 bits of the SHA-256 of the text, as a big-endian number, modulo `count`. DuckDB:
     /// `('0x' || sha256(contact_id)[1:8])::UINTEGER % 16`; Spark:
     /// `CAST(conv(substr(sha2(contact_id, 256), 1, 8), 16, 10) AS BIGINT) % 16`.
     Bucket {

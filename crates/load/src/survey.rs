@@ -139,6 +139,16 @@ fn unless_damaged<T>(read: Result<T, LoadError>, damage: &mut Option<LoadError>)
     }
 }
 
+impl ReportLog {
+    /// Objects of pages that were paid for and wait for the run that commits them.
+    ///
+    /// # Errors
+    /// The store cannot be listed.
+    pub async fn waiting_pages(&self) -> Result<Pile, LoadError> {
+        pile(self, &["pages"]).await
+    }
+}
+
 /// What stands in these folders of the report.
 async fn pile(log: &ReportLog, folders: &[&str]) -> Result<Pile, LoadError> {
     let mut pile = Pile::default();

@@ -11,7 +11,7 @@ use crate::yaml::{Node, Span};
 /// More errors than this are counted, not shown: the first ones usually cause the rest.
 const SHOWN: usize = 20;
 /// A key that contains one of these is taken for a secret's, and its value is blanked before its line is shown.
-const SECRET_WORDS: &[&str] = &["token", "secret", "password", "credential", "access_key"];
+const SECRET_WORDS: &[&str] = &["token", "secret", "password", "credential", "access_key", "webhook"];
 
 /// One thing that is wrong in a pipeline file. Displays as `line:column: key: message`; [`ConfigErrors`] adds the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

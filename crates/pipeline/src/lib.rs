@@ -1,31 +1,38 @@
 //! Pipeline YAML to validated plan to run to summary.
 
 mod accounts;
+mod aftermath;
 mod dates;
 mod document;
 mod error;
 mod event;
 mod fit;
 mod keeping;
+mod metrics;
+mod notice;
 mod plan;
 mod policy;
+mod push;
 mod run;
 mod schema;
+mod stored_table;
 mod summary;
 mod upkeep;
 mod yaml;
 
 pub use accounts::{NoShard, Shard};
-pub use ctct_load::{PartitionBy, TableCompaction, WriteMode};
+pub use ctct_load::{PartitionBy, TableCompaction, Window, WriteMode};
 pub use dates::{When, wire};
 pub use document::{
-    Access, AccountNames, Delivery, Destination, Environment, OptionInForce, Pace, Period, Pipeline, ReportConfig,
-    RetryLimits, Sandbox, Schedule, SecretPlace, SecretRef, Seed, Setting, Source, StatePlace,
+    Access, AccountNames, CronExpression, CronField, Delivery, Destination, Environment, Metrics, OnFailure,
+    OptionInForce, Otlp, Pace, Period, Pipeline, ReportConfig, RetryLimits, Sandbox, Schedule, SecretPlace, SecretRef,
+    Seed, Setting, Source, StatePlace, did_you_mean,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use event::{Event, Events};
 pub use fit::Allowance;
 pub use keeping::{HostFolders, Keeping, TOKEN_KEY, shared_accounts};
+pub use metrics::{METRICS, Metric};
 pub use plan::{
     Ask, Basis, Cost, Fits, Ids, LastCommit, NoWindow, Plan, PlanSummary, PlannedOption, PlannedReport, Price, Query,
     ReportPlan, Requests, Scope, forecast,
@@ -33,10 +40,12 @@ pub use plan::{
 pub use policy::{Outcome, Policy, Retry};
 pub use run::{Context, RunError, open_destination, replay, run};
 pub use schema::schema;
+pub use stored_table::{Column, StoredTable};
 pub use summary::{ApiSummary, ErrorSummary, MergeSummary, ReportSummary, RunSummary, TableSummary};
 pub use upkeep::{
-    CommitSummary, CompactSummary, CompactedReport, CountSummary, FindingSummary, LossSummary, PileSummary,
-    RebuildResult, RebuildSummary, ReportRebuild, ReportState, ReportVerified, StagedSummary, StateSummary,
-    VerifiedTableSummary, VerifySummary, compact, rebuild, state, verify,
+    CommitSummary, CompactSummary, CompactedReport, CountSummary, Expectation, FindingSummary, Health, LastError,
+    LossSummary, PileSummary, RebuildResult, RebuildSummary, ReportRebuild, ReportState, ReportStatus, ReportVerified,
+    StagedSummary, StateSummary, StatusSummary, VerifiedTableSummary, VerifySummary, compact, rebuild, state, status,
+    verify,
 };
 pub use yaml::Span;

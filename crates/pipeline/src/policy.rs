@@ -78,12 +78,30 @@ impl Outcome {
             Self::Configuration => row(2, Retry::AfterMending, "mend what the message names, then run again"),
             Self::SignIn => row(10, Retry::AfterMending, "give the pipeline a valid access token, then run again"),
             Self::Quota => row(11, Retry::Tomorrow, "run again after 00:00 UTC, when the API's daily quota is new"),
-            Self::Transient => row(12, Retry::Soon, "run again; if it stays, look at the API's status page"),
+            Self::Transient => row(12, Retry::Soon, "run again, and if it stays, look at the API's status page"),
             Self::Held => row(13, Retry::Soon, "wait until the other run has ended, then run again"),
             Self::Partial => {
                 row(14, Retry::AfterMending, "mend what the message names; the same again would fail again")
             }
             Self::Damaged => row(15, Retry::AfterMending, "do not run again before the state is mended"),
+        }
+    }
+
+    /// What to do, with the very commands for the pipeline `file`; without them where its name is empty.
+    pub(crate) fn advice(self, file: &str) -> String {
+        let advice = self.policy().advice;
+        match self {
+            _ if file.is_empty() => advice.to_owned(),
+            Self::Done | Self::Bug => advice.to_owned(),
+            Self::Configuration => format!("{advice}; `ctct-etl validate {file}` checks the pipeline"),
+            Self::SignIn => format!("{advice}; `ctct-etl auth status` shows who is signed in and what may be read"),
+            Self::Quota => format!("{advice}; `ctct-etl plan {file}` shows what is left and what a run takes"),
+            Self::Transient => format!("{advice}: `ctct-etl run {file}`"),
+            Self::Held => format!("{advice}; `ctct-etl state {file}` shows what is committed"),
+            Self::Partial => {
+                format!("{advice}; `ctct-etl plan {file}` shows what is asked, `ctct-etl state {file}` what is stored")
+            }
+            Self::Damaged => format!("{advice}; `ctct-etl verify {file}` shows all that is wrong"),
         }
     }
 

@@ -79,6 +79,7 @@ fn shape(shape: &Shape, report: Option<&Report>) -> Value {
         Shape::Choice(values) => any_of([json!({"enum": values}), reference("env")]),
         Shape::Secret => reference("secret"),
         Shape::StoreOptions => store_options(),
+        Shape::Headers => json!({"type": "object", "additionalProperties": reference("secret")}),
         Shape::Mapping(keys) => Value::Object(mapping(keys, report)),
         Shape::OneKey(keys) => {
             let mut schema = mapping(keys, report);

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use ctct_extract::{Clock, Usage};
 use ctct_load::{Committed, Window};
 use serde::Serialize;
 
@@ -73,6 +74,10 @@ pub struct ReportSummary {
     pub report: String,
     /// How it ended.
     pub outcome: Outcome,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// How long it took, in seconds.
+    pub seconds: f64,
     /// Version of its commit; absent where nothing was committed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<i64>,
@@ -99,11 +104,43 @@ pub struct ReportSummary {
     pub watermark_before: Option<DateTime<Utc>>,
     /// Watermark of this run's commit.
     pub watermark_after: Option<DateTime<Utc>>,
+    /// What was asked of the API for this report.
+    pub api: ApiSummary,
     /// What was written, one entry a table.
     pub tables: Vec<TableSummary>,
     /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorSummary>,
+}
+
+impl From<Usage> for ApiSummary {
+    fn from(usage: Usage) -> Self {
+        Self {
+            requests: usage.requests,
+            retries: usage.retries,
+            throttled: usage.throttled,
+            bytes: usage.bytes,
+            paced_seconds: usage.paced.as_secs_f64(),
+            backed_off_seconds: usage.backed_off.as_secs_f64(),
+        }
+    }
+}
+
+impl ReportSummary {
+    /// A report that begins now.
+    pub(crate) fn begun(report: &str, clock: &Clock) -> Self {
+        Self { report: report.to_owned(), started_at: clock.now(), ..Self::default() }
+    }
+
+    /// Counts the time until now.
+    pub(crate) fn end(&mut self, clock: &Clock) {
+        self.seconds = seconds_between(self.started_at, clock.now());
+    }
+}
+
+/// A span of time; 0 where the clock was set back.
+pub(crate) fn seconds_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    (to - from).to_std().map_or(0.0, |elapsed| elapsed.as_secs_f64())
 }
 
 pub(crate) fn table_summaries(committed: Committed) -> Vec<TableSummary> {

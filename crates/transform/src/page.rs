@@ -104,12 +104,21 @@ impl PageDecoder {
 
     /// The records of the page, those that do not fit included.
     fn records(&self, envelope: &StructArray) -> Result<StructArray, TransformError> {
-        let Some(rows) = &self.report.rows else { return Ok(envelope.clone()) };
+        let Some(rows) = &self.report.rows else { return self.one_record(envelope) };
         let list = envelope.column_by_name(rows).and_then(|column| column.as_list_opt::<i32>());
         let list = list.filter(|list| list.is_valid(0));
         let elements = list.map(|list| list.value(0));
         let records = elements.as_ref().and_then(|elements| elements.as_struct_opt()).cloned();
         records.ok_or_else(|| TransformError::no_list(rows))
+    }
+
+    /// The body as the one record. Without the key it is some other object: as a dead letter it would leave the table empty.
+    fn one_record(&self, envelope: &StructArray) -> Result<StructArray, TransformError> {
+        let lacks = |key: &&String| envelope.column_by_name(key).is_none_or(|column| column.is_null(0));
+        match self.report.key.iter().find(lacks) {
+            Some(key) => Err(TransformError::NotAPage { reason: format!("it has no `{key}`") }),
+            None => Ok(envelope.clone()),
+        }
     }
 
     /// The records that can be typed. The others are added to the dead letters.

@@ -2,15 +2,20 @@
 
 pub(crate) mod auth;
 pub(crate) mod compact;
+pub(crate) mod completions;
+pub(crate) mod init;
 pub(crate) mod plan;
 pub(crate) mod replay;
 pub(crate) mod reports;
 pub(crate) mod run;
 pub(crate) mod sandbox;
+pub(crate) mod schedule;
 pub(crate) mod schema;
 pub(crate) mod state;
+pub(crate) mod status;
 pub(crate) mod validate;
 pub(crate) mod verify;
+pub(crate) mod views;
 
 use std::path::{Path, PathBuf};
 
@@ -23,8 +28,7 @@ use uuid::Uuid;
 
 use crate::args::Global;
 use crate::folders;
-use crate::logging::colours;
-use crate::printer::complain;
+use crate::printer::{self, complain};
 
 /// The embedded catalogue, or the exit code when it does not parse, which a test rules out for every release.
 pub(crate) fn catalog() -> Result<Catalog, u8> {
@@ -39,9 +43,9 @@ pub(crate) fn pipeline(file: &Path, catalog: &Catalog) -> Result<Pipeline, u8> {
     Pipeline::load(file, catalog, &Environment::process()).map_err(|errors| refuse(&errors))
 }
 
-/// Shows what is wrong with a pipeline.
+/// Shows what is wrong with a pipeline, and what to do.
 pub(crate) fn refuse(errors: &ConfigErrors) -> u8 {
-    complain(&errors.render(colours()));
+    printer::refuse(errors);
     crate::exit_code::CONFIGURATION
 }
 
@@ -72,7 +76,7 @@ const BLOCKING_THREADS: usize = 4;
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, u8> {
     tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build().map_err(
         |error| {
-            complain(&format!("error: threads cannot be started: {error}"));
+            complain(&format!("error: threads cannot be started: {error}\nnext: run again with fewer processes beside it, or a higher limit (ulimit -u)"));
             crate::exit_code::TRANSIENT
         },
     )

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::Utc;
 use ctct_catalog::Catalog;
-use ctct_pipeline::{Events, Keeping, Plan, Scope, Shard, When};
+use ctct_pipeline::{Events, Keeping, Plan, Scope, Shard, When, did_you_mean};
 use tokio_util::sync::CancellationToken;
 
 use super::{catalog, context, json, keeping, no_accounts, pipeline, refuse, runtime, worse};
@@ -60,7 +60,12 @@ pub(crate) fn resolve(file: &Path, only: &[String], catalog: &Catalog) -> Result
     for name in only {
         if !plan.reports.iter().any(|report| report.report.name == *name) {
             let there: Vec<&str> = plan.reports.iter().map(|report| report.report.name.as_str()).collect();
-            complain(&format!("error: {} has no report `{name}`; it has {}", file.display(), there.join(", ")));
+            let meant = did_you_mean(name, &there).map_or_else(String::new, |meant| format!("; {meant}"));
+            complain(&format!(
+                "error: {} has no report `{name}`{meant}\nnext: --report with one of {}",
+                file.display(),
+                there.join(", ")
+            ));
             return Err(exit_code::CONFIGURATION);
         }
     }

@@ -1,6 +1,8 @@
 //! `ctct-etl reports`: what the API offers, from the catalogue.
 
 use ctct_catalog::{Catalog, Report};
+use ctct_pipeline::StoredTable;
+use ctct_pipeline::did_you_mean;
 
 use super::catalog;
 use crate::args::ReportsArguments;
@@ -19,7 +21,11 @@ pub(crate) fn reports(arguments: &ReportsArguments) -> u8 {
         return print(&describe(report));
     }
     let names: Vec<&str> = catalog.reports().map(|report| report.name.as_str()).collect();
-    complain(&format!("error: there is no report `{name}`; there are {}", names.join(", ")));
+    let meant = did_you_mean(name, &names).map_or_else(String::new, |meant| format!("; {meant}"));
+    complain(&format!(
+        "error: there is no report `{name}`{meant}\nnext: ctct-etl reports lists them: {}",
+        names.join(", ")
+    ));
     exit_code::CONFIGURATION
 }
 
@@ -56,7 +62,7 @@ pub(crate) fn describe(report: &Report) -> String {
     for ignored in &report.ignored {
         text += &format!("\nRefused: {}: {}.", ignored.name, ignored.why);
     }
-    for table in report.tables() {
+    for table in &StoredTable::of_report(report) {
         text += &format!("\n\n{}\n", super::schema::table_text(table));
     }
     text

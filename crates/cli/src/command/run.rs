@@ -15,7 +15,7 @@ use super::{catalog, context, json, keeping, no_accounts, plan, runtime, worse};
 use crate::args::{Global, Output, RunArguments};
 use crate::exit_code;
 use crate::logging;
-use crate::printer::print;
+use crate::printer::{complain, print};
 use crate::reporter;
 use crate::stop::StopRequests;
 
@@ -75,6 +75,10 @@ async fn run_all(
                 continue;
             }
         };
+        let Some(plans) = named(plans, &arguments.accounts, plan.pipeline.file()) else {
+            runs.outcomes.push(Outcome::Configuration);
+            continue;
+        };
         let mut all = std::pin::pin!(runs.of(&plans, &context));
         tokio::select! {
             () = &mut all => continue,
@@ -91,6 +95,20 @@ async fn run_all(
     let outcomes = &runs.outcomes;
     let worst = if stop.is_cancelled() { Outcome::of_stopped_parts(outcomes) } else { Outcome::of_parts(outcomes) };
     worse(worst.policy().exit_code, runs.printed)
+}
+
+/// The plans of the accounts that the command line names; all of them where it names none. `None` where the pipeline does
+/// not have one of them, which is on stderr then.
+fn named(mut plans: Vec<Plan>, accounts: &[String], file: &str) -> Option<Vec<Plan>> {
+    if let Some(unknown) = accounts.iter().find(|name| !plans.iter().any(|plan| plan.account == **name)) {
+        let there: Vec<&str> = plans.iter().map(|plan| plan.account.as_str()).collect();
+        complain(&format!("error: {file} has no account `{unknown}`; it has {}", there.join(", ")));
+        return None;
+    }
+    if !accounts.is_empty() {
+        plans.retain(|plan| accounts.contains(&plan.account));
+    }
+    Some(plans)
 }
 
 /// The runs of this process, and what they came to.

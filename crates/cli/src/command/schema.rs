@@ -1,81 +1,90 @@
-//! `ctct-etl schema`: the tables that a pipeline writes, or the JSON Schema of pipeline files.
+//! `ctct-etl schema`: the tables of a pipeline or of the catalogue, column by column, for people, programs, SQL and
+//! documentation; or the JSON Schema of pipeline files.
 
-use arrow::datatypes::{DataType, Field};
-use ctct_catalog::{Report, Table};
-use serde_json::{Value, json};
+mod ddl;
+mod json;
+mod markdown;
+mod text;
+
+use std::path::Path;
+
+use ctct_catalog::{Catalog, Report};
+use ctct_pipeline::{Pipeline, StoredTable};
 
 use super::{catalog, pipeline};
-use crate::args::{Global, Output, SchemaArguments};
-use crate::printer::print;
-use crate::text_table::text_table;
+use crate::args::{Dialect, Format, SchemaArguments};
+use crate::exit_code;
+use crate::printer::{complain, print};
+
+pub(crate) use text::table_text;
 
 /// Prints the schemas.
-pub(crate) fn schema(_global: &Global, arguments: &SchemaArguments) -> u8 {
-    let catalog = match catalog() {
-        Ok(catalog) => catalog,
-        Err(code) => return code,
-    };
-    let Some(file) = &arguments.file else {
-        return print(&format!("{:#}", ctct_pipeline::schema(&catalog)));
-    };
-    match pipeline(file, &catalog) {
-        Err(code) => code,
-        Ok(pipeline) => {
-            let reports: Vec<&Report> = pipeline.reports.iter().map(|spec| spec.report.as_ref()).collect();
-            let text = match arguments.output {
-                Output::Text => text(&reports),
-                Output::Json => json(&reports).to_string(),
-            };
-            print(&text)
+pub(crate) fn schema(arguments: &SchemaArguments) -> u8 {
+    let printed = catalog().and_then(|catalog| {
+        if arguments.editor {
+            return Ok(format!("{:#}", ctct_pipeline::schema(&catalog)));
         }
-    }
-}
-
-fn text(reports: &[&Report]) -> String {
-    reports.iter().flat_map(|report| report.tables()).map(table_text).collect::<Vec<_>>().join("\n\n")
-}
-
-/// One table: its name and key, then a line a column.
-pub(crate) fn table_text(table: &Table) -> String {
-    let mut columns = text_table(["column", "Arrow", "Parquet", "", "what it is"]);
-    for field in table.schema.fields() {
-        let (arrow, parquet) = types(field);
-        let null = if field.is_nullable() { "" } else { "required" };
-        columns.add_row([field.name().as_str(), arrow, parquet, null, comment(field)]);
-    }
-    format!("{}: {} Key: {}.\n{columns}", table.name, table.doc, table.key.join(" + "))
-}
-
-fn json(reports: &[&Report]) -> Value {
-    let tables = reports.iter().flat_map(|report| report.tables()).map(|table| {
-        let columns: Vec<Value> = table
-            .schema
-            .fields()
-            .iter()
-            .map(|field| {
-                let (arrow, parquet) = types(field);
-                json!({
-                    "name": field.name(), "arrow": arrow, "parquet": parquet, "nullable": field.is_nullable(),
-                    "comment": comment(field),
-                })
-            })
-            .collect();
-        json!({ "table": table.name, "comment": table.doc, "key": table.key, "columns": columns })
+        let (format, dialect) = form(arguments)?;
+        match &arguments.file {
+            Some(file) => of_pipeline(&pipeline(file, &catalog)?, &arguments.reports, format, dialect),
+            None => of_catalog(&catalog, &arguments.reports, format, dialect),
+        }
     });
-    Value::Array(tables.collect())
+    printed.map_or_else(|code| code, |text| print(&text))
 }
 
-/// The column's type as Arrow readers see it, and as it stands in the Parquet file.
-fn types(field: &Field) -> (&'static str, &'static str) {
-    match field.data_type() {
-        DataType::Timestamp(..) => ("timestamp[us, UTC]", "INT64 TIMESTAMP(MICROS, adjusted to UTC)"),
-        DataType::Int64 => ("int64", "INT64"),
-        DataType::Float64 => ("float64", "DOUBLE"),
-        DataType::Boolean => ("bool", "BOOLEAN"),
-        _ => ("string", "BYTE_ARRAY STRING"),
+/// Format and dialect, where they go together. A dialect alone asks for DDL.
+fn form(arguments: &SchemaArguments) -> Result<(Format, Dialect), u8> {
+    match (arguments.format, arguments.dialect) {
+        (Some(Format::Ddl) | None, Some(dialect)) => Ok((Format::Ddl, dialect)),
+        (Some(_), Some(_)) => Err(refused("--dialect goes with --format ddl")),
+        (format, None) => Ok((format.unwrap_or(Format::Text), Dialect::Duckdb)),
     }
 }
 
-fn comment(field: &Field) -> &str {
-    field.metadata().get("comment").map_or("", String::as_str)
+fn refused(reason: &str) -> u8 {
+    complain(&format!("error: {reason}"));
+    exit_code::CONFIGURATION
+}
+
+/// The tables that a pipeline writes, for all of its reports or those that are named.
+fn of_pipeline(pipeline: &Pipeline, only: &[String], format: Format, dialect: Dialect) -> Result<String, u8> {
+    let known: Vec<&str> = pipeline.reports.iter().map(|config| config.report.name.as_str()).collect();
+    check(only, &known, pipeline.file())?;
+    let base = std::env::current_dir().unwrap_or_default();
+    let wanted = pipeline.reports.iter().filter(|config| only.is_empty() || only.contains(&config.report.name));
+    let tables: Vec<StoredTable<'_>> =
+        wanted.flat_map(|config| StoredTable::of_pipeline(pipeline, config, Path::new(&base))).collect();
+    Ok(match format {
+        Format::Markdown => markdown::pipeline(&pipeline.name, pipeline.description.as_deref(), &tables),
+        Format::Text => text::text(&tables),
+        Format::Json => json::json(&tables),
+        Format::Ddl => ddl::ddl(&tables, dialect),
+    })
+}
+
+/// The tables of all reports, or of those that are named.
+fn of_catalog(catalog: &Catalog, only: &[String], format: Format, dialect: Dialect) -> Result<String, u8> {
+    let known: Vec<&str> = catalog.reports().map(|report| report.name.as_str()).collect();
+    check(only, &known, "the catalogue")?;
+    let is_wanted = |report: &&Report| only.is_empty() || only.contains(&report.name);
+    let reports: Vec<&Report> = catalog.reports().map(AsRef::as_ref).filter(is_wanted).collect();
+    let tables: Vec<StoredTable<'_>> = reports.iter().flat_map(|report| StoredTable::of_report(report)).collect();
+    Ok(match format {
+        Format::Markdown if only.is_empty() => {
+            let pages: Vec<String> = reports.iter().map(|report| markdown::report(report)).collect();
+            format!("# Tables\n\n{}\n\n{}", markdown::overview(&tables), pages.join("\n\n"))
+        }
+        Format::Markdown => reports.iter().map(|report| markdown::report(report)).collect::<Vec<_>>().join("\n\n"),
+        Format::Text => text::text(&tables),
+        Format::Json => json::json(&tables),
+        Format::Ddl => ddl::ddl(&tables, dialect),
+    })
+}
+
+fn check(only: &[String], known: &[&str], place: &str) -> Result<(), u8> {
+    match only.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => Err(refused(&format!("{place} has no report `{name}`; it has {}", known.join(", ")))),
+        None => Ok(()),
+    }
 }

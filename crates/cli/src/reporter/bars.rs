@@ -32,7 +32,7 @@ struct Bar {
 
 fn draw(canvas: &MultiProgress, bars: &mut HashMap<String, Bar>, event: &Event) {
     match event {
-        Event::ReportStarted { report, crawls } => {
+        Event::ReportStarted { report, crawls, .. } => {
             let by_id = *crawls > 1;
             let bar = if by_id { ProgressBar::new(*crawls) } else { ProgressBar::no_length() };
             let bar = canvas.add(bar.with_style(style(if by_id { CRAWLS } else { UNKNOWN })));
@@ -46,7 +46,7 @@ fn draw(canvas: &MultiProgress, bars: &mut HashMap<String, Bar>, event: &Event) 
                 bar.set_style(style(ROWS));
             }
         }
-        Event::PagesRead { report, rows, .. } => {
+        Event::PageRead { report, rows, .. } => {
             if let Some(Bar { bar, by_id: false }) = bars.get(report) {
                 bar.inc(*rows);
             }

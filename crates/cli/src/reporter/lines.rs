@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ctct_pipeline::{Event, Events};
+use ctct_pipeline::{Event, Events, ReportSummary};
 
 use super::STOPPING;
 use super::bars::done;
@@ -41,33 +41,51 @@ pub(super) fn errors(format: LogFormat) -> Events {
     })
 }
 
-/// A sink that logs, for `--log-format json`.
+/// A sink that logs, for `--log-format json`. Which run and which report a line is of stands in the spans around it.
 pub(super) fn as_logs() -> Events {
     Events::to(|event| match event {
-        Event::RunStarted { pipeline, run_id, .. } => tracing::info!(pipeline, run_id, "run started"),
-        Event::ReportStarted { report, crawls } => tracing::info!(report, crawls, "report started"),
-        Event::ReportDone(summary) => tracing::info!(
-            report = summary.report,
-            outcome = %summary.outcome,
-            rows = summary.rows,
-            pages = summary.pages,
-            commit = summary.commit,
-            dead_letters = summary.dead_letters,
-            error = summary.error.as_ref().map(|error| error.message.as_str()),
-            "report done"
-        ),
+        Event::RunStarted { reports, .. } => tracing::info!(reports = reports.len(), "run started"),
+        Event::ReportStarted { report, crawls, .. } => tracing::info!(report, crawls, "report started"),
+        Event::PageRead { report, page, request_id, rows, dead_letters, drift_fields } => {
+            let request_id = request_id.as_deref();
+            tracing::info!(report, page, request_id, rows, dead_letters, drift_fields, "page read");
+        }
+        Event::ReportDone(summary) => {
+            let ReportSummary { report, outcome, rows, pages, commit, dead_letters, seconds, api, .. } = &**summary;
+            let error = summary.error.as_ref();
+            tracing::info!(
+                report,
+                %outcome,
+                exit_code = outcome.policy().exit_code,
+                rows,
+                pages,
+                commit,
+                dead_letters,
+                drift_fields = summary.drift.len(),
+                requests = api.requests,
+                retries = api.retries,
+                paced_seconds = api.paced_seconds,
+                backed_off_seconds = api.backed_off_seconds,
+                seconds,
+                error = error.map(|error| error.message.as_str()),
+                next = error.map(|error| error.advice.as_str()),
+                "report done"
+            );
+        }
         Event::Stopping { .. } => tracing::info!("{STOPPING}"),
-        Event::RunDone(summary) => tracing::info!(
-            pipeline = summary.pipeline,
-            run_id = summary.run_id,
-            outcome = %summary.outcome,
-            exit_code = summary.exit_code,
-            rows = summary.rows(),
-            requests = summary.api.requests,
-            seconds = summary.seconds,
-            error = summary.error.as_ref().map(|error| error.message.as_str()),
-            "run done"
-        ),
+        Event::RunDone(summary) => {
+            let error = summary.error.as_ref();
+            tracing::info!(
+                outcome = %summary.outcome,
+                exit_code = summary.exit_code,
+                rows = summary.rows(),
+                requests = summary.api.requests,
+                seconds = summary.seconds,
+                error = error.map(|error| error.message.as_str()),
+                next = error.map(|error| error.advice.as_str()),
+                "run done"
+            );
+        }
         _ => {}
     })
 }
@@ -85,7 +103,7 @@ struct Progress {
 fn line(progress: &mut HashMap<String, Progress>, event: &Event, now: Instant) -> Option<String> {
     match event {
         Event::RunStarted { pipeline, run_id, .. } => Some(format!("{pipeline}: run {run_id}")),
-        Event::ReportStarted { report, crawls } => {
+        Event::ReportStarted { report, crawls, .. } => {
             let begun = Progress { rows: 0, expected: None, crawls: *crawls, crawls_done: 0, told: now };
             progress.insert(report.clone(), begun);
             Some(if *crawls > 1 { format!("{report}: reading {crawls} ids") } else { format!("{report}: reading") })
@@ -94,7 +112,7 @@ fn line(progress: &mut HashMap<String, Progress>, event: &Event, now: Instant) -
             progress.get_mut(report)?.expected = Some(*rows);
             None
         }
-        Event::PagesRead { report, rows, .. } => {
+        Event::PageRead { report, rows, .. } => {
             progress.get_mut(report)?.rows += rows;
             report_progress(progress, report, now)
         }
@@ -127,17 +145,20 @@ fn report_progress(progress: &mut HashMap<String, Progress>, report: &str, now: 
 
 #[cfg(test)]
 mod tests {
+    use ctct_pipeline::Window;
+
     use super::*;
 
     fn read(rows: u64) -> Event {
-        Event::PagesRead { report: "contacts".to_owned(), pages: 1, rows }
+        let (page, request_id, dead_letters, drift_fields) = (1, None, 0, 0);
+        Event::PageRead { report: "contacts".to_owned(), page, request_id, rows, dead_letters, drift_fields }
     }
 
     #[test]
     fn a_line_comes_every_ten_seconds_and_no_oftener() {
         let (start, mut progress) = (Instant::now(), HashMap::new());
         let mut at = |seconds: u64, event: &Event| line(&mut progress, event, start + Duration::from_secs(seconds));
-        let begun = Event::ReportStarted { report: "contacts".to_owned(), crawls: 1 };
+        let begun = Event::ReportStarted { report: "contacts".to_owned(), crawls: 1, window: Window::default() };
         assert_eq!(at(0, &begun).as_deref(), Some("contacts: reading"));
         assert_eq!(at(1, &Event::RowsExpected { report: "contacts".to_owned(), rows: 2_000 }), None);
         assert_eq!(at(9, &read(500)), None);

@@ -125,7 +125,9 @@ fn oddities(summary: &RunSummary, report: &ReportSummary) -> String {
 /// Where the Parquet is, and a first query over it.
 fn what_to_try(summary: &RunSummary) -> String {
     let mut text = format!("\nParquet: {}\n", summary.destination);
-    let written = summary.reports.iter().flat_map(|report| &report.tables).max_by_key(|table| table.rows);
+    // Of the reports' own tables the largest: a child table says little alone.
+    let own = summary.reports.iter().filter_map(|report| report.tables.first());
+    let written = own.max_by_key(|table| table.rows);
     if let Some(table) = written {
         let root = summary.destination.trim_start_matches("file://");
         text += "Try it in DuckDB:\n";

@@ -1,14 +1,14 @@
 //! Application profiles: the API keys that accounts sign in with, one file each.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::ExtractError;
+use crate::{ExtractError, private};
 
 /// An application as the vendor's developer portal knows it.
 #[derive(Debug, Clone)]
@@ -91,39 +91,13 @@ impl Applications {
             client_secret: application.client_secret.as_ref().map(|secret| secret.expose_secret().into()),
         };
         let text = Zeroizing::new(serde_json::to_vec_pretty(&stored)?);
-        create_private(&self.folder)?;
-        // A new temporary file is its owner's alone.
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(&text)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        if cfg!(unix) {
-            File::open(&self.folder)?.sync_all()?;
-        }
-        Ok(())
+        private::make_folder(&self.folder)?;
+        private::replace(path, &text)
     }
 }
 
-#[cfg(unix)]
-fn create_private(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn create_private(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)
-}
-
 /// What is wrong where others than the owner can get at a file or a folder.
-#[cfg(unix)]
 fn loose(path: &Path, mode: &str) -> Option<String> {
-    use std::os::unix::fs::PermissionsExt;
-    let open = fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0);
+    let open = fs::metadata(path).is_ok_and(|metadata| private::open_mode(&metadata).is_some());
     open.then(|| format!("is open to others than its owner; run `chmod {mode} {}`", path.display()))
-}
-
-#[cfg(not(unix))]
-fn loose(_path: &Path, _mode: &str) -> Option<String> {
-    None
 }

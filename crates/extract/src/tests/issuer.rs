@@ -232,7 +232,7 @@ impl Home {
     }
 
     pub(super) async fn signed_in(self, sign_in: SignIn) -> Self {
-        self.accounts.store(sign_in, &clock()).await.unwrap();
+        self.accounts.store(sign_in).await.unwrap();
         self
     }
 

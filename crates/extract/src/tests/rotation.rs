@@ -71,7 +71,7 @@ async fn eight_clients_that_are_refused_at_once_send_one_request() {
         issuer.state.current.store(2, SeqCst);
         let mut stored = issuer.good_for(Duration::from_hours(9));
         stored.refresh_token = Some("refresh-2".into());
-        home.accounts.store(stored, &clock()).await.unwrap();
+        home.accounts.store(stored).await.unwrap();
         let clients: Vec<_> = (0..8).map(|_| issuer.client(&home.accounts)).collect();
         join_all(clients.iter().map(works)).await;
         assert_eq!((issuer.requests(), home.stored().await), (1, (3, "refresh-3".to_owned())));
@@ -117,7 +117,7 @@ async fn a_crash_after_the_server_used_the_token_up_is_told_exactly_until_somebo
         fails(&client).await;
         let mut again = issuer.good_for(Duration::from_hours(24));
         again.access_token = Some(AccessToken::new("access-2"));
-        home.accounts.store(again, &clock()).await.unwrap();
+        home.accounts.store(again).await.unwrap();
         works(&client).await;
     }
 }
@@ -399,7 +399,7 @@ async fn a_token_of_unknown_lifetime_is_used_until_it_is_refused() {
     assert_eq!(issuer.requests(), 0);
     issuer.state.current.store(2, SeqCst);
     let other = SignIn { refresh_token: Some("refresh-2".into()), expires_at: None, ..issuer.sign_in() };
-    home.accounts.store(other, &clock()).await.unwrap();
+    home.accounts.store(other).await.unwrap();
     works(&client).await;
     assert_eq!((issuer.requests(), home.stored().await), (1, (3, "refresh-3".to_owned())));
 }
@@ -415,7 +415,7 @@ async fn what_another_process_renewed_is_picked_up() {
         // The first one's token is revoked: one of them renews it, the other reads what came.
         issuer.state.current.store(2, SeqCst);
         let revoked = SignIn { refresh_token: Some("refresh-2".into()), ..issuer.good_for(Duration::from_hours(20)) };
-        home.accounts.store(revoked, &clock()).await.unwrap();
+        home.accounts.store(revoked).await.unwrap();
         works(&one).await;
         works(&other).await;
         assert_eq!((issuer.requests(), other.meter().sign_ins), (1, 0));
@@ -513,7 +513,7 @@ async fn a_configured_refresh_token_begins_an_account_once() {
         assert_eq!(read.client_secret.unwrap().expose_secret(), "another");
         // Somebody signs in again: the old seed does not come back.
         home.accounts
-            .store(SignIn { refresh_token: Some("refresh-8".into()), ..read_back(&home).await }, &clock())
+            .store(SignIn { refresh_token: Some("refresh-8".into()), ..read_back(&home).await })
             .await
             .unwrap();
         assert_eq!(seed("refresh-1", "another").await, (4, "refresh-8".to_owned()));
@@ -540,7 +540,7 @@ async fn objects_are_encrypted_and_bound_to_their_place() {
     let other = Accounts::in_store(Arc::clone(store), Path::from("tokens"), TokenKey::generate());
     let error = other.read("a").await.unwrap_err();
     assert!(error.to_string().contains("ctct-etl auth login --account a"), "{error}");
-    other.store(sign_in("a"), &clock()).await.unwrap();
+    other.store(sign_in("a")).await.unwrap();
     assert_eq!(other.read("a").await.unwrap().unwrap().generation, 2);
     assert!(other.remove("a").await.unwrap() && !other.remove("a").await.unwrap());
     assert_eq!(other.names().await.unwrap(), ["b"]);
@@ -549,6 +549,6 @@ async fn objects_are_encrypted_and_bound_to_their_place() {
 #[tokio::test]
 async fn many_that_sign_in_to_a_store_at_once_each_make_a_generation() {
     let home = Home::store();
-    join_all((0..20).map(|_| async { home.accounts.store(sign_in("a"), &clock()).await.unwrap() })).await;
+    join_all((0..20).map(|_| async { home.accounts.store(sign_in("a")).await.unwrap() })).await;
     assert_eq!(home.stored().await.0, 20);
 }

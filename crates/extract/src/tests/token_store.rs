@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::server::{ACCESS, CLIENT_SECRET, REFRESH, noon};
-use crate::{AccessToken, Accounts, Clock, ExtractError, RetryAdvice, SignIn};
+use crate::{AccessToken, Accounts, ExtractError, RetryAdvice, SignIn};
 
 /// A sign-in of an account, an hour of its day gone.
 pub(super) fn sign_in(account: &str) -> SignIn {
@@ -26,10 +26,6 @@ pub(super) fn sign_in(account: &str) -> SignIn {
         renewed_at: noon() - Duration::from_hours(1),
         generation: 0,
     }
-}
-
-fn clock() -> Clock {
-    Clock::fixed(noon())
 }
 
 /// A folder that is not there yet.
@@ -59,7 +55,7 @@ async fn what_was_stored_is_read_back_whole() {
     assert_eq!(accounts.names().await.unwrap(), [""; 0]);
     assert!(accounts.read("b").await.unwrap().is_none());
     for name in ["b", "a.x_example", "B-2"] {
-        accounts.store(sign_in(name), &clock()).await.unwrap();
+        accounts.store(sign_in(name)).await.unwrap();
     }
     assert_eq!(accounts.names().await.unwrap(), ["B-2", "a.x_example", "b"]);
     let (read, stored) = (accounts.read("b").await.unwrap().unwrap(), sign_in("b"));
@@ -77,7 +73,7 @@ async fn what_was_stored_is_read_back_whole() {
     assert_eq!(read.refresh_token.unwrap().expose_secret(), REFRESH);
     assert_eq!(read.access_token.unwrap().header().unwrap(), format!("Bearer {ACCESS}"));
 
-    accounts.store(sign_in("b"), &clock()).await.unwrap();
+    accounts.store(sign_in("b")).await.unwrap();
     assert_eq!(accounts.read("b").await.unwrap().unwrap().generation, 2);
     assert!(accounts.remove("b").await.unwrap());
     assert!(!accounts.remove("b").await.unwrap());
@@ -90,7 +86,7 @@ async fn names_that_could_lead_elsewhere_are_refused() {
     let (_temp, accounts) = folder();
     for name in ["", ".", "..", ".a", "a/b", "../a", "a b", "ä", "a\n", &"a".repeat(101)] {
         for error in [
-            accounts.store(sign_in(name), &clock()).await.unwrap_err(),
+            accounts.store(sign_in(name)).await.unwrap_err(),
             accounts.read(name).await.unwrap_err(),
             accounts.remove(name).await.unwrap_err(),
         ] {
@@ -102,7 +98,7 @@ async fn names_that_could_lead_elsewhere_are_refused() {
 #[tokio::test]
 async fn only_the_owner_may_read_and_looser_modes_are_refused_with_the_command_that_mends_them() {
     let (temp, accounts) = folder();
-    accounts.store(sign_in("a"), &clock()).await.unwrap();
+    accounts.store(sign_in("a")).await.unwrap();
     let (json, dir) = (file(&temp, "a.json"), temp.path().join("deep").join("accounts"));
     assert_eq!((mode(&json), mode(&dir), mode(&file(&temp, "a.lock"))), (0o600, 0o700, 0o600));
     for (path, loose, tight) in
@@ -116,7 +112,7 @@ async fn only_the_owner_may_read_and_looser_modes_are_refused_with_the_command_t
     }
     set_mode(&dir, 0o755);
     assert!(matches!(accounts.names().await, Err(ExtractError::TokensOpen { mode: 0o755, .. })));
-    assert!(matches!(accounts.store(sign_in("b"), &clock()).await, Err(ExtractError::TokensOpen { .. })));
+    assert!(matches!(accounts.store(sign_in("b")).await, Err(ExtractError::TokensOpen { .. })));
     set_mode(&dir, 0o700);
     set_mode(&json, 0o400);
     accounts.read("a").await.unwrap().unwrap();
@@ -125,7 +121,7 @@ async fn only_the_owner_may_read_and_looser_modes_are_refused_with_the_command_t
 #[tokio::test]
 async fn a_damaged_file_names_itself_and_the_command_that_mends_it_and_signing_in_mends_it() {
     let (temp, accounts) = folder();
-    accounts.store(sign_in("a"), &clock()).await.unwrap();
+    accounts.store(sign_in("a")).await.unwrap();
     let json = file(&temp, "a.json");
     let whole = fs::read_to_string(&json).unwrap();
     let broken = [
@@ -147,25 +143,25 @@ async fn a_damaged_file_names_itself_and_the_command_that_mends_it_and_signing_i
         said.push(error.to_string().replace(temp.path().to_str().unwrap(), "CONFIG"));
     }
     insta::assert_snapshot!(said.join("\n"));
-    accounts.store(sign_in("a"), &clock()).await.unwrap();
+    accounts.store(sign_in("a")).await.unwrap();
     assert_eq!(accounts.read("a").await.unwrap().unwrap().refresh_token.unwrap().expose_secret(), REFRESH);
 }
 
 #[tokio::test]
 async fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
     let (temp, accounts) = folder();
-    accounts.store(sign_in("a"), &clock()).await.unwrap();
+    accounts.store(sign_in("a")).await.unwrap();
     // A folder in the way of the new file: the write fails before it replaces anything.
     let in_the_way = file(&temp, ".a.json.new");
     fs::create_dir(&in_the_way).unwrap();
-    let error = accounts.store(sign_in("a"), &clock()).await.unwrap_err();
+    let error = accounts.store(sign_in("a")).await.unwrap_err();
     let ExtractError::TokenStore { action: "write", path, .. } = &error else { panic!("{error}") };
     assert!(path.ends_with("a.json"), "{path}");
     assert_eq!(accounts.read("a").await.unwrap().unwrap().generation, 1);
     fs::remove_dir(&in_the_way).unwrap();
     // What a process that died while writing left is written over.
     fs::write(&in_the_way, "half of a s").unwrap();
-    accounts.store(sign_in("a"), &clock()).await.unwrap();
+    accounts.store(sign_in("a")).await.unwrap();
     assert_eq!(accounts.read("a").await.unwrap().unwrap().generation, 2);
     let mut left: Vec<_> =
         fs::read_dir(in_the_way.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -178,7 +174,7 @@ async fn many_that_store_at_once_each_make_a_generation() {
     let (_temp, accounts) = folder();
     let stores = (0..20).map(|_| {
         let accounts = accounts.clone();
-        async move { accounts.store(sign_in("a"), &clock()).await.unwrap() }
+        async move { accounts.store(sign_in("a")).await.unwrap() }
     });
     futures::future::join_all(stores).await;
     assert_eq!(accounts.read("a").await.unwrap().unwrap().generation, 20);
@@ -188,7 +184,7 @@ async fn many_that_store_at_once_each_make_a_generation() {
 async fn debug_hides_every_secret() {
     let (_temp, accounts) = folder();
     let stored = sign_in("a");
-    accounts.store(stored.clone(), &clock()).await.unwrap();
+    accounts.store(stored.clone()).await.unwrap();
     let said = format!("{stored:?} {accounts:?} {:?}", accounts.read("a").await.unwrap());
     assert!(!said.contains("s3cr3t"), "{said}");
 }

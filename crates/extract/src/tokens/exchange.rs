@@ -14,7 +14,6 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Record;
 use crate::client::{Failure, Run};
-use crate::meter::count;
 use crate::policy::{Verdict, verdict};
 use crate::token_reply::TokenReply;
 use crate::transport::{Answer, NoAnswer};
@@ -70,7 +69,7 @@ pub(super) async fn exchange(sign_in: &SignIn, token: &SecretString, place: &Pla
     }
     let endpoint = Endpoint { run, date: Mutex::new(None) };
     let token = RefreshToken::new(token.expose_secret().to_owned());
-    count(&run.meter.sign_ins);
+    run.meter.sign_in();
     match client.exchange_refresh_token(&token).request_async(&endpoint).await {
         Ok(reply) => {
             let date = *endpoint.date.lock().unwrap_or_else(PoisonError::into_inner);

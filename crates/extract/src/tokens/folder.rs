@@ -1,8 +1,8 @@
 //! Sign-ins as files of one folder: `NAME.json`, readable to its owner alone, replaced in one step, and `NAME.lock`, which
 //! whoever changes it holds.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
 use super::{Record, is_name};
-use crate::ExtractError;
+use crate::{ExtractError, private};
 
 /// More than any sign-in has.
 const MAX_BYTES: u64 = 1 << 20;
@@ -80,26 +80,13 @@ impl Folder {
     /// The caller holds the lock.
     pub(super) fn write(&self, record: &Record) -> Result<(), ExtractError> {
         let path = self.file(&record.sign_in.account);
-        let json = record.to_json();
-        // Always of the same name, so that a process that died here leaves nothing for good.
-        let new = self.0.join(format!(".{}.json.new", record.sign_in.account));
-        let written = remove(&new).and_then(|_| {
-            let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&new)?;
-            file.write_all(&json)?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            sync_folder(&self.0)
-        });
-        if written.is_err() {
-            _ = remove(&new);
-        }
-        written.map_err(failed("write", &path))
+        private::replace(&path, &record.to_json()).map_err(failed("write", &path))
     }
 
     /// Removes an account's file. The caller holds the lock.
     pub(super) fn remove(&self, account: &str) -> Result<bool, ExtractError> {
         let path = self.file(account);
-        let removed = remove(&path).and_then(|removed| sync_folder(&self.0).map(|()| removed));
+        let removed = private::remove(&path).and_then(|removed| private::sync_folder(&self.0).map(|()| removed));
         removed.map_err(failed("remove", &path))
     }
 
@@ -121,7 +108,7 @@ impl Folder {
     pub(super) fn try_lock(&self, account: &str) -> Result<Option<Lock>, ExtractError> {
         self.make()?;
         let path = self.lock_file(account);
-        let file = private(OpenOptions::new().write(true).create(true).truncate(false)).open(&path);
+        let file = private::only_owner(OpenOptions::new().write(true).create(true).truncate(false)).open(&path);
         let file = file.map_err(failed("open", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock(file))),
@@ -139,19 +126,7 @@ impl Folder {
         if self.is_private()? {
             return Ok(());
         }
-        let made = (|| {
-            let parent = self.0.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            fs::create_dir_all(parent)?;
-            let mut builder = DirBuilder::new();
-            #[cfg(unix)]
-            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-            match builder.create(&self.0) {
-                // Another process was faster.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-                made => made.and_then(|()| sync_folder(parent)),
-            }
-        })();
-        made.map_err(failed("make", &self.0))
+        private::make_folder(&self.0).map_err(failed("make", &self.0))
     }
 
     /// Whether the folder is there.
@@ -167,38 +142,12 @@ impl Folder {
     }
 }
 
-/// Removes a file. `false`: it was not there.
-fn remove(path: &Path) -> io::Result<bool> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Only its owner may read the file.
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
-}
-
-/// Refuses what others than its owner may read, on systems that have modes. Tells the length.
+/// Refuses what others than its owner may read. Tells the length.
 fn check_mode(path: &Path, metadata: &fs::Metadata, tight: u32) -> Result<u64, ExtractError> {
-    #[cfg(unix)]
-    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
-    #[cfg(not(unix))]
-    let mode = tight;
-    if mode & !0o700 == 0 {
-        Ok(metadata.len())
-    } else {
-        Err(ExtractError::TokensOpen { path: path.into(), mode, tight })
+    match private::open_mode(metadata) {
+        None => Ok(metadata.len()),
+        Some(mode) => Err(ExtractError::TokensOpen { path: path.into(), mode, tight }),
     }
-}
-
-/// Makes the folder's entries durable, where a folder can be opened.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ExtractError {

@@ -92,7 +92,7 @@ impl Accounts {
     ///
     /// # Errors
     /// It cannot be written; what was there is still there.
-    pub async fn store(&self, sign_in: SignIn, _clock: &Clock) -> Result<(), ExtractError> {
+    pub async fn store(&self, sign_in: SignIn) -> Result<(), ExtractError> {
         let account = sign_in.account.clone();
         self.change(&account, move |old| {
             // One that cannot be read is what a new sign-in mends.

@@ -161,10 +161,10 @@ impl Renewer {
                 Exchanged::Failed { failure, unsent } => (failure, unsent),
             };
             all_unsent &= unsent;
-            let wait = if urgent { run.back_off(place, made, failure) } else { Err(once(place, failure)) };
+            let wait = if urgent { run.back_off(place, made, failure, &run.meter) } else { Err(once(place, failure)) };
             let again = match wait {
                 Ok(wait) => {
-                    run.sleep(wait).await;
+                    run.meter.back_off(wait).await;
                     self.accounts.claim_again(&mut turn).await
                 }
                 Err(error) => Err(error),

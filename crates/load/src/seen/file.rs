@@ -41,6 +41,9 @@ pub(super) async fn write(
         key: ["scope", "key", "content"].map(str::to_owned).to_vec(),
         ids: Vec::new(),
         parent: None,
+        path: String::new(),
+        origins: Vec::new(),
+        references: Vec::new(),
         doc: String::new(),
     };
     let metadata = [(HASHES.0, HASHES.1.to_owned())];

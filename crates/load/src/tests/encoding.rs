@@ -115,7 +115,13 @@ async fn files_tell_where_they_come_from_and_show_plain_strings_with_comments() 
                 "ctct.watermark=2026-02-01T12:00:00Z",
             ]
         );
+        let spark = pairs.iter().find(|pair| pair.key == "org.apache.spark.sql.parquet.row.metadata").unwrap();
+        let spark: serde_json::Value = serde_json::from_str(spark.value.as_deref().unwrap()).unwrap();
+        let expected =
+            serde_json::json!({"name": "id", "type": "string", "nullable": false, "metadata": {"comment": "Id."}});
+        assert_eq!((&spark["type"], &spark["fields"][0]), (&"struct".into(), &expected));
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        assert_eq!(spark["fields"].as_array().unwrap().len(), builder.schema().fields().len());
         let id = builder.schema().field_with_name("id").unwrap();
         assert_eq!(id.data_type(), &DataType::Utf8);
         assert_eq!(id.metadata()["comment"], "Id.");

@@ -282,7 +282,8 @@ async fn a_file_that_is_replaced_while_a_merge_reads_it_is_told() {
     .await;
 }
 
-/// A store in which the first Parquet file that is read was overwritten an instant before.
+/// A store in which the file of the report's own table was overwritten an instant before it is read. Tables are read side
+/// by side, so which file comes first is not known.
 #[derive(Debug)]
 struct Replacing {
     inner: Arc<dyn ObjectStore>,
@@ -310,7 +311,9 @@ impl ObjectStore for Replacing {
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> StoreResult<GetResult> {
-        if path.extension() == Some("parquet") && self.once.fetch_add(1, Ordering::SeqCst) == 0 {
+        if path.as_ref().ends_with("people/account=acme/part-00000.parquet")
+            && self.once.fetch_add(1, Ordering::SeqCst) == 0
+        {
             let same = self.inner.get_opts(path, GetOptions::default()).await?.bytes().await?;
             self.inner.put_opts(path, same.into(), PutOptions::default()).await?;
         }

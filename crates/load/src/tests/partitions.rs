@@ -93,6 +93,22 @@ async fn keys_on_disk_are_encoded_once() {
     assert_eq!(ids.value(0), "a");
 }
 
+#[test]
+fn only_ascii_is_encoded_since_spark_reads_every_code_as_a_character() {
+    for (value, folder) in [
+        ("é ü/=%", "é%20ü%2F%3D%25"),
+        ("日本", "日本"),
+        ("🦜", "🦜"),
+        (".a.b", "%2Ea.b"),
+        ("a:b?*[c]\u{7f}", "a%3Ab%3F%2A%5Bc%5D%7F"),
+        ("Az09-_.", "Az09-_."),
+        ("\u{9b}", "%C2%9B"),
+    ] {
+        assert_eq!(encode_folder(value), folder);
+        assert_eq!(decode_folder(folder).as_deref(), Some(value));
+    }
+}
+
 #[tokio::test]
 async fn children_follow_their_parents_through_every_kind_of_partition() {
     on_each_store(async |destination| {
@@ -220,7 +236,8 @@ proptest! {
         let encoded = encode_folder(&value);
         prop_assert_eq!(decode_folder(&encoded), Some(value));
         prop_assert!(!encoded.starts_with('.'));
-        prop_assert!(encoded.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.%".contains(&byte)), "{}", encoded);
+        let plain = |c: char| if c.is_ascii() { c.is_ascii_alphanumeric() || "-_.%".contains(c) } else { !c.is_control() };
+        prop_assert!(encoded.chars().all(plain), "{}", encoded);
     }
 
     #[test]

@@ -90,9 +90,28 @@ impl SecretRef {
         Ok(Self { place, span: node.span, path: node.path.clone() })
     }
 
+    /// An error about it.
+    pub(crate) fn wrong(&self, message: impl Into<String>) -> ConfigError {
+        ConfigError::new(Some(self.span), &self.path, message)
+    }
+
     /// Reads the secret. Relative paths start from `base`.
     pub(crate) fn read(&self, environment: &Environment, base: &Path) -> Result<SecretString, ConfigError> {
-        let wrong = |message: String| ConfigError::new(Some(self.span), &self.path, message);
+        self.read_if(environment, base, |c| c.is_ascii_graphic())
+    }
+
+    /// Reads a secret that may have spaces, such as the value of a header.
+    pub(crate) fn read_line(&self, environment: &Environment, base: &Path) -> Result<SecretString, ConfigError> {
+        self.read_if(environment, base, |c| c.is_ascii_graphic() || c == ' ')
+    }
+
+    fn read_if(
+        &self,
+        environment: &Environment,
+        base: &Path,
+        fits: fn(char) -> bool,
+    ) -> Result<SecretString, ConfigError> {
+        let wrong = |message: String| self.wrong(message);
         let (secret, place) = match &self.place {
             SecretPlace::Variable(name) => {
                 let value = environment.get(name).ok_or_else(|| {
@@ -108,9 +127,7 @@ impl SecretRef {
         };
         match secret.trim() {
             "" => Err(wrong(format!("{place} is empty"))),
-            secret if !secret.chars().all(|c| c.is_ascii_graphic()) => {
-                Err(wrong(format!("{place} holds characters that no token has")))
-            }
+            secret if !secret.chars().all(fits) => Err(wrong(format!("{place} holds characters that no token has"))),
             secret => Ok(SecretString::from(secret)),
         }
     }

@@ -248,7 +248,8 @@ pub(crate) fn suggestion(written: &str, known: &[&str]) -> String {
     })
 }
 
-fn did_you_mean(written: &str, known: &[&str]) -> Option<String> {
+/// "did you mean" with the nearest of the known names, where one is near.
+pub fn did_you_mean(written: &str, known: &[&str]) -> Option<String> {
     let written = written.to_lowercase();
     let distance = |name: &&str| strsim::damerau_levenshtein(&written, &name.to_lowercase());
     let nearest = known.iter().copied().min_by_key(distance)?;

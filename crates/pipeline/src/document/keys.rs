@@ -40,6 +40,8 @@ pub(crate) enum Shape {
     Secret,
     /// Options of an object store, by name.
     StoreOptions,
+    /// Headers of a request, by name; each value is a secret.
+    Headers,
     /// A mapping with these keys and no others.
     Mapping(&'static [Key]),
     /// A mapping with exactly one of these keys.
@@ -86,7 +88,36 @@ pub(crate) const PIPELINE: &[Key] = &[
         SCHEDULE_SHAPE,
         "When the pipeline is due: a cron expression, {cron: ..., timezone: ...} or {every: 1h}.",
     ),
+    optional("metrics", Shape::Mapping(METRICS), "Where the numbers of a run go, for dashboards and alarms."),
+    optional("on_failure", Shape::Mapping(ON_FAILURE), "Who is told when a run did not end well."),
 ];
+
+/// `metrics`.
+pub(crate) const METRICS: &[Key] = &[
+    optional(
+        "textfile",
+        Shape::Text,
+        "Folder of text files that Prometheus' node exporter reads; CTCT_METRICS_TEXTFILE where absent.",
+    ),
+    optional(
+        "otlp",
+        Shape::Mapping(OTLP),
+        "A collector that takes OTLP over HTTP; CTCT_METRICS_OTLP names its endpoint where absent.",
+    ),
+];
+
+/// `metrics.otlp`.
+pub(crate) const OTLP: &[Key] = &[
+    required("endpoint", Shape::Pattern("^https?://"), "Its address, without /v1/metrics."),
+    optional("headers", Shape::Headers, "Headers by name, each by {env: NAME} or {file: PATH}."),
+];
+
+/// `on_failure`.
+pub(crate) const ON_FAILURE: &[Key] = &[required(
+    "webhook",
+    Shape::AnyOf(&[Shape::Pattern("^https?://"), Shape::Secret]),
+    "Takes a POST of JSON after a run that ended with another exit code than 0 and 13; an address, {env: NAME} or {file: PATH}.",
+)];
 
 /// `source`.
 pub(crate) const SOURCE: &[Key] = &[

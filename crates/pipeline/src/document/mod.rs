@@ -6,6 +6,7 @@ mod destination;
 mod environment;
 mod fields;
 pub(crate) mod keys;
+mod monitor;
 pub(crate) mod option;
 pub(crate) mod report;
 mod schedule;
@@ -22,9 +23,11 @@ use secrecy::SecretString;
 pub use delivery::Delivery;
 pub use destination::Destination;
 pub use environment::{Environment, SecretPlace, SecretRef};
+pub use fields::did_you_mean;
+pub use monitor::{Metrics, OnFailure, Otlp};
 pub use option::{Period, Setting};
 pub use report::{OptionInForce, ReportConfig};
-pub use schedule::{RetryLimits, Schedule};
+pub use schedule::{CronExpression, CronField, RetryLimits, Schedule};
 pub use source::{Access, AccountNames, Pace, Sandbox, Seed, Source, StatePlace};
 
 use crate::error::{ConfigError, ConfigErrors};
@@ -50,6 +53,10 @@ pub struct Pipeline {
     pub retry: RetryLimits,
     /// When it is due; nothing here starts it.
     pub schedule: Option<Schedule>,
+    /// Where the numbers of a run go.
+    pub metrics: Metrics,
+    /// Who is told when a run did not end well.
+    pub on_failure: Option<OnFailure>,
     file: String,
     text: String,
 }
@@ -146,6 +153,8 @@ fn decode(node: &Node, text: &str, file: &str, catalog: &Catalog, decoder: &mut 
     let reports = fields.get("reports").map(|node| report::reports(node, catalog, decoder));
     let retry = fields.get("retry").and_then(|node| RetryLimits::decode(node, decoder));
     let schedule = fields.get("schedule").and_then(|node| Schedule::decode(node, decoder));
+    let metrics = fields.get("metrics").and_then(|node| Metrics::decode(node, decoder));
+    let on_failure = fields.get("on_failure").and_then(|node| OnFailure::decode(node, decoder));
     Some(Pipeline {
         name: name?,
         description,
@@ -155,6 +164,8 @@ fn decode(node: &Node, text: &str, file: &str, catalog: &Catalog, decoder: &mut 
         reports: reports?,
         retry: retry.unwrap_or_default(),
         schedule,
+        metrics: metrics.unwrap_or_default(),
+        on_failure,
         file: file.to_owned(),
         text: text.to_owned(),
     })

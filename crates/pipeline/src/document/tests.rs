@@ -70,6 +70,35 @@ fn errors_of_the_file() {
 }
 
 #[test]
+fn errors_of_metrics_and_notices() {
+    let otlp = |more: &str| with_line(&format!("metrics: {{otlp: {{{more}}}}}"));
+    let text = shown(&[
+        ("no endpoint", otlp("headers: {}")),
+        ("no address", otlp("endpoint: collector")),
+        ("a user in an address", otlp("endpoint: \"https://user:pass@example.com\"")),
+        ("a header in the file", otlp("endpoint: \"https://example.com\", headers: {authorization: Bearer}")),
+        (
+            "headers in the clear",
+            otlp("endpoint: \"http://example.com\", headers: {authorization: {env: CTCT_HEADER}}"),
+        ),
+        ("no header", otlp("endpoint: \"https://example.com\", headers: {\"a b\": {env: CTCT_HEADER}}")),
+        ("an unknown key", with_line("metrics: {prometheus: ./prom}")),
+        ("no webhook", with_line("on_failure: {}")),
+        ("a webhook in the clear", with_line("on_failure: {webhook: \"http://example.com/hook\"}")),
+        ("a webhook that is none", with_line("on_failure: {webhook: \"#alerts\"}")),
+    ]);
+    insta::assert_snapshot!(text);
+    for good in [
+        "metrics: {textfile: ./prom, otlp: {endpoint: \"http://127.0.0.1:4318\", headers: {authorization: {env: CTCT_HEADER}}}}",
+        "metrics: {otlp: {endpoint: \"http://collector:4318\"}}",
+        "on_failure: {webhook: \"http://[::1]:9/hook\"}",
+        "on_failure: {webhook: {env: CTCT_NOWHERE}}",
+    ] {
+        parse(&with_line(good)).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+    }
+}
+
+#[test]
 fn errors_of_the_environment() {
     let text = shown(&[
         ("a variable that is not set", with_line("description: {env: CTCT_NOWHERE}")),
@@ -267,6 +296,7 @@ fn errors_of_schedule_and_retry() {
     let text = shown(&[
         ("four fields", with_line("schedule: \"0 6 * *\"")),
         ("a minute that is none", with_line("schedule: {cron: \"60 6 * * *\"}")),
+        ("a day that never comes", with_line("schedule: 0 6 30 feb *")),
         ("a span without unit", with_line("schedule: {every: \"15\"}")),
         ("both forms", with_line("schedule: {cron: \"0 6 * * *\", every: 1h}")),
         ("too many attempts", with_line("retry: {attempts: 100}")),
@@ -422,7 +452,7 @@ fn partitions_have_four_forms() {
 #[test]
 fn schedules_have_three_forms() {
     let schedule = |text: &str| parse(&with_line(text)).unwrap().schedule.unwrap();
-    let expression = "0 6 * * mon-fri".to_owned();
+    let expression = CronExpression::parse("0 6 * * mon-fri").unwrap();
     assert_eq!(
         schedule("schedule: 0 6 * * mon-fri"),
         Schedule::Cron { expression: expression.clone(), timezone: None }
@@ -463,17 +493,17 @@ fn a_file_that_is_not_there_is_named() {
 
 #[test]
 fn a_report_more_is_a_file_more() {
-    let file = "report: segments\noperation: x\ndoc: Segments.\npath: /segments\nscope: contact_data\nrows: segments\nkey: [segment_id]\n\
+    let file = "report: groups\noperation: x\ndoc: Segments.\npath: /segments\nscope: contact_data\nrows: segments\nkey: [segment_id]\n\
         params:\n  - {name: sort_by, type: choice, values: [date, name], doc: Order.}\n\
         options:\n  - {name: order, kind: choice, params: [sort_by], doc: Order of the rows.}\n\
         columns:\n  - {name: segment_id, type: integer, required: true, doc: Id.}\n";
-    let catalog = Catalog::embedded().unwrap().with_file("segments.yaml", file).unwrap();
-    let text = around("  - report: segments\n    order: name\n    partition_by: segment_id");
+    let catalog = Catalog::embedded().unwrap().with_file("groups.yaml", file).unwrap();
+    let text = around("  - report: groups\n    order: name\n    partition_by: segment_id");
     let pipeline = Pipeline::parse(&text, "acme.yaml", &catalog, &Environment::default()).unwrap();
     let plan = crate::Plan::new(&pipeline, chrono::DateTime::UNIX_EPOCH).unwrap();
     assert_eq!(plan.reports[0].params, [("sort_by".to_owned(), "name".to_owned())]);
     let schema = crate::schema(&catalog);
-    assert_eq!(schema["$defs"]["report_segments"]["properties"]["order"]["anyOf"][0]["enum"][1], "name");
+    assert_eq!(schema["$defs"]["report_groups"]["properties"]["order"]["anyOf"][0]["enum"][1], "name");
     let wrong =
         Pipeline::parse(&text.replace("order: name", "order: nme"), "acme.yaml", &catalog, &Environment::default());
     assert_eq!(wrong.unwrap_err().errors()[0].help.as_deref(), Some("did you mean `name`?"));

@@ -23,6 +23,8 @@ pub(super) struct Decoded {
 
 /// What is left of a page when its body is decoded.
 pub(super) struct PageFacts {
+    /// Number of the page within its crawl, from 1.
+    pub(super) number: u32,
     pub(super) request_id: Option<String>,
     pub(super) count: Option<u64>,
     /// The server's clock, or ours where it sent none.
@@ -88,7 +90,7 @@ fn decode(pages: Vec<Page>, decoder: &PageDecoder, report: &str, commit: i64) ->
             request_id: page.request_id.clone().unwrap_or_else(|| "without id".to_owned()),
             source,
         })?;
-        Ok((PageFacts { request_id: page.request_id, count: page.count, server_time }, rows))
+        Ok((PageFacts { number: page.number, request_id: page.request_id, count: page.count, server_time }, rows))
     };
     Ok(Decoded { pages: pages.into_iter().map(one_page).collect::<Result<_, RunError>>()? })
 }

@@ -166,33 +166,64 @@ impl RunError {
     pub fn summary(&self, file: &str) -> ErrorSummary {
         let advice = match self {
             Self::NoToken { account } => {
-                format!("run `ctct-etl auth login --account {account}`, or add `access_token: {{env: NAME}}` to `source`")
+                format!(
+                    "run `ctct-etl auth login --account {account}`, or add `access_token: {{env: NAME}}` to `source`"
+                )
             }
-            Self::NoAccounts { .. } => "`ctct-etl auth list` shows those that are; `ctct-etl auth login` adds one".to_owned(),
-            Self::NoTokenKey => "set it to the key that they were stored with; `ctct-etl auth key` makes a new one".to_owned(),
+            Self::NoAccounts { .. } => {
+                "`ctct-etl auth list` shows those that are; `ctct-etl auth login` adds one".to_owned()
+            }
+            Self::NoTokenKey => {
+                "set it to the key that they were stored with; `ctct-etl auth key` makes a new one".to_owned()
+            }
             Self::Load { report, source } if source.is_mended_by_rebuild() => format!(
                 "restore it from a backup, or run `ctct-etl state rebuild {file} --report {report}`; \
                  `ctct-etl verify {file} --report {report}` shows all that is wrong"
             ),
-            Self::NoSource { table, .. } => format!("add the report `{table}` to the pipeline, or run it first"),
-            Self::SourceFailed { on, .. } => format!("mend `{on}` first"),
-            Self::NoneFound { .. } => "check the ids, and that the token belongs to their account".to_owned(),
-            Self::NothingKept { .. } => {
-                "set `keep_raw: true` from the first run on, or run once with --full-refresh --keep-raw in merge and replace".to_owned()
+            Self::NoSource { table, .. } => format!(
+                "add the report `{table}` to the pipeline where it is not there, and run it first: \
+                 `ctct-etl run {file} --report {table}`"
+            ),
+            Self::SourceFailed { on, .. } => {
+                format!("mend `{on}` first; `ctct-etl run {file} --report {on}` runs it alone")
             }
-            Self::OtherRows { .. } => "run once with --full-refresh, or take the change back".to_owned(),
+            Self::NoneFound { .. } => "check the ids, and that the token belongs to their account".to_owned(),
+            Self::NothingKept { report } => format!(
+                "set `keep_raw: true` from the first run on, or, in merge and replace, run once \
+                 `ctct-etl run {file} --report {report} --full-refresh --keep-raw`"
+            ),
+            Self::OtherRows { report, .. } => {
+                format!("run once `ctct-etl run {file} --report {report} --full-refresh`, or take the change back")
+            }
             Self::DoesNotFit { needed, allowance } if *needed > allowance.daily => format!(
-                "add --over-days: each run does what its day allows, and the run of day {} ends it",
+                "`ctct-etl run {file} --over-days`: each run does what its day allows, and the run of day {} ends it",
                 allowance.days(*needed)
             ),
-            Self::DoesNotFit { .. } => {
-                "run again after that, or add --over-days: the run does what fits today, and the next one goes on".to_owned()
-            }
-            Self::Stopped { .. } => "run again; it goes on where it stopped".to_owned(),
+            Self::DoesNotFit { .. } => format!(
+                "run again after that, or `ctct-etl run {file} --over-days`: it does what fits today, and the next run goes on"
+            ),
+            Self::Stopped { .. } => format!("run again, it goes on where it stopped: `ctct-etl run {file}`"),
             Self::Destination(source) | Self::Load { source, .. } if source.is_transient() => {
                 "run again; if it stays, look at the destination's store and the way to it".to_owned()
             }
-            _ => self.outcome().policy().advice.to_owned(),
+            Self::Extract(source) => match &**source {
+                ExtractError::NotSignedIn { account, .. }
+                | ExtractError::LoginNeeded { account, .. }
+                | ExtractError::ClientRefused { account, .. }
+                | ExtractError::TokensDamaged { account, .. } => {
+                    format!("`ctct-etl auth login --account {account}`, then `ctct-etl run {file}`")
+                }
+                ExtractError::Forbidden { .. } => {
+                    "`ctct-etl auth status` shows what may be read; once the application has the \
+                     scope, and its user the right, sign in again with `ctct-etl auth login`"
+                        .to_owned()
+                }
+                _ => self.outcome().advice(file),
+            },
+            Self::Load { source, .. } if matches!(**source, LoadError::NewerFormat { .. }) => {
+                format!("upgrade ctct-etl, then `ctct-etl run {file}`")
+            }
+            _ => self.outcome().advice(file),
         };
         let message = match self {
             Self::Destination(source) | Self::Load { source, .. } if source.explains_itself() => self.to_string(),
@@ -215,4 +246,60 @@ fn with_causes(error: &dyn Error) -> String {
         cause = error.source();
     }
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn every_error_says_what_to_do_next() {
+        let (account, report, table) = (|| "acme".to_owned(), || "contacts".to_owned(), || "contacts".to_owned());
+        let resets_at = DateTime::parse_from_rfc3339("2026-03-02T00:00:00Z").unwrap().to_utc();
+        let allowance = |left| Allowance { left, daily: 10_000, spent: 10_000 - left, resets_at };
+        let load = |error| RunError::Load { report: report(), source: Box::new(error) };
+        let path = || "contacts/1.parquet".to_owned();
+        let errors = [
+            RunError::NoToken { account: account() },
+            RunError::NoAccounts { pattern: "franchise-*".to_owned() },
+            RunError::NoTokenKey,
+            RunError::Destination(Box::new(LoadError::Unconditional { url: "s3://bucket".to_owned() })),
+            RunError::from(ExtractError::NotSignedIn { account: account(), path: "accounts/acme.json".to_owned() }),
+            RunError::from(ExtractError::Config { key: "daily_requests", reason: "must be above 0".to_owned() }),
+            RunError::Transform {
+                report: report(),
+                page: 3,
+                request_id: "0a1b".to_owned(),
+                source: TransformError::NotJson { reason: "it ends early".to_owned() },
+            },
+            load(LoadError::Fenced { account: account(), report: report(), version: 4, winner: "run-2".to_owned() }),
+            load(LoadError::Damaged { path: path(), reason: "its length is another".to_owned() }),
+            load(LoadError::NewerFormat { path: path(), format: 9, known: 1 }),
+            RunError::NoSource { report: "contact_activity_details".to_owned(), table: table() },
+            RunError::SourceFailed {
+                report: "contact_activity_details".to_owned(),
+                on: table(),
+                outcome: Outcome::Partial,
+            },
+            RunError::NoneFound { report: report(), ids: 3 },
+            RunError::NothingKept { report: report() },
+            RunError::OtherRows {
+                report: report(),
+                stored: "status=all".to_owned(),
+                wanted: "status=active".to_owned(),
+            },
+            RunError::DoesNotFit { needed: 25_000, allowance: allowance(9_000) },
+            RunError::DoesNotFit { needed: 9_500, allowance: allowance(9_000) },
+            RunError::Stopped { report: report() },
+            RunError::WorkerDied { report: report() },
+        ];
+        let table = errors.map(|error| {
+            let (exit_code, ErrorSummary { message, advice }) =
+                (error.outcome().policy().exit_code, error.summary("acme.yaml"));
+            format!("{exit_code:>2} {message}\n   next: {advice}")
+        });
+        insta::assert_snapshot!(table.join("\n"));
+    }
 }

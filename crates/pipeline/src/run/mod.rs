@@ -17,23 +17,26 @@ use std::future::pending;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use ctct_extract::{Clock, Usage};
+use ctct_extract::{Clock, SPANS, Usage};
 use ctct_load::Destination;
 use futures::future::join_all;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, error_span};
 
 pub use error::RunError;
 pub use replay::replay;
 
+use crate::aftermath::{self, Kind};
 use crate::document::{Environment, Pipeline};
 use crate::event::{Event, Events};
 use crate::fit;
 use crate::keeping::Keeping;
 use crate::plan::{Ids, Plan};
 use crate::policy::Outcome;
-use crate::summary::{ApiSummary, ReportSummary, RunSummary};
+use crate::summary::{ReportSummary, RunSummary, seconds_between};
 use report::ReportRun;
 use write::ReportWriter;
 
@@ -78,6 +81,7 @@ impl Context {
 }
 
 /// What a run did.
+#[derive(Default)]
 struct Work {
     reports: Vec<ReportSummary>,
     usage: Usage,
@@ -87,7 +91,7 @@ struct Work {
 
 /// Carries out a plan. Never fails as a whole: what goes wrong is in the summary.
 pub async fn run(plan: &Plan, context: &Context) -> RunSummary {
-    carried_out(plan, context, async |destination| carry_out(plan, context, destination).await).await
+    carried_out(plan, context, Kind::Run, async |destination| carry_out(plan, context, destination).await).await
 }
 
 /// The result of `work`, and whether its time was up before it had one. From then on it is asked to stop.
@@ -105,26 +109,53 @@ async fn until_deadline<T>(context: &Context, mut work: impl Future<Output = T> 
     (work.await, true)
 }
 
-/// Does the work of a run at the plan's destination, and sums it up.
+/// Does the work of a run at the plan's destination, sums it up, and tells whom the pipeline names.
 async fn carried_out(
     plan: &Plan,
     context: &Context,
+    kind: Kind,
     work: impl AsyncFnOnce(&Destination) -> Result<Work, RunError>,
 ) -> RunSummary {
-    let started_at = context.clock.now();
-    context.events.emit(&Event::RunStarted {
-        pipeline: plan.pipeline.name.clone(),
-        run_id: context.run_id.clone(),
-        reports: plan.reports.iter().map(|report| report.report.name.clone()).collect(),
-    });
-    let destination = context.open_destination(plan);
-    let shown = destination.as_ref().map_or(plan.destination.as_str(), Destination::url).to_owned();
-    let (done, time_was_up) = match destination {
-        Ok(destination) => until_deadline(context, Box::pin(work(&destination))).await,
-        Err(error) => (Err(error), false),
+    let (run_id, pipeline) = (context.run_id.as_str(), plan.pipeline.name.as_str());
+    let span = error_span!(target: SPANS, "run", run_id, pipeline, account = plan.account.as_str());
+    let run = async {
+        let started_at = context.clock.now();
+        context.events.emit(&Event::RunStarted {
+            pipeline: plan.pipeline.name.clone(),
+            run_id: context.run_id.clone(),
+            account: plan.account.clone(),
+            reports: plan.reports.iter().map(|report| report.report.name.clone()).collect(),
+        });
+        let destination = context.open_destination(plan);
+        let (done, time_was_up) = match &destination {
+            Ok(destination) => until_deadline(context, Box::pin(work(destination))).await,
+            Err(_) => (Ok(Work::default()), false),
+        };
+        let (destination, done) = match destination {
+            Ok(destination) => (Some(destination), done),
+            Err(error) => (None, Err(error)),
+        };
+        // A destination that takes nothing takes no row about it either.
+        let takes_rows = !matches!(done, Err(RunError::Destination(_)));
+        let shown = destination.as_ref().map_or(plan.destination.as_str(), Destination::url).to_owned();
+        let summary = summed_up(plan, context, shown, started_at, done, time_was_up);
+        context.events.emit(&Event::RunDone(Box::new(summary.clone())));
+        let destination = destination.filter(|_| takes_rows);
+        Box::pin(aftermath::tell(plan, context, kind, destination.as_ref(), &summary)).await;
+        summary
     };
-    let Work { reports, usage, error } =
-        done.unwrap_or_else(|error| Work { reports: Vec::new(), usage: Usage::default(), error: Some(error) });
+    run.instrument(span).await
+}
+
+fn summed_up(
+    plan: &Plan,
+    context: &Context,
+    destination: String,
+    started_at: DateTime<Utc>,
+    done: Result<Work, RunError>,
+    time_was_up: bool,
+) -> RunSummary {
+    let Work { reports, usage, error } = done.unwrap_or_else(|error| Work { error: Some(error), ..Work::default() });
     let parts: Vec<_> = reports.iter().map(|report| report.outcome).collect();
     let outcome = if let Some(error) = &error {
         error.outcome()
@@ -133,23 +164,26 @@ async fn carried_out(
     } else {
         Outcome::of_parts(&parts)
     };
-    let summary = RunSummary {
+    RunSummary {
         pipeline: plan.pipeline.name.clone(),
         account: plan.account.clone(),
         run_id: context.run_id.clone(),
-        destination: shown,
+        destination,
         outcome,
         exit_code: outcome.policy().exit_code,
         stopped: outcome != Outcome::Done && context.stop.is_cancelled(),
         deadline: outcome != Outcome::Done && time_was_up,
         started_at,
         seconds: seconds_between(started_at, context.clock.now()),
-        api: api_summary(&usage),
+        api: usage.into(),
         reports,
         error: error.map(|error| error.summary(plan.pipeline.file())),
-    };
-    context.events.emit(&Event::RunDone(Box::new(summary.clone())));
-    summary
+    }
+}
+
+/// The span of a report: every log line within it has its name, and its window once that is known.
+fn report_span(report: &str) -> Span {
+    error_span!(target: SPANS, "report", report, window_from = Empty, window_to = Empty)
 }
 
 /// Opens a pipeline's destination. Relative paths start from `base`. Nothing is asked of the store.
@@ -171,7 +205,7 @@ async fn carry_out(plan: &Plan, context: &Context, destination: &Destination) ->
         plan.reports.iter().map(|report| (report.report.name.as_str(), watch::Sender::new(None))).collect();
     let reports = plan.reports.iter().map(|report_plan| {
         let writer = ReportWriter { plan, report_plan, context, destination };
-        let run = ReportRun { writer, client: &source.client };
+        let run = ReportRun { writer, client: source.client.metered() };
         let waits_for = match &report_plan.ids {
             Ids::From { source, .. } => outcomes.get(source.report.as_str()).map(watch::Sender::subscribe),
             Ids::None | Ids::List { .. } => None,
@@ -182,11 +216,12 @@ async fn carry_out(plan: &Plan, context: &Context, destination: &Destination) ->
                 Some(outcome) => settled(outcome).await,
                 None => Outcome::Done,
             };
-            let summary = run.carry_out(source_outcome).await;
+            let span = report_span(run.writer.name());
+            let summary = run.carry_out(source_outcome).instrument(span.clone()).await;
             if let Some(done) = done {
                 done.send_replace(Some(summary.outcome));
             }
-            context.events.emit(&Event::ReportDone(Box::new(summary.clone())));
+            span.in_scope(|| context.events.emit(&Event::ReportDone(Box::new(summary.clone()))));
             summary
         }
     });
@@ -202,19 +237,4 @@ async fn settled(mut outcome: watch::Receiver<Option<Outcome>>) -> Outcome {
         Ok(outcome) => outcome.unwrap_or(Outcome::Bug),
         Err(_) => Outcome::Bug,
     }
-}
-
-fn api_summary(usage: &Usage) -> ApiSummary {
-    ApiSummary {
-        requests: usage.requests,
-        retries: usage.retries,
-        throttled: usage.throttled,
-        bytes: usage.bytes,
-        paced_seconds: usage.paced.as_secs_f64(),
-        backed_off_seconds: usage.backed_off.as_secs_f64(),
-    }
-}
-
-fn seconds_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
-    (to - from).to_std().map_or(0.0, |elapsed| elapsed.as_secs_f64())
 }

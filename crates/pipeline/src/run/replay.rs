@@ -9,11 +9,13 @@ use chrono::DateTime;
 use ctct_extract::Usage;
 use ctct_load::{Absent, LoadError, LoadPlan, RawPages, Replay, ReportLog, Session, Window, WriteMode};
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use super::crawl::Unit;
 use super::resume::page;
 use super::write::{ReportWriter, Tally};
-use super::{Context, RunError, Work, carried_out};
+use super::{Context, RunError, Work, carried_out, report_span};
+use crate::aftermath::Kind;
 use crate::event::Event;
 use crate::plan::{Plan, ReportPlan, Scope};
 use crate::summary::{ReportSummary, RunSummary, table_summaries};
@@ -24,7 +26,7 @@ const UNITS_WAITING: usize = 4;
 /// Makes the tables of every report of the plan again from kept pages. Never fails as a whole: what goes wrong is in the
 /// summary.
 pub async fn replay(plan: &Plan, context: &Context) -> RunSummary {
-    carried_out(plan, context, async |destination| {
+    carried_out(plan, context, Kind::Replay, async |destination| {
         destination.probe().await.map_err(|error| RunError::Destination(Box::new(error)))?;
         let mut reports = Vec::new();
         for report_plan in &plan.reports {
@@ -32,12 +34,14 @@ pub async fn replay(plan: &Plan, context: &Context) -> RunSummary {
             let scope = Scope::Between { from: DateTime::UNIX_EPOCH, to: None };
             let report_plan = &ReportPlan { scope, ..report_plan.clone() };
             let writer = ReportWriter { plan, report_plan, context, destination };
-            let mut summary = ReportSummary { report: writer.name().to_owned(), ..ReportSummary::default() };
-            if let Err(error) = Box::pin(replay_report(&writer, &mut summary)).await {
+            let mut summary = ReportSummary::begun(writer.name(), &context.clock);
+            let span = report_span(writer.name());
+            if let Err(error) = Box::pin(replay_report(&writer, &mut summary)).instrument(span.clone()).await {
                 summary.outcome = error.outcome();
                 summary.error = Some(error.summary(plan.pipeline.file()));
             }
-            context.events.emit(&Event::ReportDone(Box::new(summary.clone())));
+            summary.end(&context.clock);
+            span.in_scope(|| context.events.emit(&Event::ReportDone(Box::new(summary.clone()))));
             reports.push(summary);
         }
         Ok(Work { reports, usage: Usage::default(), error: None })
@@ -57,7 +61,8 @@ async fn replay_report(writer: &ReportWriter<'_>, summary: &mut ReportSummary) -
     let log = ReportLog::new(writer.destination, &writer.plan.account, writer.name()).map_err(load)?;
     let pages = log.replay().await.map_err(load)?;
 
-    writer.context.events.emit(&Event::ReportStarted { report: writer.name().to_owned(), crawls: 1 });
+    let (report, window) = (writer.name().to_owned(), Window::default());
+    writer.context.events.emit(&Event::ReportStarted { report, crawls: 1, window });
     let (units, received) = mpsc::channel::<Unit>(UNITS_WAITING);
     let mut tally = Tally::default();
     let (sent, written) = futures::join!(send(pages, units), writer.write(received, &mut session, &mut tally));

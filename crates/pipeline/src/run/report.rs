@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use ctct_extract::{Client, ExtractError};
 use ctct_load::{
-    Absent, KeptPage, LoadError, PageKeeper, RawPages, Repeats, ReportLog, ReportState, Session, WriteMode,
+    Absent, KeptPage, LoadError, PageKeeper, RawPages, Repeats, ReportLog, ReportState, Session, Window, WriteMode,
     distinct_ids,
 };
 use futures::lock::Mutex;
@@ -30,7 +30,8 @@ const UNITS_WAITING: usize = 4;
 /// One report that is about to run.
 pub(super) struct ReportRun<'a> {
     pub(super) writer: ReportWriter<'a>,
-    pub(super) client: &'a Client,
+    /// With a meter of its own.
+    pub(super) client: Client,
 }
 
 /// How a report was read.
@@ -48,12 +49,15 @@ struct Reading {
 impl ReportRun<'_> {
     /// Runs the report. `source` is how the report ended that this one takes its ids from.
     pub(super) async fn carry_out(&self, source: Outcome) -> ReportSummary {
-        let mut summary = ReportSummary { report: self.writer.name().to_owned(), ..ReportSummary::default() };
+        let clock = &self.writer.context.clock;
+        let mut summary = ReportSummary::begun(self.writer.name(), clock);
         if let Err(error) = Box::pin(self.attempt(source, &mut summary)).await {
             tracing::debug!(report = self.writer.name(), error = %error, "report failed");
             summary.outcome = error.outcome();
             summary.error = Some(error.summary(self.writer.plan.pipeline.file()));
         }
+        summary.end(clock);
+        summary.api = self.client.meter().into();
         summary
     }
 
@@ -133,7 +137,7 @@ impl ReportRun<'_> {
             report: &self.writer.report_plan.report,
             queries: &ask.queries,
             ids,
-            client: self.client,
+            client: &self.client,
             concurrency: concurrency(self.writer.plan.pipeline.pace().requests_per_second),
             events: &self.writer.context.events,
             stop: &self.writer.context.stop,
@@ -142,10 +146,10 @@ impl ReportRun<'_> {
             left_over: &left_over,
             ended: AtomicBool::new(false),
         };
-        self.writer
-            .context
-            .events
-            .emit(&Event::ReportStarted { report: self.writer.name().to_owned(), crawls: crawls.len() });
+        told_to_the_log(ask.window);
+        let (report, crawls_to_do) = (self.writer.name().to_owned(), crawls.len());
+        let started = Event::ReportStarted { report, crawls: crawls_to_do, window: ask.window };
+        self.writer.context.events.emit(&started);
         let (units, received) = mpsc::channel::<Unit>(UNITS_WAITING);
         let queue = keeper.spawn();
         let asked = async {
@@ -379,6 +383,17 @@ impl ReportRun<'_> {
         let ended_in_order = matches!(error, RunError::Stopped { .. }) || error.outcome() == Outcome::Quota;
         let by_id = !matches!(self.writer.report_plan.ids, Ids::None);
         ended_in_order && by_id && matches!(self.writer.report_plan.write_mode, WriteMode::Append | WriteMode::Merge)
+    }
+}
+
+/// Adds the window to the fields that every log line of the report has.
+fn told_to_the_log(window: Window) {
+    let shown = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    let span = tracing::Span::current();
+    for (field, end) in [("window_from", window.after), ("window_to", window.before)] {
+        if let Some(end) = end {
+            span.record(field, shown(end));
+        }
     }
 }
 

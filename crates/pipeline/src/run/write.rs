@@ -66,7 +66,6 @@ impl ReportWriter<'_> {
     }
 
     async fn write_batch(&self, batch: Decoded, session: &mut Session, tally: &mut Tally) -> Result<(), RunError> {
-        let (mut pages, mut rows) = (0, 0);
         for (facts, page) in batch.pages {
             if tally.first_seen.is_none() {
                 tally.first_seen = Some(facts.server_time);
@@ -79,6 +78,7 @@ impl ReportWriter<'_> {
                 tally.recounted |= tally.counted.is_some_and(|counted| counted != count);
                 tally.counted = Some(count);
             }
+            let (drift_fields, dead_letters) = (page.drift.len() as u64, page.dead_letters.len() as u64);
             for (field, count) in page.drift {
                 *tally.drift.entry(field).or_default() += count;
             }
@@ -92,13 +92,19 @@ impl ReportWriter<'_> {
                 };
                 session.dead_letter(&line).await.map_err(|error| self.load(error))?;
             }
-            pages += 1;
-            rows += page.tables.first().map_or(0, |table| table.batch.num_rows() as u64);
+            let rows = page.tables.first().map_or(0, |table| table.batch.num_rows() as u64);
             session.write(page.tables).await.map_err(|error| self.load(error))?;
+            tally.pages += 1;
+            tally.rows += rows;
+            self.context.events.emit(&Event::PageRead {
+                report: self.name().to_owned(),
+                page: facts.number,
+                request_id: facts.request_id,
+                rows,
+                dead_letters,
+                drift_fields,
+            });
         }
-        tally.pages += pages;
-        tally.rows += rows;
-        self.context.events.emit(&Event::PagesRead { report: self.name().to_owned(), pages, rows });
         Ok(())
     }
 

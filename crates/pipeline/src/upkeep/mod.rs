@@ -5,6 +5,7 @@
 mod compact;
 mod rebuild;
 mod state;
+mod status;
 mod verify;
 
 use ctct_load::{Destination, LoadError};
@@ -12,6 +13,7 @@ use ctct_load::{Destination, LoadError};
 pub use compact::{CompactSummary, CompactedReport, compact};
 pub use rebuild::{LossSummary, RebuildResult, RebuildSummary, ReportRebuild, rebuild};
 pub use state::{CommitSummary, PileSummary, ReportState, StagedSummary, StateSummary, state};
+pub use status::{Expectation, Health, LastError, ReportStatus, StatusSummary, status};
 pub use verify::{CountSummary, FindingSummary, ReportVerified, VerifiedTableSummary, VerifySummary, verify};
 
 use crate::plan::Plan;

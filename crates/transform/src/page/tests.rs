@@ -189,6 +189,15 @@ fn a_report_without_a_list_of_rows_is_one_record() {
     insta::assert_snapshot!(shown(&decoder, &decoded(&decoder, &body)));
 }
 
+/// An object of something else, such as an error with status 200, must not replace the one row by none.
+#[test]
+fn an_object_without_the_key_is_no_page_of_a_report_of_one_record() {
+    for body in [json!({}), json!({"thing_id": null}), json!({"thing_id": {}}), json!({"error_key": "oops"})] {
+        let refused = decode(&sixth(), body.to_string());
+        assert!(matches!(&refused, Err(TransformError::NotAPage { reason }) if reason.contains("thing_id")), "{body}");
+    }
+}
+
 #[test]
 fn request_parameters_become_columns() {
     let body = json!({"contact_id": "c-1", "campaign_activities": [{"campaign_activity_id": "a", "em_opens": 2}]});

@@ -50,7 +50,9 @@ pub(super) fn chosen(applications: &Applications, arguments: &LoginArguments) ->
 fn asked(name: &str, secret: Option<SecretString>) -> Result<Application, u8> {
     let client_id = prompt::line(&format!("Client id (API key) of the application `{name}`: "))?;
     if client_id.is_empty() {
-        complain("error: there is no client id; the vendor's developer portal shows it");
+        complain(
+            "error: there is no client id; the vendor's developer portal shows it\nnext: start again, or give it with --client-id",
+        );
         return Err(exit_code::CONFIGURATION);
     }
     let secret = match secret {
@@ -72,7 +74,9 @@ fn secret(arguments: &LoginArguments) -> Result<Option<SecretString>, u8> {
         _ => match variable {
             None => Ok(None),
             Some(variable) => {
-                complain(&format!("error: the environment variable `{variable}` is not set, or empty"));
+                complain(&format!(
+                    "error: the environment variable `{variable}` is not set, or empty\nnext: export it, or name a file with --client-secret-file"
+                ));
                 Err(exit_code::CONFIGURATION)
             }
         },
@@ -81,7 +85,10 @@ fn secret(arguments: &LoginArguments) -> Result<Option<SecretString>, u8> {
 
 fn in_file(file: &Path) -> Result<SecretString, u8> {
     let refused = |why: &str| {
-        complain(&format!("error: the client secret in {}: {why}", file.display()));
+        complain(&format!(
+            "error: the client secret in {}: {why}\nnext: name another file with --client-secret-file",
+            file.display()
+        ));
         exit_code::CONFIGURATION
     };
     let text = fs::read_to_string(file).map(SecretString::from).map_err(|error| refused(&error.to_string()))?;

@@ -103,7 +103,7 @@ impl Login<'_> {
 
     /// Stores a sign-in, durably, and gives it back.
     async fn keep(&self, sign_in: SignIn) -> Result<SignIn, ExtractError> {
-        self.accounts.store(sign_in.clone(), &Clock::system()).await?;
+        self.accounts.store(sign_in.clone()).await?;
         Ok(sign_in)
     }
 }

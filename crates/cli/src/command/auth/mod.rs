@@ -47,7 +47,7 @@ fn context(global: &Global) -> Context {
 
 /// The same as [`refuse`] for errors of a run: with what to do next.
 fn refuse_run(error: &RunError) -> u8 {
-    let ErrorSummary { message, advice } = error.summary("FILE");
+    let ErrorSummary { message, advice } = error.summary("");
     complain(&format!("error: {message}\nnext: {advice}"));
     error.outcome().policy().exit_code
 }

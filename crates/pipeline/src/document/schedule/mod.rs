@@ -1,5 +1,10 @@
-//! `schedule` and `retry`. A schedule says when a pipeline is due; this program starts no timer, so only its shape is
-//! checked.
+//! `schedule` and `retry`. A schedule says when a pipeline is due. This program starts no timer: `ctct-etl schedule` writes
+//! the entry of one that does, and `ctct-etl status` compares what is stored with when it was due.
+
+mod cron;
+mod due;
+#[cfg(test)]
+mod due_tests;
 
 use std::time::Duration;
 
@@ -7,6 +12,9 @@ use chrono_tz::Tz;
 
 use super::fields::{Decoder, text, text_or_number};
 use super::keys::{RETRY, SCHEDULE};
+use cron::CronMistake;
+pub use cron::{CronExpression, CronField};
+
 use crate::error::ConfigError;
 use crate::yaml::{Node, Value};
 
@@ -16,7 +24,7 @@ pub enum Schedule {
     /// By a cron expression of five fields.
     Cron {
         /// The expression.
-        expression: String,
+        expression: CronExpression,
         /// Time zone that it is read in; the pipeline's where absent.
         timezone: Option<Tz>,
     },
@@ -61,49 +69,12 @@ impl Schedule {
     }
 }
 
-/// One field of a cron expression: its name, its bounds, and the names that stand for numbers.
-const CRON: [(&str, u32, u32, &[&str]); 5] = [
-    ("minute", 0, 59, &[]),
-    ("hour", 0, 23, &[]),
-    ("day of month", 1, 31, &[]),
-    ("month", 1, 12, &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]),
-    ("day of week", 0, 7, &["sun", "mon", "tue", "wed", "thu", "fri", "sat"]),
-];
-
-fn cron(node: &Node, decoder: &mut Decoder<'_>) -> Option<String> {
-    const HELP: &str = "minute, hour, day of month, month, day of week: \"0 6 * * *\" is every day at 06:00";
+fn cron(node: &Node, decoder: &mut Decoder<'_>) -> Option<CronExpression> {
     let expression = text(node, decoder.environment).and_then(|text| {
-        let fields: Vec<&str> = text.value.split_whitespace().collect();
-        if fields.len() != CRON.len() {
-            let message = format!("a cron expression has five fields, {} has {}", text.shown(), fields.len());
-            return Err(ConfigError::at(node, message).help(HELP));
-        }
-        let wrong =
-            fields.iter().zip(CRON).find(|(field, (_, min, max, names))| !is_cron_field(field, *min, *max, names));
-        match wrong {
-            Some((field, (name, ..))) => Err(ConfigError::at(node, format!("`{field}` is no {name}")).help(HELP)),
-            None => Ok(text.value),
-        }
+        CronExpression::parse(&text.value)
+            .map_err(|CronMistake { message, help }| ConfigError::at(node, message).help(help))
     });
     decoder.keep(expression)
-}
-
-/// `*`, `5`, `1-5`, `mon`, each with or without a step such as `/15`, and lists of these.
-fn is_cron_field(field: &str, min: u32, max: u32, names: &[&str]) -> bool {
-    let value = |text: &str| {
-        let is_name = names.iter().any(|name| name.eq_ignore_ascii_case(text));
-        is_name || text.parse::<u32>().is_ok_and(|number| (min..=max).contains(&number))
-    };
-    field.split(',').all(|item| {
-        let (range, step) = item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
-        let step_fits = step.is_none_or(|step| step.parse::<u32>().is_ok_and(|step| (1..=max).contains(&step)));
-        let range_fits = range == "*"
-            || match range.split_once('-') {
-                Some((from, to)) => value(from) && value(to),
-                None => value(range),
-            };
-        step_fits && range_fits
-    })
 }
 
 /// A span of time such as `15m`.
@@ -135,22 +106,6 @@ fn duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cron_fields_are_checked_each_by_its_own_bounds() {
-        let fits = |index: usize, field| {
-            let (_, min, max, names) = CRON[index];
-            is_cron_field(field, min, max, names)
-        };
-        for (index, field) in [(0, "*/15"), (0, "0,30"), (1, "9-17/2"), (3, "JAN-mar"), (4, "7"), (4, "mon,fri")] {
-            assert!(fits(index, field), "{field}");
-        }
-        for (index, field) in
-            [(0, "60"), (1, "24"), (2, "0"), (3, "13"), (4, "8"), (0, "*/0"), (0, ""), (0, "1-"), (0, "@")]
-        {
-            assert!(!fits(index, field), "{field}");
-        }
-    }
 
     #[test]
     fn spans_of_time_have_a_unit() {

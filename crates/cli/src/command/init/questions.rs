@@ -1,0 +1,119 @@
+//! What `init` asks a person on a terminal: one question for each part that no flag gave, asked again until the answer is right.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use ctct_catalog::Catalog;
+use ctct_pipeline::ConfigErrors;
+
+use super::draft::Draft;
+use crate::args::InitArguments;
+use crate::exit_code;
+use crate::printer::complain;
+
+/// The answer that stands for the embedded API.
+const SANDBOX: &str = "-";
+
+/// Whether somebody can be asked.
+pub(super) fn somebody_is_there() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Which account to read. `signed_in` are those that are stored on this host.
+pub(super) fn account(signed_in: &[String]) -> Result<Option<String>, u8> {
+    let known = if signed_in.is_empty() { "none yet".to_owned() } else { signed_in.join(", ") };
+    complain(&format!("Signed in: {known}. Any other name will do; `ctct-etl auth login` can follow."));
+    let default = signed_in.first().map_or(SANDBOX, String::as_str);
+    let answer = ask(&format!("Account, or {SANDBOX} for the embedded API"), default)?;
+    Ok(Some(answer).filter(|answer| answer != SANDBOX))
+}
+
+/// Fills in what no flag gave.
+pub(super) fn fill_in(draft: Draft, arguments: &InitArguments, catalog: &Catalog) -> Result<Draft, u8> {
+    let mut questions = Questions { draft, catalog };
+    if arguments.destination.is_none() {
+        let default = questions.draft.destination.clone();
+        questions.put("Where to: a path, s3://, gs:// or az://", &default, |draft, answer| {
+            draft.destination = answer;
+        })?;
+    }
+    if arguments.reports.is_empty() {
+        let names: Vec<&str> = catalog.reports().map(|report| report.name.as_str()).collect();
+        complain(&format!("There are {}.", names.join(", ")));
+        let default = questions.draft.reports.join(",");
+        questions.put("Reports", &default, |draft, answer| {
+            draft.reports = answer.split([',', ' ']).map(str::to_owned).collect();
+        })?;
+    }
+    if arguments.since.is_none() && questions.draft.can_begin(catalog) {
+        let question = "Changed since: a date, 90d for days back, or all";
+        questions.put(question, "all", |draft, answer| draft.since = unless(answer, "all"))?;
+    }
+    if arguments.write_mode.is_none() {
+        complain(
+            "merge: the current state, one row a key; append: every version; replace: a snapshot; partition: by month",
+        );
+        let default = questions.draft.write_mode.clone();
+        questions.put("Write mode", &default, |draft, answer| draft.write_mode = answer)?;
+    }
+    if arguments.schedule.is_none() {
+        let question = "Due: 1d, 15m, a cron expression such as 0 6 * * *, or none";
+        questions.put(question, "none", |draft, answer| draft.schedule = unless(answer, "none"))?;
+    }
+    Ok(questions.draft)
+}
+
+/// The answer, or nothing where it is the word for that.
+fn unless(answer: String, nothing: &str) -> String {
+    if answer == nothing { String::new() } else { answer }
+}
+
+/// A pipeline that becomes whole by answers.
+struct Questions<'a> {
+    draft: Draft,
+    catalog: &'a Catalog,
+}
+
+impl Questions<'_> {
+    /// Puts an answer into the draft; one that the loader does not take is asked for again.
+    fn put(&mut self, question: &str, default: &str, put: impl Fn(&mut Draft, String)) -> Result<(), u8> {
+        loop {
+            let mut answered = self.draft.clone();
+            put(&mut answered, ask(question, default)?);
+            match answered.check("", self.catalog) {
+                Ok(()) => {
+                    self.draft = answered;
+                    return Ok(());
+                }
+                Err(errors) => complain(&first(&errors)),
+            }
+        }
+    }
+}
+
+/// The first thing that is wrong, without a place in a file that nobody has seen.
+fn first(errors: &ConfigErrors) -> String {
+    let Some(error) = errors.errors().first() else { return errors.to_string() };
+    let help = error.help.as_ref().map_or_else(String::new, |help| format!("; {help}"));
+    format!("  {}{help}", error.message)
+}
+
+/// Asks one question. An empty answer is the default; the end of the input ends the command.
+fn ask(question: &str, default: &str) -> Result<String, u8> {
+    let _ = write!(io::stderr().lock(), "{question} [{default}]: ");
+    let _ = io::stderr().flush();
+    let mut line = String::new();
+    match io::stdin().lock().read_line(&mut line) {
+        Ok(0) => {
+            complain("\nstopped: nothing was written");
+            Err(exit_code::TRANSIENT)
+        }
+        Ok(_) if line.trim().is_empty() => Ok(default.to_owned()),
+        Ok(_) => Ok(line.trim().to_owned()),
+        Err(error) => {
+            complain(&format!(
+                "error: stdin cannot be read: {error}\nnext: give flags instead; ctct-etl init --help shows them"
+            ));
+            Err(exit_code::CONFIGURATION)
+        }
+    }
+}

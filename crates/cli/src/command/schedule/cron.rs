@@ -1,0 +1,150 @@
+//! A line for a crontab.
+//!
+//! Cron knows no time zones that all its kinds would honour: Debian's takes `CRON_TZ` for a variable of the job and says
+//! nothing. So a schedule is written only where the host's own clock means the same, and refused otherwise.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{Offset, TimeZone, Utc};
+use chrono_tz::Tz;
+use ctct_pipeline::{CronExpression, Schedule};
+
+use super::{Entry, Job, in_words};
+
+/// The longest command that Debian's cron takes (`MAX_COMMAND`).
+const LONGEST: usize = 998;
+
+/// The line and its comment, or why there is none and what to do.
+pub(super) fn entry(job: &Job) -> Result<Vec<Entry>, String> {
+    entry_for(job, host_zone())
+}
+
+fn entry_for(job: &Job, host: Tz) -> Result<Vec<Entry>, String> {
+    let times = times(&job.schedule, job.pipeline.timezone, host).map_err(|message| {
+        format!("{message}; or ctct-etl schedule {} --target systemd, which can do it", job.pipeline.file())
+    })?;
+    let name = &job.pipeline.name;
+    let command = command(job);
+    if command.len() > LONGEST {
+        return Err(format!(
+            "the command has {} characters and cron takes {LONGEST}; use shorter paths",
+            command.len()
+        ));
+    }
+    let text = format!(
+        "# {description}. Times are the host's, {host}. Variables: {variables}\n\
+         # Summaries go to {name}.jsonl, progress to {name}.log. Cron's mail comes only when a person must act.\n\
+         {times} {command}\n",
+        description = job.description(),
+        variables = job.variables().display(),
+    );
+    Ok(vec![Entry { name: format!("ctct-{name}.crontab"), text }])
+}
+
+/// The five fields by the host's clock.
+fn times(schedule: &Schedule, pipeline_zone: Tz, host: Tz) -> Result<String, String> {
+    let (text, zone, hourly) = match schedule {
+        Schedule::Cron { expression, timezone } => {
+            (expression.to_string(), timezone.unwrap_or(pipeline_zone), is_hourly(expression))
+        }
+        Schedule::Every(span) => {
+            let text = of_span(*span).ok_or_else(|| {
+                let span = in_words(*span);
+                format!("`every: {span}` does not divide a day, so cron has no form for it\nnext: a span that does, such as 1h")
+            })?;
+            (text, Tz::UTC, *span <= Duration::from_hours(1))
+        }
+    };
+    if zone == host || is_utc(zone) && is_utc(host) || hourly && minutes_agree(zone, host) {
+        return Ok(text);
+    }
+    Err(format!(
+        "the schedule is by the clock of {zone} and cron goes by that of this host, {host}\nnext: a schedule in {host}"
+    ))
+}
+
+/// `every` by cron, counted from midnight in UTC.
+fn of_span(span: Duration) -> Option<String> {
+    let minutes = span.as_secs() / 60;
+    match minutes {
+        1 => Some("* * * * *".to_owned()),
+        60 => Some("0 * * * *".to_owned()),
+        1_440 => Some("0 0 * * *".to_owned()),
+        _ if minutes < 60 && 60 % minutes == 0 => Some(format!("*/{minutes} * * * *")),
+        _ if minutes < 1_440 && minutes.is_multiple_of(60) && 1_440 % minutes == 0 => {
+            Some(format!("0 */{} * * *", minutes / 60))
+        }
+        _ => None,
+    }
+}
+
+fn is_hourly(expression: &CronExpression) -> bool {
+    let CronExpression { hours, days, months, weekdays, .. } = expression;
+    [hours, days, months, weekdays].iter().all(|field| field.is_any)
+}
+
+fn is_utc(zone: Tz) -> bool {
+    use Tz::{Etc__GMT, Etc__UCT, Etc__UTC, Etc__Universal, Etc__Zulu, GMT, UCT, UTC, Universal, Zulu};
+    [UTC, Etc__UTC, UCT, Etc__UCT, GMT, Etc__GMT, Universal, Etc__Universal, Zulu, Etc__Zulu].contains(&zone)
+}
+
+/// Whether the minute hands of both zones stand alike.
+fn minutes_agree(zone: Tz, host: Tz) -> bool {
+    let offset = |zone: Tz| zone.offset_from_utc_datetime(&Utc::now().naive_utc()).fix().local_minus_utc();
+    (offset(zone) - offset(host)) % 3_600 == 0
+}
+
+/// The zone that the host's clock shows, by its link as of localtime(5); without one it is UTC.
+fn host_zone() -> Tz {
+    let link = std::fs::canonicalize("/etc/localtime").unwrap_or_default();
+    let name = link.to_str().and_then(|path| path.split_once("zoneinfo/"));
+    name.and_then(|(_, name)| name.parse().ok()).unwrap_or(Tz::UTC)
+}
+
+/// The command, in one line as cron wants it.
+fn command(job: &Job) -> String {
+    let name = &job.pipeline.name;
+    let command = format!(
+        "cd {folder} && {{ set -a; [ ! -r {variables} ] || . {variables}; set +a; {program} run {file} --over-days --deadline \
+         {deadline} --output json >>{name}.jsonl 2>>{name}.log; code=$?; case $code in 0|11|12|13) ;; *) echo \"ctct-etl \
+         ended with $code; the end of {name}.log says what to do:\"; tail -n 20 {name}.log;; esac; }}",
+        folder = quoted(&job.folder),
+        variables = quoted(&job.variables()),
+        program = quoted(&job.program),
+        file = quoted(&job.file),
+        deadline = job.deadline(),
+    );
+    // To cron an unescaped % ends the command (crontab(5)).
+    command.replace('%', "\\%")
+}
+
+/// A path for sh.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
+    if plain { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_quoted_for_the_shell() {
+        assert_eq!(quoted(Path::new("/opt/ctct-etl")), "/opt/ctct-etl");
+        assert_eq!(quoted(Path::new("/it's 100%")), r"'/it'\''s 100%'");
+    }
+
+    #[test]
+    fn spans_that_divide_a_day_have_a_line() {
+        let of = |minutes| of_span(Duration::from_mins(minutes));
+        assert_eq!(of(15).as_deref(), Some("*/15 * * * *"));
+        assert_eq!(of(60).as_deref(), Some("0 * * * *"));
+        assert_eq!(of(360).as_deref(), Some("0 */6 * * *"));
+        assert_eq!(of(1_440).as_deref(), Some("0 0 * * *"));
+        for minutes in [7, 45, 90, 300, 2_880] {
+            assert_eq!(of(minutes), None, "{minutes}");
+        }
+    }
+}

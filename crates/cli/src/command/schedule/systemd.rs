@@ -1,0 +1,174 @@
+//! A service and its timer for systemd.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use ctct_pipeline::{CronExpression, CronField, Schedule};
+
+use super::{Entry, Job, in_words};
+
+/// Names of the days as systemd.time(7) has them, from Sunday on.
+const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+
+/// The service and the timer.
+pub(super) fn entries(job: &Job) -> Vec<Entry> {
+    let name = format!("ctct-{}", job.pipeline.name);
+    vec![
+        Entry { text: service(job, &name), name: format!("{name}.service") },
+        Entry { text: timer(job, &name), name: format!("{name}.timer") },
+    ]
+}
+
+fn service(job: &Job, name: &str) -> String {
+    let user = std::env::var("USER").ok().filter(|user| user != "root").map(|user| format!("User={user}\n"));
+    let host = job.host.as_ref();
+    let environment = host.map(|host| {
+        let variable =
+            |name, folder: &Path| format!("Environment={}\n", quoted(&format!("{name}={}", folder.display())));
+        variable("CTCT_CONFIG_DIR", &host.config) + &variable("CTCT_STATE_DIR", &host.state)
+    });
+    let mut writable = vec![job.folder.clone()];
+    writable.extend(host.into_iter().flat_map(|host| [host.config.clone(), host.state.clone()]));
+    writable.extend(destination(job));
+    let writable: Vec<String> = writable.iter().map(|path| quoted(&format!("-{}", path.display()))).collect();
+    format!(
+        "# /etc/systemd/system/{name}.service
+[Unit]
+Description={description}
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=exec
+{user}WorkingDirectory={folder}
+{environment}# Variables of the run, secrets among them; mode 0600. It need not be there.
+EnvironmentFile=-{variables}
+ExecStart={program} run {file} --over-days --output json
+# 11, no quota left today: the next tick goes on. 12 and 13, transient or held by another run: again soon.
+SuccessExitStatus=11
+RestartForceExitStatus=12 13
+RestartSec=5min
+# SIGTERM stops it at a page, within 30 seconds.
+TimeoutStopSec=60
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths={writable}
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+SystemCallArchitectures=native
+",
+        description = escaped(&job.description()),
+        user = user.unwrap_or_default(),
+        folder = escaped(&job.folder.display().to_string()),
+        environment = environment.unwrap_or_default(),
+        variables = escaped(&job.variables().display().to_string()),
+        program = argument(&job.program),
+        file = argument(&job.file),
+        writable = writable.join(" "),
+    )
+}
+
+/// The folder of a destination on this host.
+fn destination(job: &Job) -> Option<PathBuf> {
+    let url = &job.pipeline.destination.url;
+    let path = url.strip_prefix("file://").or_else(|| (!url.contains("://")).then_some(url.as_str()))?;
+    Some(job.folder.join(path.strip_prefix("./").unwrap_or(path)))
+}
+
+fn timer(job: &Job, name: &str) -> String {
+    let times = match &job.schedule {
+        Schedule::Cron { expression, timezone } => calendar(expression, timezone.unwrap_or(job.pipeline.timezone)),
+        Schedule::Every(span) => of_span(*span),
+    };
+    format!(
+        "# /etc/systemd/system/{name}.timer
+[Unit]
+Description=When {description} is due
+
+[Timer]
+{times}
+# A tick that came while the host was off is made good.
+Persistent=true
+AccuracySec=1s
+RandomizedDelaySec=0
+
+[Install]
+WantedBy=timers.target
+",
+        description = escaped(&job.pipeline.name),
+        times = times.join("\n"),
+    )
+}
+
+/// The lines of a cron expression: two where both kinds of day are named, since either is enough.
+fn calendar(expression: &CronExpression, zone: Tz) -> Vec<String> {
+    let CronExpression { minutes, hours, days, months, weekdays, .. } = expression;
+    let time = format!("{}:{}:00 {zone}", numbers(*hours), numbers(*minutes));
+    let line = |by_weekday: bool, by_day: bool| {
+        let names: Vec<&str> = weekdays.values().filter_map(|day| WEEKDAYS.get(day as usize)).copied().collect();
+        let weekdays = if by_weekday { format!("{} ", names.join(",")) } else { String::new() };
+        let days = if by_day { numbers(*days) } else { "*".to_owned() };
+        format!("OnCalendar={weekdays}*-{}-{days} {time}", numbers(*months))
+    };
+    match (weekdays.is_any, days.is_any) {
+        (false, false) => vec![line(true, false), line(false, true)],
+        _ => vec![line(!weekdays.is_any, !days.is_any)],
+    }
+}
+
+fn numbers(field: CronField) -> String {
+    if field.is_any {
+        return "*".to_owned();
+    }
+    field.values().map(|value| format!("{value:02}")).collect::<Vec<_>>().join(",")
+}
+
+/// `every`: by the calendar, counted from midnight in UTC, where it divides a day; otherwise from run to run.
+fn of_span(span: Duration) -> Vec<String> {
+    let minutes = span.as_secs() / 60;
+    let clock = match minutes {
+        1 => Some("*:*:00".to_owned()),
+        60 => Some("*:00:00".to_owned()),
+        1_440 => Some("00:00:00".to_owned()),
+        _ if minutes < 60 && 60 % minutes == 0 => Some(format!("*:00/{minutes:02}:00")),
+        _ if minutes < 1_440 && minutes.is_multiple_of(60) && 1_440 % minutes == 0 => {
+            Some(format!("00/{:02}:00:00", minutes / 60))
+        }
+        _ => None,
+    };
+    match clock {
+        Some(clock) => vec![format!("OnCalendar=*-*-* {clock} UTC")],
+        None => vec![
+            format!(
+                "# {} from run to run, since it does not divide a day; and once after a start of the host.",
+                in_words(span)
+            ),
+            "OnActiveSec=1min".to_owned(),
+            format!("OnUnitActiveSec={minutes}min"),
+        ],
+    }
+}
+
+/// Text without what systemd would replace.
+fn escaped(text: &str) -> String {
+    text.replace('%', "%%")
+}
+
+/// A word of a list, quoted where it must be (systemd.syntax(7)).
+fn quoted(text: &str) -> String {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-=".contains(&byte));
+    let text = escaped(text);
+    if plain { text } else { format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\"")) }
+}
+
+/// A word of a command, in which `$` would name a variable.
+fn argument(path: &Path) -> String {
+    quoted(&path.display().to_string()).replace('$', "$$")
+}

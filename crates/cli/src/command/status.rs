@@ -1,0 +1,150 @@
+//! `ctct-etl status`: whether what is stored is as new as it should be.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use ctct_pipeline::{Expectation, Health, ReportStatus, StatusSummary};
+
+use super::{json, with_plan, worse};
+use crate::args::{Global, Output, PipelineStatusArguments};
+use crate::exit_code;
+use crate::logging;
+use crate::printer::print;
+use crate::reporter;
+use crate::reporter::summary::{bytes, counted};
+use crate::text_table::text_table;
+
+/// Shows how the reports of all pipelines stand; the exit code is that of the worst.
+pub(crate) fn status(global: &Global, arguments: &PipelineStatusArguments) -> u8 {
+    logging::start(global, &reporter::canvas(global));
+    let expectation = Expectation { max_age: arguments.max_age, grace: arguments.grace };
+    let (mut worst, mut printed) = (exit_code::DONE, exit_code::DONE);
+    for file in &arguments.files {
+        let code = with_plan(file, &arguments.reports, global, async |plan, context| {
+            let summary = ctct_pipeline::status(plan, context, expectation).await;
+            printed = worse(
+                printed,
+                match arguments.output {
+                    Output::Text if global.quiet => exit_code::DONE,
+                    Output::Text => print(&text(&summary)),
+                    Output::Json => print(&json(&summary)),
+                },
+            );
+            worst = graver(worst, summary.exit_code);
+            exit_code::DONE
+        });
+        worst = graver(worst, code);
+    }
+    worse(worst, printed)
+}
+
+/// The graver of two exit codes: damage, a failure, staleness, and then whatever kept us from looking.
+fn graver(one: u8, other: u8) -> u8 {
+    let codes = [Health::Damaged, Health::Failed, Health::Stale].map(Health::exit_code);
+    let rank = |code: u8| match codes.iter().position(|known| *known == code) {
+        Some(position) => position,
+        None if code == exit_code::DONE => codes.len() + 1,
+        None => codes.len(),
+    };
+    if rank(other) < rank(one) { other } else { one }
+}
+
+fn text(summary: &StatusSummary) -> String {
+    let StatusSummary { pipeline, account, destination, .. } = summary;
+    let mut text = format!("{pipeline}: {} (account {account} in {destination})\n", word(summary.health));
+    if !summary.reports.is_empty() {
+        let mut table = text_table(["report", "status", "last success", "age", "watermark"]);
+        for report in &summary.reports {
+            let success = report.last_success.map_or_else(|| "never".to_owned(), instant);
+            let age = report.age_seconds.map_or_else(|| "-".to_owned(), age);
+            let watermark = report.watermark.map_or_else(|| "-".to_owned(), instant);
+            table.add_row([report.report.clone(), word(report.health).to_owned(), success, age, watermark]);
+        }
+        text += &format!("{table}\n");
+    }
+    for report in &summary.reports {
+        text += &notes(report);
+    }
+    match (summary.next_due, summary.reports.iter().find_map(|report| report.due)) {
+        (Some(next), _) => text += &format!("next due: {}\n", instant(next)),
+        (None, None) if summary.error.is_none() => {
+            text += "the pipeline has no `schedule`: give --max-age to learn what is too old\n";
+        }
+        _ => {}
+    }
+    if let Some(quota) = summary.quota {
+        text += &format!("quota: {} of {} requests left until {}\n", quota.left, quota.daily, instant(quota.resets_at));
+    }
+    if let Some(error) = &summary.error {
+        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
+    }
+    text
+}
+
+/// What a person should look at.
+fn notes(report: &ReportStatus) -> String {
+    let name = &report.report;
+    let mut text = String::new();
+    if let (Health::Stale, Some(due)) = (report.health, report.due) {
+        text += &format!("{name}: stale: it should have been read since {}\n", instant(due));
+    }
+    if report.in_progress {
+        text += &format!("{name}: some ids are done, the next run goes on after them\n");
+    }
+    if report.kept_pages.files > 0 {
+        let (files, size) = (counted(report.kept_pages.files, "file"), bytes(report.kept_pages.bytes));
+        text += &format!("{name}: {files} of pages that were paid for wait for the next run, {size}\n");
+    }
+    if let Some(error) = &report.last_error {
+        text += &format!(
+            "{name}: {}, exit code {}: {}\nnext: {}\n",
+            instant(error.at),
+            error.exit_code,
+            error.message,
+            error.advice
+        );
+    }
+    text
+}
+
+fn word(health: Health) -> &'static str {
+    match health {
+        Health::Fresh => "fresh",
+        Health::Unknown => "unknown",
+        Health::Stale => "stale",
+        Health::Failed => "failed",
+        Health::Damaged => "damaged",
+    }
+}
+
+/// A span of time in its two largest units.
+fn age(seconds: i64) -> String {
+    let span = TimeDelta::seconds(seconds.max(0));
+    let (days, hours, minutes) = (span.num_days(), span.num_hours() % 24, span.num_minutes() % 60);
+    match (days, hours) {
+        (0, 0) => format!("{minutes} min"),
+        (0, hours) => format!("{hours} h {minutes} min"),
+        (days, hours) => format!("{days} d {hours} h"),
+    }
+}
+
+fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_to_be_bad_counts_before_what_is_not_known() {
+        for (codes, worst) in
+            [(&[0, 0][..], 0), (&[0, 12], 12), (&[2, 12], 2), (&[12, 20, 0], 20), (&[20, 21], 21), (&[21, 15, 10], 15)]
+        {
+            assert_eq!(codes.iter().copied().fold(0, graver), worst, "{codes:?}");
+        }
+    }
+
+    #[test]
+    fn ages_have_two_units() {
+        assert_eq!([59, 3_600, 90_061].map(age), ["0 min", "1 h 0 min", "1 d 1 h"]);
+    }
+}

@@ -1,0 +1,61 @@
+//! `ctct-etl views`: SQL over the tables of a pipeline, for the engine that reads them.
+
+use ctct_pipeline::{Environment, RunError};
+
+use super::{catalog, pipeline, runtime};
+use crate::args::{Global, ViewsArguments};
+use crate::exit_code;
+use crate::logging;
+use crate::printer::{complain, print};
+use crate::reporter;
+use crate::views::{self, Views};
+
+/// Prints the SQL. Nothing is sent to the API; the destination is read.
+pub(crate) fn views(global: &Global, arguments: &ViewsArguments) -> u8 {
+    logging::start(global, &reporter::canvas(global));
+    let prepared = catalog().and_then(|catalog| Ok((pipeline(&arguments.file, &catalog)?, runtime()?)));
+    let (pipeline, runtime) = match prepared {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
+    };
+    let failed = |error: &RunError| {
+        let summary = error.summary(pipeline.file());
+        complain(&format!("error: {}\nnext: {}", summary.message, summary.advice));
+        error.outcome().policy().exit_code
+    };
+    let there: Vec<&str> = pipeline.reports.iter().map(|config| config.report.name.as_str()).collect();
+    if let Some(name) = arguments.reports.iter().find(|name| !there.contains(&name.as_str())) {
+        let file = arguments.file.display();
+        complain(&format!("error: {file} has no report `{name}`; it has {}", there.join(", ")));
+        return exit_code::CONFIGURATION;
+    }
+    let needed = views::needed(&arguments.reports);
+    let wanted = |name: &str| {
+        arguments.reports.is_empty() || needed.contains(&name) || arguments.reports.iter().any(|report| report == name)
+    };
+    let reports = pipeline.reports.iter().filter(|config| wanted(&config.report.name)).collect();
+
+    let base = std::env::current_dir().unwrap_or_else(|_| ".".into());
+    let destination = match ctct_pipeline::open_destination(&pipeline, &Environment::process(), &base) {
+        Ok(destination) => destination,
+        Err(error) => return failed(&error),
+    };
+    if arguments.location.is_none() && destination.url().starts_with("memory://") {
+        complain("error: no other program can read memory://\nnext: name a folder or a bucket as the destination");
+        return exit_code::CONFIGURATION;
+    }
+    let views = match runtime.block_on(Views::read(reports, &destination)) {
+        Ok(views) => views,
+        Err((report, source)) => return failed(&RunError::Load { report, source: Box::new(source) }),
+    };
+    if !global.quiet && !views.missing().is_empty() {
+        let (file, dialect) = (arguments.file.display(), arguments.dialect.word());
+        complain(&format!(
+            "note: nothing is stored yet of {}: their views are empty\nnext: ctct-etl run {file}, then \
+             ctct-etl views {file} --dialect {dialect} again",
+            views.missing().join(", ")
+        ));
+    }
+    let location = arguments.location.as_deref().unwrap_or_else(|| destination.url());
+    print(&views.sql(arguments.dialect, arguments.schema.as_deref(), location))
+}

@@ -1,0 +1,165 @@
+//! SQL views over the tables of a pipeline, as text: for DuckDB and for Spark.
+//!
+//! ```text
+//! pipeline, stored definitions -> views over the files -> newest versions, versions as of a moment
+//!                                                      -> contacts with custom fields, engagement
+//! ```
+//!
+//! The SQL is fixed: what custom fields are called is read when it is made. Names of views are the same whatever the write
+//! mode, so that queries outlive a change of it.
+
+mod custom_fields;
+mod dialect;
+mod engagement;
+mod script;
+mod table;
+
+use std::collections::BTreeSet;
+
+use ctct_load::{Destination, LoadError, accounts_with, distinct_ids, text_rows};
+use ctct_pipeline::ReportConfig;
+
+pub(crate) use dialect::Dialect;
+
+use custom_fields::{DEFINITION, Definition};
+use engagement::Source;
+use script::Script;
+use table::StoredTable;
+
+/// The report with the names of custom fields.
+const DEFINITIONS: &str = "contact_custom_fields";
+/// The table with their values.
+const VALUES: &str = "contacts_custom_fields";
+
+/// What the views of a pipeline are made of.
+#[derive(Debug)]
+pub(crate) struct Views<'a> {
+    reports: Vec<&'a ReportConfig>,
+    /// Tables that have a file.
+    stored: BTreeSet<String>,
+    fields: Vec<Definition>,
+}
+
+impl<'a> Views<'a> {
+    /// Looks at what the destination holds of these reports: whether there are files, and what custom fields are called.
+    ///
+    /// # Errors
+    /// The store fails, or a file with definitions is damaged; with the name of the report.
+    pub(crate) async fn read(
+        reports: Vec<&'a ReportConfig>,
+        destination: &Destination,
+    ) -> Result<Self, (String, LoadError)> {
+        let mut views = Self { reports, stored: BTreeSet::new(), fields: Vec::new() };
+        for config in &views.reports {
+            let report = &config.report;
+            for table in report.tables() {
+                let accounts = accounts_with(destination, &table.name).await;
+                if !accounts.map_err(|error| (report.name.clone(), error))?.is_empty() {
+                    views.stored.insert(table.name.clone());
+                }
+            }
+        }
+        views.fields = views.fields(destination).await.map_err(|error| (DEFINITIONS.to_owned(), error))?;
+        Ok(views)
+    }
+
+    /// The custom fields: by their definitions, or where none are stored by the ids that contacts have.
+    async fn fields(&self, destination: &Destination) -> Result<Vec<Definition>, LoadError> {
+        if !self.has("contacts") {
+            return Ok(Vec::new());
+        }
+        if self.has(DEFINITIONS) && self.stored.contains(DEFINITIONS) {
+            return Ok(custom_fields::definitions(text_rows(destination, DEFINITIONS, &DEFINITION).await?));
+        }
+        let mut fields = Vec::new();
+        for account in accounts_with(destination, VALUES).await? {
+            let ids = distinct_ids(destination, &account, VALUES, "custom_field_id").await?;
+            let ids = ids.iter().flatten().flatten().map(str::to_owned);
+            fields.extend(custom_fields::nameless(&account, ids));
+        }
+        Ok(fields)
+    }
+
+    fn has(&self, report: &str) -> bool {
+        self.reports.iter().any(|config| config.report.name == report)
+    }
+
+    /// Tables that have no file yet, whose views are empty.
+    pub(crate) fn missing(&self) -> Vec<&'a str> {
+        self.tables().filter(|table| !table.has_files).map(|table| table.name()).collect()
+    }
+
+    fn tables(&self) -> impl Iterator<Item = StoredTable<'a>> {
+        self.reports.iter().flat_map(|config| {
+            config.report.tables().iter().map(|table| StoredTable {
+                config,
+                table,
+                has_files: self.stored.contains(&table.name),
+            })
+        })
+    }
+
+    /// The SQL. `location` is where the reader finds the tables.
+    pub(crate) fn sql(&self, dialect: Dialect, schema: Option<&str>, location: &str) -> String {
+        let location = reached(dialect, location);
+        let mut script = Script::new(dialect, schema, &self.remarks());
+        for table in self.tables() {
+            table.base(&mut script, location.trim_end_matches('/'));
+        }
+        for table in self.tables() {
+            table.versions(&mut script);
+        }
+        if let Some(contacts) = self.tables().find(|table| table.name() == "contacts") {
+            let columns = custom_fields::columns(self.fields.clone(), &custom_fields::taken(&contacts));
+            custom_fields::view(&mut script, &contacts, &columns);
+        }
+        let source = match (self.has("contact_activity_details"), self.has("contact_action_summary")) {
+            (true, _) => Some(Source::Events),
+            (false, true) => Some(Source::Counts),
+            (false, false) => None,
+        };
+        if let Some(source) = source {
+            engagement::views(&mut script, source, self.has("email_campaigns"));
+        }
+        script.finish()
+    }
+
+    /// What a reader of the SQL should know first.
+    fn remarks(&self) -> Vec<String> {
+        let mut remarks =
+            vec!["Made by ctct-etl views: make it again after the pipeline or its custom fields changed.".to_owned()];
+        let missing = self.missing();
+        if !missing.is_empty() {
+            remarks.push(format!(
+                "Nothing is stored yet, so these are empty until it is made again: {}.",
+                missing.join(", ")
+            ));
+        }
+        if self.has("contacts") && !(self.has(DEFINITIONS) && self.stored.contains(DEFINITIONS)) {
+            remarks.push(format!("Custom fields go by their ids: the report {DEFINITIONS} knows their names."));
+        }
+        remarks
+    }
+}
+
+/// Reports that the views over these need too, where the pipeline has them: names of custom fields and of campaigns.
+pub(crate) fn needed(reports: &[String]) -> Vec<&'static str> {
+    let wants = |name: &str| reports.iter().any(|report| report == name);
+    let names = wants("contacts").then_some(DEFINITIONS);
+    names.into_iter().chain(wants("contact_activity_details").then_some("email_campaigns")).collect()
+}
+
+/// An address as the engine names it: Spark knows S3 as `s3a` and a folder by its URL.
+fn reached(dialect: Dialect, location: &str) -> String {
+    match dialect {
+        Dialect::DuckDb => location.to_owned(),
+        Dialect::Spark if location.starts_with('/') => format!("file://{location}"),
+        Dialect::Spark => match location.strip_prefix("s3://") {
+            Some(rest) => format!("s3a://{rest}"),
+            None => location.to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! A table as readers find it: the columns of its files, the folders above them, where it is, and how it joins.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use ctct_catalog::{COMMIT, EXTRACTED_AT, ORDINAL, Origin, PARENT_ORDINAL, Report, Table};
+use ctct_load::{Destination, PartitionBy, StoreOptions, VALID_FROM, WriteMode, stored_schema};
+
+use crate::{Pipeline, ReportConfig};
+
+/// A table of a report, as one pipeline stores it or as every pipeline does.
+#[derive(Debug)]
+pub struct StoredTable<'a> {
+    /// Its report.
+    pub report: &'a Report,
+    /// The table as the catalogue has it.
+    pub table: &'a Table,
+    /// Columns of its files.
+    pub columns: Vec<Column>,
+    /// Columns that readers take from the folders' names, from the outside in.
+    pub folders: Vec<Column>,
+    /// Its folder, absolute; absent where no pipeline says it.
+    pub location: Option<String>,
+    /// Columns that tell the versions of a row apart, where a pipeline says that there may be several.
+    versions: &'static [&'static str],
+}
+
+/// A column.
+#[derive(Debug, Clone)]
+pub struct Column {
+    field: FieldRef,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl Column {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.field.name()
+    }
+
+    /// Its Arrow type.
+    pub fn data_type(&self) -> &DataType {
+        self.field.data_type()
+    }
+
+    /// Whether it may be null.
+    pub fn is_nullable(&self) -> bool {
+        self.field.is_nullable()
+    }
+
+    /// What it is, in one sentence.
+    pub fn comment(&self) -> &str {
+        self.field.metadata().get("comment").map_or("", String::as_str)
+    }
+
+    /// The type as Arrow readers see it.
+    pub fn arrow(&self) -> &'static str {
+        match self.data_type() {
+            DataType::Timestamp(..) => "timestamp[us, UTC]",
+            DataType::Date32 => "date",
+            DataType::Int64 => "int64",
+            DataType::Int32 => "int32",
+            DataType::Float64 => "float64",
+            DataType::Boolean => "bool",
+            _ => "string",
+        }
+    }
+
+    fn folder(name: &str, data_type: DataType, nullable: bool, comment: &str) -> Self {
+        let field = Field::new(name, data_type, nullable);
+        let field = field.with_metadata([("comment".to_owned(), comment.to_owned())]);
+        Self { field: Arc::new(field), origin: Origin::Program }
+    }
+}
+
+impl<'a> StoredTable<'a> {
+    /// The tables of a report in any pipeline that says nothing of how to write it.
+    pub fn of_report(report: &'a Report) -> Vec<Self> {
+        report.tables().iter().map(|table| Self::new(report, table, WriteMode::Append, false, &[], None)).collect()
+    }
+
+    /// The tables that a pipeline writes for one of its reports. A relative destination starts from `base`.
+    pub fn of_pipeline(pipeline: &Pipeline, config: &'a ReportConfig, base: &Path) -> Vec<Self> {
+        let root = root(&pipeline.destination.url, base);
+        let stored = |table: &'a Table| {
+            let location = format!("{root}/{}", table.name);
+            let ReportConfig { report, write_mode, partition_by, delivery, .. } = config;
+            Self::new(report, table, *write_mode, delivery.history, partition_by, Some(location))
+        };
+        config.report.tables().iter().map(stored).collect()
+    }
+
+    fn new(
+        report: &'a Report,
+        table: &'a Table,
+        mode: WriteMode,
+        history: bool,
+        partition_by: &[PartitionBy],
+        location: Option<String>,
+    ) -> Self {
+        let stored = stored_schema(table, mode, history);
+        // What a pipeline adds stands behind the catalogue's columns.
+        let origins = table.origins.iter().cloned().chain(std::iter::repeat(Origin::Program));
+        let is_folder = |name: &str| {
+            partition_by.iter().any(|entry| matches!(entry, PartitionBy::Column(column) if column == name))
+        };
+        let columns = stored.fields().iter().zip(origins).filter(|(field, _)| !is_folder(field.name()));
+        let account = Column::folder("account", DataType::Utf8View, false, "The account, as the pipeline names it.");
+        let versions: &[&str] = match mode {
+            WriteMode::Append if location.is_some() => &[COMMIT, EXTRACTED_AT],
+            WriteMode::Merge if history => &[VALID_FROM],
+            _ => &[],
+        };
+        Self {
+            report,
+            table,
+            columns: columns.map(|(field, origin)| Column { field: Arc::clone(field), origin }).collect(),
+            folders: std::iter::once(account).chain(partition_by.iter().map(|entry| folder(report, entry))).collect(),
+            location,
+            versions,
+        }
+    }
+
+    /// Its name, which its folder has too.
+    pub fn name(&self) -> &str {
+        &self.table.name
+    }
+
+    /// Columns of the files, then those of the folders, as readers show them.
+    pub fn all_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().chain(&self.folders)
+    }
+
+    /// What the table is, its key included.
+    pub fn comment(&self) -> String {
+        format!("{} Key: {}.", self.table.doc, self.table.key.join(" + "))
+    }
+
+    /// The table whose rows this one's belong to.
+    pub fn parent(&self) -> Option<&'a Table> {
+        self.report.tables().get(self.table.parent?)
+    }
+
+    /// Pairs of columns, its own and the parent's, that are equal in a row and the row that it belongs to.
+    pub fn joins_on(&self) -> Vec<(&'a str, &'a str)> {
+        let Some(parent) = self.parent() else { return Vec::new() };
+        let pair = |name: &'a String| match name.as_str() {
+            ORDINAL => (PARENT_ORDINAL, ORDINAL),
+            name => (name, name),
+        };
+        let versions = self.versions.iter().map(|name| (*name, *name));
+        [("account", "account")].into_iter().chain(parent.key.iter().map(pair)).chain(versions).collect()
+    }
+
+    /// `TABLE.COLUMN` that a column holds ids of.
+    pub fn refers(&self, column: &str) -> Option<String> {
+        let reference = self.table.references.iter().find(|reference| reference.column == column)?;
+        Some(format!("{}.{}", reference.table, reference.to))
+    }
+}
+
+/// The folder or the address below which a pipeline's tables are, without a slash at its end.
+fn root(url: &str, base: &Path) -> String {
+    let is_folder = url.split_once("://").is_none_or(|(scheme, _)| scheme == "file");
+    let opened = is_folder.then(|| Destination::open(url, base, &StoreOptions::default()).ok()).flatten();
+    let root = opened.as_ref().map_or(url, Destination::url);
+    root.trim_end_matches('/').to_owned()
+}
+
+/// The column that a level of partition folders makes.
+fn folder(report: &Report, entry: &PartitionBy) -> Column {
+    let column = entry.column();
+    let of_parent = |what: &str| format!("{what} of `{}.{column}`, in UTC.", report.name);
+    let (data_type, comment) = match entry {
+        PartitionBy::Column(_) => return whole(report, column),
+        PartitionBy::Year(_) => (DataType::Int32, of_parent("Year")),
+        PartitionBy::Month(_) => (DataType::Utf8View, of_parent("Month")),
+        PartitionBy::Day(_) => (DataType::Date32, of_parent("Day")),
+        PartitionBy::Bucket { count, .. } => {
+            (DataType::Int32, format!("Bucket of `{}.{column}`, of {count}, by its hash.", report.name))
+        }
+    };
+    Column::folder(&entry.hive_key(), data_type, true, &comment)
+}
+
+/// A column that stands in the folder's name instead of the files. A value that no folder can be named by is null there.
+fn whole(report: &Report, column: &str) -> Column {
+    let found = report.tables().first().and_then(|table| Some((table, table.schema.index_of(column).ok()?)));
+    let (field, origin) = found.map_or_else(
+        || (Field::new(column, DataType::Utf8View, true), Origin::Program),
+        |(table, at)| {
+            let origin = table.origins.get(at).cloned().unwrap_or(Origin::Program);
+            (table.schema.field(at).clone().with_nullable(true), origin)
+        },
+    );
+    Column { field: Arc::new(field), origin }
+}

@@ -1,0 +1,61 @@
+//! The YAML that the book and the README show is what the loader takes, and what they say of exit codes is what there is.
+
+use std::fs;
+
+use ctct_catalog::Catalog;
+use ctct_pipeline::{Environment, Outcome, Pipeline};
+
+use super::page::split;
+use super::{pages, read, root};
+
+/// The keys that a pipeline must have, for examples that show others.
+const NEEDED: [(&str, &str); 5] = [
+    ("version:", "version: 1\n"),
+    ("name:", "name: example\n"),
+    ("source:", "source: {account: acme}\n"),
+    ("destination:", "destination: {url: ./data}\n"),
+    ("reports:", "reports: [{report: contacts, write_mode: merge}]\n"),
+];
+
+/// An example made whole; nothing where it is no part of a pipeline.
+fn pipeline(example: &str) -> Option<String> {
+    let keys: Vec<&str> = example.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase())).collect();
+    let is_ours = keys.iter().any(|key| NEEDED[2..].iter().any(|(needed, _)| key.starts_with(needed)));
+    let missing = NEEDED.iter().filter(|(needed, _)| !keys.iter().any(|key| key.starts_with(needed)));
+    is_ours.then(|| missing.map(|(_, text)| *text).collect::<String>() + example)
+}
+
+#[test]
+fn every_example_of_a_pipeline_is_one() {
+    let catalog = Catalog::embedded().unwrap();
+    let environment: Environment = [("NAME", "x".to_owned())].into_iter().collect();
+    let readme = ("README.md".to_owned(), fs::read_to_string(root().join("README.md")).unwrap());
+    let all = pages().into_iter().map(|page| (format!("docs/{page}"), read(&page))).chain([readme]);
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for (name, text) in all {
+        for block in split(&text).0.iter().filter(|block| block.language == "yaml") {
+            let Some(text) = pipeline(&block.text) else { continue };
+            tried += 1;
+            if let Err(errors) = Pipeline::parse(&text, "example.yaml", &catalog, &environment) {
+                wrong.push(format!("{name}:{}: {}", block.line, errors.render(false)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(tried >= 4, "only {tried} examples were found");
+}
+
+#[test]
+fn every_exit_code_is_documented() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for (name, text) in [
+        ("README.md", readme),
+        ("reference/exit-codes.md", read("reference/exit-codes.md")),
+        ("how-to/recover.md", read("how-to/recover.md")),
+    ] {
+        for outcome in Outcome::ALL.iter().filter(|outcome| **outcome != Outcome::Done) {
+            let code = outcome.policy().exit_code;
+            assert!(text.contains(&format!("\n| {code} | ")), "{name} says nothing of {code}, {outcome}");
+        }
+    }
+}
