@@ -11,6 +11,12 @@ demo:
 test:
     cargo test --workspace
 
+# The readers (DuckDB, Polars, PyArrow, Spark) and a real Airflow; needs Python and Java.
+test-readers:
+    cargo build --package ctct-tests
+    .ci/readers
+    .ci/airflow
+
 # Format, lints, and documentation without warnings.
 lint:
     cargo fmt --all --check
@@ -31,4 +37,4 @@ docs:
 
 # Regenerate what is generated: the JSON Schema of pipelines, the book's reference and the snapshots. Read the diff.
 regenerate:
-    INSTA_UPDATE=always UPDATE_DOCS=1 UPDATE_SCHEMA=1 cargo test --workspace
+    INSTA_UPDATE=always UPDATE_DOCS=1 UPDATE_SCHEMA=1 UPDATE_TABLES=1 cargo test --workspace

@@ -34,5 +34,6 @@ mod secrets;
 mod sixth_report;
 mod status;
 mod upkeep;
+mod views;
 mod whole_run;
 mod write_modes;

@@ -84,6 +84,11 @@ async fn a_server_that_never_takes_it_changes_no_exit_code() {
 fn an_address_that_anybody_could_read_or_that_is_none_is_not_used() {
     for webhook in ["http://hooks.example.com/T0pSecretPath", "nonsense-T0pSecretPath", "ftp://127.0.0.1/T0pSecretPath"]
     {
+        let well = run(webhook, false);
+        assert_eq!(well.code, Some(0));
+        assert!(well.stderr.contains("nobody would be told if this run failed"), "{}", well.stderr);
+        assert!(!well.stderr.contains("T0pSecretPath"), "{}", well.stderr);
+
         let end = run(webhook, true);
         assert_eq!(end.code, FAILED);
         assert!(end.stderr.contains("what stands there is no https:// address"), "{}", end.stderr);

@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from engines import DuckDb, Engine, Polars, PyArrow, Spark
 from program import Program, Table, every_report
+from views_engines import DuckDbViews, SparkViews, Views
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,16 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     if request.param == "spark":
         return request.getfixturevalue("spark_engine")
     return {"duckdb": DuckDb, "polars": Polars, "pyarrow": PyArrow}[request.param]()
+
+
+@pytest.fixture(params=["duckdb", "spark"])
+def views_engine(request: pytest.FixtureRequest) -> Iterator[Views]:
+    """Each engine, without any view."""
+    if request.param == "duckdb":
+        with duckdb.connect() as connection:
+            yield DuckDbViews(connection)
+    else:
+        yield SparkViews(request.getfixturevalue("spark").newSession())
 
 
 @pytest.fixture

@@ -138,7 +138,9 @@ Engine = DuckDb | Polars | PyArrow | Spark
 
 def folders(root: Path | str) -> list[str]:
     """The folder keys below the root of a table, the outermost first."""
-    file = next(Path(root).rglob("*.parquet"))
+    file = next(Path(root).rglob("*.parquet"), None)
+    if file is None:
+        raise FileNotFoundError(f"{root} holds no file")
     return [folder.partition("=")[0] for folder in file.relative_to(root).parts[:-1]]
 
 

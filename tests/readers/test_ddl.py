@@ -7,8 +7,9 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet
 import pytest
-from program import Program
 from pyspark.sql import SparkSession
+
+from program import Program
 
 # Every write mode, every kind of folder, and an address that has to be quoted.
 PIPELINE = """

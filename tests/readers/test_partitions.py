@@ -1,10 +1,5 @@
 """Folders are columns that no file repeats, and their values are what the rows had: text, whatever it looks like."""
 
-import http.server
-import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import polars
@@ -16,6 +11,7 @@ from duckdb import DuckDBPyConnection
 
 from engines import DuckDb, Engine, Polars, PyArrow, Spark, folders
 from program import Program, sandbox
+from scripted import contact_id, scripted
 
 # What a folder name has to carry, and what readers might take for something else.
 VALUES = [
@@ -24,33 +20,8 @@ VALUES = [
 ]
 
 
-@contextmanager
-def api(bodies: dict[str, dict]) -> Iterator[str]:
-    """Serves one answer a path: values that the sandbox, being faithful, has none of."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps(bodies[self.path.partition("?")[0]]).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v3"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def contact(at: int, title: str | None) -> dict:
-    number = f"{at:08x}-2d41-11e7-8fc9-d4ae529a8612"
+    number = contact_id(at)
     return {"contact_id": number, "job_title": title, "last_name": title, "taggings": [number]}
 
 
@@ -59,7 +30,7 @@ def titles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Contacts by job title, a column that each repeats as last name; the account is called 007."""
     program = Program(tmp_path_factory.mktemp("titles"))
     rows = [contact(at, title) for at, title in enumerate([*VALUES, None])]
-    with api({"/v3/contacts": {"contacts": rows}}) as base_url:
+    with scripted({"/contacts": {"contacts": rows}}) as base_url:
         return program.run(
             f"""
             version: 1

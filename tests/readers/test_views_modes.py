@@ -50,7 +50,7 @@ def engine(request: pytest.FixtureRequest, lived: Lived) -> Iterator[Views]:
             engine.run(lived.views("duckdb"))
             yield engine
     else:
-        engine = SparkViews(request.getfixturevalue("spark"))
+        engine = SparkViews(request.getfixturevalue("spark").newSession())
         engine.run(lived.views("spark"))
         yield engine
 

@@ -1,30 +1,18 @@
 """What the sandbox never does: children that go, versions that come back, labels that are an attack, values that are none."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from program import Program
+from scripted import contact, scripted
 from views_account import KEEPING, REPORTS, pipeline, this_second, views
-from views_engines import DuckDbViews, SparkViews, Views
-from views_scripted import contact, scripted
+from views_engines import SparkViews, Views
 
 BOTH = {name: REPORTS[name] for name in ["contacts", "contact_custom_fields"]}
-
-
-@pytest.fixture(params=["duckdb", "spark"])
-def engine(request: pytest.FixtureRequest) -> Iterator[Views]:
-    """Each engine, without any view."""
-    if request.param == "duckdb":
-        with duckdb.connect() as connection:
-            yield DuckDbViews(connection)
-    else:
-        yield SparkViews(request.getfixturevalue("spark"))
 
 
 def definition(identifier: str, label: str, kind: str, day: int = 1, **more: Any) -> dict[str, Any]:
@@ -48,7 +36,7 @@ STATES = [
 
 
 @pytest.mark.parametrize("mode", ["append", "history", "merge"])
-def test_children_that_went_are_gone_and_versions_come_back(mode: str, engine: Views, tmp_path: Path) -> None:
+def test_children_that_went_are_gone_and_versions_come_back(mode: str, views_engine: Views, tmp_path: Path) -> None:
     program, answers, moments = Program(tmp_path), {"/contact_custom_fields": {"custom_fields": []}}, []
     with scripted(answers) as url:
         text = pipeline(url, mode, BOTH)
@@ -60,11 +48,11 @@ def test_children_that_went_are_gone_and_versions_come_back(mode: str, engine: V
             answers["/contacts"] = {"contacts": rows}
             program.run(text, *(["--full-refresh"] if mode == "merge" else []), TOKEN="x")
             moments.append(this_second())
-    engine.run(views(program, text, engine.dialect))
+    views_engine.run(views(program, text, views_engine.dialect))
 
     def seen(suffix: str) -> dict[str, tuple[str, list[str]]]:
-        tags = engine.rows(f"SELECT contact_id, tag_id FROM contacts_taggings_{suffix} ORDER BY contact_id, _ordinal")
-        names = engine.rows(f"SELECT contact_id, first_name FROM contacts_{suffix}")
+        tags = views_engine.rows(f"SELECT contact_id, tag_id FROM contacts_taggings_{suffix} ORDER BY contact_id, _ordinal")
+        names = views_engine.rows(f"SELECT contact_id, first_name FROM contacts_{suffix}")
         found: dict[str, tuple[str, list[str]]] = {row["contact_id"]: (row["first_name"], []) for row in names}
         assert len(found) == len(names), "exactly one version of each"
         for row in tags:
@@ -74,7 +62,7 @@ def test_children_that_went_are_gone_and_versions_come_back(mode: str, engine: V
     assert seen("current") == STATES[-1]
     if mode in KEEPING:
         for moment, state in zip(moments, STATES, strict=True):
-            assert seen(f"as_of({engine.at(moment)})") == state
+            assert seen(f"as_of({views_engine.at(moment)})") == state
 
 
 HOSTILE = [
@@ -91,10 +79,10 @@ HOSTILE = [
 ]
 
 
-def test_labels_are_names_and_never_sql(engine: Views, tmp_path: Path) -> None:
+def test_labels_are_names_and_never_sql(views_engine: Views, tmp_path: Path) -> None:
     fields = [definition(f"{at}0000000-'\"`$;", label, "string", at) for at, label in enumerate(HOSTILE, start=1)]
     given = [value(field["custom_field_id"], f"value {at}") for at, field in enumerate(fields)]
-    columns, comments = custom_columns(engine, Program(tmp_path), fields, [contact("a", "2026-02-01T00:00:00Z", custom_fields=given)])
+    columns, comments = custom_columns(views_engine, Program(tmp_path), fields, [contact("a", "2026-02-01T00:00:00Z", custom_fields=given)])
     assert list(columns) == [
         "drop_table_contacts", "drop_view_contacts_current", "drop_table_contacts_30000000", "drop_table_contacts_40000000",
         "env_home_spark_master", "line_break_select_1", "first_name_70000000", "select", "日本_語_ü", "custom_field_100000000"[:21],
@@ -102,7 +90,7 @@ def test_labels_are_names_and_never_sql(engine: Views, tmp_path: Path) -> None:
     assert [rows[0] for rows in columns.values()] == [f"value {at}" for at in range(len(HOSTILE))]
     said = [f"Custom field: {label}, string.".replace("\n", " ") for label in HOSTILE]
     assert [comments[name] for name in columns] == said
-    assert engine.rows("SELECT count(*) AS n FROM contacts") == [{"n": 1}], "the tables are there as before"
+    assert views_engine.rows("SELECT count(*) AS n FROM contacts") == [{"n": 1}], "the tables are there as before"
 
 
 VALUES = {
@@ -123,7 +111,7 @@ VALUES = {
 """For each type texts and what they are; none of them makes a view fail."""
 
 
-def test_values_that_are_none_of_their_type_are_null(engine: Views, tmp_path: Path) -> None:
+def test_values_that_are_none_of_their_type_are_null(views_engine: Views, tmp_path: Path) -> None:
     fields = [definition(f"{at}", kind, kind, at) for at, kind in enumerate(VALUES, start=1)]
     people = [
         contact(f"{row}", "2026-02-01T00:00:00Z", custom_fields=[
@@ -131,19 +119,19 @@ def test_values_that_are_none_of_their_type_are_null(engine: Views, tmp_path: Pa
         ])
         for row in range(6)
     ]
-    if isinstance(engine, SparkViews):
-        engine.session.sql("SET TIME ZONE 'America/New_York'")
+    if isinstance(views_engine, SparkViews):
+        views_engine.session.sql("SET TIME ZONE 'America/New_York'")
     else:
-        engine.connection.sql("SET TimeZone = 'America/New_York'")
+        views_engine.connection.sql("SET TimeZone = 'America/New_York'")
     try:
-        columns, _ = custom_columns(engine, Program(tmp_path), fields, people)
+        columns, _ = custom_columns(views_engine, Program(tmp_path), fields, people)
     finally:
-        if isinstance(engine, SparkViews):
-            engine.session.sql("SET TIME ZONE 'UTC'")
+        if isinstance(views_engine, SparkViews):
+            views_engine.session.sql("SET TIME ZONE 'UTC'")
     assert columns == {kind: [expected for _, expected in examples] for kind, examples in VALUES.items()}
 
 
-def test_choices_have_the_labels_that_they_have_now(engine: Views, tmp_path: Path) -> None:
+def test_choices_have_the_labels_that_they_have_now(views_engine: Views, tmp_path: Path) -> None:
     choices = [{"choice_id": at, "choice_label": label} for at, label in [(1, "Red, dark"), (2, "Blue"), (3, "O'Hara; --")]]
     fields = [definition("1", "Colour", "single_select", 1, choices=choices), definition("2", "Colours", "multi_select", 2, choices=choices)]
     people = [
@@ -152,7 +140,7 @@ def test_choices_have_the_labels_that_they_have_now(engine: Views, tmp_path: Pat
         contact("c", "2026-02-01T00:00:00Z", custom_fields=[value("2", "gone", "99")]),
         contact("d", "2026-02-01T00:00:00Z"),
     ]
-    columns, _ = custom_columns(engine, Program(tmp_path), fields, people)
+    columns, _ = custom_columns(views_engine, Program(tmp_path), fields, people)
     assert columns == {
         "colour": ["Red, dark", "typed", None, None],
         "colours": [["O'Hara; --", "Blue"], ["typed, too"], ["99"], None],
@@ -160,14 +148,14 @@ def test_choices_have_the_labels_that_they_have_now(engine: Views, tmp_path: Pat
 
 
 def custom_columns(
-    engine: Views, program: Program, fields: list[dict[str, Any]], people: list[dict[str, Any]]
+    views_engine: Views, program: Program, fields: list[dict[str, Any]], people: list[dict[str, Any]]
 ) -> tuple[dict[str, list[Any]], dict[str, str]]:
     """Reads these fields and contacts, makes the views, and gives the columns of custom fields with their comments."""
     with scripted({"/contact_custom_fields": {"custom_fields": fields}, "/contacts": {"contacts": people}}) as url:
         text = pipeline(url, "replace", BOTH)
         program.run(text, TOKEN="x")
-    engine.run(views(program, text, engine.dialect))
-    rows = engine.rows("SELECT * FROM contacts_with_custom_fields ORDER BY contact_id")
-    names = list(engine.columns("contacts_with_custom_fields"))
+    views_engine.run(views(program, text, views_engine.dialect))
+    rows = views_engine.rows("SELECT * FROM contacts_with_custom_fields ORDER BY contact_id")
+    names = list(views_engine.columns("contacts_with_custom_fields"))
     names = names[names.index("is_deleted") + 1:]
-    return {name: [row[name] for row in rows] for name in names}, engine.comments("contacts_with_custom_fields")
+    return {name: [row[name] for row in rows] for name in names}, views_engine.comments("contacts_with_custom_fields")

@@ -38,7 +38,7 @@ class DuckDbViews:
 
 
 class SparkViews:
-    """The session of all tests."""
+    """A session of its own: temporary views would hide the tables of other tests."""
 
     dialect = "spark"
 

@@ -38,9 +38,9 @@ pub use plan::{
     ReportPlan, Requests, Scope, forecast,
 };
 pub use policy::{Outcome, Policy, Retry};
-pub use run::{Context, RunError, open_destination, replay, run};
+pub use run::{Context, RunError, open_destination, replay, run, with_causes};
 pub use schema::schema;
-pub use stored_table::{Column, StoredTable};
+pub use stored_table::{Column, Layout, StoredTable, root};
 pub use summary::{ApiSummary, ErrorSummary, MergeSummary, ReportSummary, RunSummary, TableSummary};
 pub use upkeep::{
     CommitSummary, CompactSummary, CompactedReport, CountSummary, Expectation, FindingSummary, Health, LastError,

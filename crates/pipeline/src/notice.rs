@@ -11,6 +11,14 @@ use crate::push::post;
 use crate::run::Context;
 use crate::summary::{ErrorSummary, RunSummary};
 
+/// Warns, while there is time to mend it, where the notice of a failure would reach nobody.
+pub(crate) fn check(plan: &Plan, context: &Context) {
+    let Some(on_failure) = &plan.pipeline.on_failure else { return };
+    if let Err(error) = on_failure.url(&context.environment, &context.base_dir) {
+        tracing::warn!(%error, "nobody would be told if this run failed");
+    }
+}
+
 /// Sends the notice, where the pipeline asks for it and the run did not end well.
 pub(crate) async fn send(plan: &Plan, context: &Context, summary: &RunSummary) {
     let Some(on_failure) = &plan.pipeline.on_failure else { return };

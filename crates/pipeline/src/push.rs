@@ -10,6 +10,8 @@ use rustls::crypto::{CryptoProvider, ring};
 use tokio::time::sleep;
 use url::Url;
 
+use crate::run::with_causes;
+
 /// Time that one try may take. One that had no answer by then is not repeated, since it may have arrived.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Waits before a request is sent again, one for each time.
@@ -78,14 +80,4 @@ impl PushError {
             Self::Setup(_) | Self::TimedOut => false,
         }
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -1,11 +1,15 @@
-//! A table as readers find it: the columns of its files, the folders above them, where it is, and how it joins.
+//! A table as readers find it: the columns of its files, the folders above them, where it is, and how it joins. The table of
+//! runs is one too, without a report.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 use ctct_catalog::{COMMIT, EXTRACTED_AT, ORDINAL, Origin, PARENT_ORDINAL, Report, Table};
-use ctct_load::{Destination, PartitionBy, StoreOptions, VALID_FROM, WriteMode, stored_schema};
+use ctct_load::{
+    Destination, PartitionBy, RUNS_TABLE, StoreOptions, VALID_FROM, WriteMode, encode_folder, runs_schema,
+    stored_schema,
+};
 
 use crate::{Pipeline, ReportConfig};
 
@@ -24,6 +28,41 @@ pub struct StoredTable<'a> {
     pub location: Option<String>,
     /// Columns that tell the versions of a row apart, where a pipeline says that there may be several.
     versions: &'static [&'static str],
+}
+
+/// What an engine has to know of a table to read it.
+#[derive(Debug)]
+pub struct Layout {
+    /// Its name.
+    pub name: String,
+    /// What it is, its key included.
+    pub comment: String,
+    /// Columns of its files.
+    pub columns: Vec<Column>,
+    /// Columns that readers take from the folders' names, from the outside in.
+    pub folders: Vec<Column>,
+    /// Its folder, absolute; absent where no pipeline says it.
+    pub location: Option<String>,
+}
+
+impl Layout {
+    /// The table of runs below a root, which is a folder or an address.
+    pub fn of_runs(root: &str) -> Self {
+        let schema = runs_schema();
+        let column = |field: &FieldRef| Column { field: Arc::clone(field), origin: Origin::Program };
+        Self {
+            name: RUNS_TABLE.to_owned(),
+            comment: "How each report of each run ended. Key: run_id + report.".to_owned(),
+            columns: schema.fields().iter().map(column).collect(),
+            folders: vec![account()],
+            location: Some(format!("{root}/{RUNS_TABLE}")),
+        }
+    }
+
+    /// Columns of the files, then those of the folders, as readers show them.
+    pub fn all_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().chain(&self.folders)
+    }
 }
 
 /// A column.
@@ -48,6 +87,11 @@ impl Column {
     /// Whether it may be null.
     pub fn is_nullable(&self) -> bool {
         self.field.is_nullable()
+    }
+
+    /// Its Arrow field.
+    pub fn field(&self) -> &Field {
+        &self.field
     }
 
     /// What it is, in one sentence.
@@ -83,13 +127,33 @@ impl<'a> StoredTable<'a> {
 
     /// The tables that a pipeline writes for one of its reports. A relative destination starts from `base`.
     pub fn of_pipeline(pipeline: &Pipeline, config: &'a ReportConfig, base: &Path) -> Vec<Self> {
-        let root = root(&pipeline.destination.url, base);
+        Self::of_report_in(config, &root(pipeline, base))
+    }
+
+    /// The tables that a pipeline writes for one of its reports below a root, which is a folder or an address.
+    pub fn of_report_in(config: &'a ReportConfig, root: &str) -> Vec<Self> {
         let stored = |table: &'a Table| {
-            let location = format!("{root}/{}", table.name);
+            let location = format!("{root}/{}", encode_folder(&table.name));
             let ReportConfig { report, write_mode, partition_by, delivery, .. } = config;
             Self::new(report, table, *write_mode, delivery.history, partition_by, Some(location))
         };
         config.report.tables().iter().map(stored).collect()
+    }
+
+    /// What an engine has to know of it.
+    pub fn layout(&self) -> Layout {
+        Layout {
+            name: self.name().to_owned(),
+            comment: self.comment(),
+            columns: self.columns.clone(),
+            folders: self.folders.clone(),
+            location: self.location.clone(),
+        }
+    }
+
+    /// The columns that a pipeline's folders make for a report.
+    pub fn folders_of(config: &ReportConfig) -> Vec<Column> {
+        folders(&config.report, &config.partition_by)
     }
 
     fn new(
@@ -107,7 +171,6 @@ impl<'a> StoredTable<'a> {
             partition_by.iter().any(|entry| matches!(entry, PartitionBy::Column(column) if column == name))
         };
         let columns = stored.fields().iter().zip(origins).filter(|(field, _)| !is_folder(field.name()));
-        let account = Column::folder("account", DataType::Utf8View, false, "The account, as the pipeline names it.");
         let versions: &[&str] = match mode {
             WriteMode::Append if location.is_some() => &[COMMIT, EXTRACTED_AT],
             WriteMode::Merge if history => &[VALID_FROM],
@@ -117,7 +180,7 @@ impl<'a> StoredTable<'a> {
             report,
             table,
             columns: columns.map(|(field, origin)| Column { field: Arc::clone(field), origin }).collect(),
-            folders: std::iter::once(account).chain(partition_by.iter().map(|entry| folder(report, entry))).collect(),
+            folders: folders(report, partition_by),
             location,
             versions,
         }
@@ -161,12 +224,22 @@ impl<'a> StoredTable<'a> {
     }
 }
 
-/// The folder or the address below which a pipeline's tables are, without a slash at its end.
-fn root(url: &str, base: &Path) -> String {
+/// The folder or the address below which a pipeline's tables are, without a slash at its end. A relative one starts from `base`.
+pub fn root(pipeline: &Pipeline, base: &Path) -> String {
+    let url = pipeline.destination.url.as_str();
     let is_folder = url.split_once("://").is_none_or(|(scheme, _)| scheme == "file");
     let opened = is_folder.then(|| Destination::open(url, base, &StoreOptions::default()).ok()).flatten();
     let root = opened.as_ref().map_or(url, Destination::url);
     root.trim_end_matches('/').to_owned()
+}
+
+fn account() -> Column {
+    Column::folder("account", DataType::Utf8View, false, "The account, as the pipeline names it.")
+}
+
+/// The columns that folders make, from the outside in.
+fn folders(report: &Report, partition_by: &[PartitionBy]) -> Vec<Column> {
+    std::iter::once(account()).chain(partition_by.iter().map(|entry| folder(report, entry))).collect()
 }
 
 /// The column that a level of partition folders makes.

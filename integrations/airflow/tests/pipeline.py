@@ -32,6 +32,8 @@ class Pipeline:
     token: str
     schedule: str = NEVER
     reports: str = REPORTS
+    #: Most requests a day.
+    daily_requests: int = 10000
     #: Lines of the DAG's settings that are other than written.
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -48,6 +50,7 @@ source:
   access_token: {{env: CTCT_ACCESS_TOKEN}}
   application: {self.name}
   requests_per_second: 1000
+  daily_requests: {self.daily_requests}
 destination: {{url: ./out}}
 retry: {{attempts: 2}}
 reports: {self.reports}

@@ -47,17 +47,6 @@ fn read(page: &str) -> String {
     fs::read_to_string(docs().join(page)).unwrap()
 }
 
-/// Pages that the table of contents names and that come with other branches.
-const ARRIVING: [&str; 7] = [
-    "how-to/read.md",
-    "how-to/views.md",
-    "how-to/airflow.md",
-    "how-to/cron.md",
-    "how-to/monitor.md",
-    "reference/metrics.md",
-    "reference/tables.md",
-];
-
 mod built {
     //! The book as mdBook makes it.
 
@@ -69,7 +58,7 @@ mod built {
     use mdbook_driver::MDBook;
     use tempfile::TempDir;
 
-    use super::{ARRIVING, docs, pages, read};
+    use super::{pages, read};
 
     /// What mdBook says while it builds.
     #[derive(Clone, Default)]
@@ -96,9 +85,6 @@ mod built {
         };
         for page in ["book.toml", "SUMMARY.md"].into_iter().map(str::to_owned).chain(pages()) {
             put(&page, read(&page));
-        }
-        for page in ARRIVING.iter().filter(|page| !docs().join(page).exists()) {
-            put(page, format!("# {page}\n"));
         }
         let writer = said.clone();
         let subscriber = tracing_subscriber::fmt()

@@ -9,7 +9,7 @@ use clap::Args;
   ctct-etl init                                asks, on a terminal
   ctct-etl init --sandbox                      on the embedded API: no account needed
   ctct-etl init acme.yaml --account acme --since 90d --schedule 1d
-  ctct-etl init --account acme --destination s3://bucket/prefix --reports contacts,contact_lists,email_campaigns
+  ctct-etl init --account acme --destination s3://bucket/prefix --reports contacts,contact_lists
   ctct-etl init --account acme --write-mode append --schedule '0 6 * * *'
 
 On a terminal it asks for what is not given; elsewhere, or with --defaults, what is not given takes its default. \
@@ -27,7 +27,8 @@ pub(crate) struct InitArguments {
     /// Where the Parquet goes: a path, or an address such as `s3://bucket/prefix`; ./data/NAME by default.
     #[arg(long, value_name = "URL")]
     pub(crate) destination: Option<String>,
-    /// Reports to read, of those that `ctct-etl reports` lists; contacts, `contact_lists` and `email_campaigns` by default.
+    /// Reports to read, of those that `ctct-etl reports` lists; by default contacts with what their fields, tags and lists are
+    /// called, and campaigns.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) reports: Vec<String>,
     /// How rows meet those that are stored; merge by default.

@@ -6,10 +6,8 @@ mod json;
 mod markdown;
 mod text;
 
-use std::path::Path;
-
 use ctct_catalog::{Catalog, Report};
-use ctct_pipeline::{Pipeline, StoredTable};
+use ctct_pipeline::{Layout, Pipeline, StoredTable};
 
 use super::{catalog, pipeline};
 use crate::args::{Dialect, Format, SchemaArguments};
@@ -54,12 +52,15 @@ fn of_pipeline(pipeline: &Pipeline, only: &[String], format: Format, dialect: Di
     let base = std::env::current_dir().unwrap_or_default();
     let wanted = pipeline.reports.iter().filter(|config| only.is_empty() || only.contains(&config.report.name));
     let tables: Vec<StoredTable<'_>> =
-        wanted.flat_map(|config| StoredTable::of_pipeline(pipeline, config, Path::new(&base))).collect();
+        wanted.flat_map(|config| StoredTable::of_pipeline(pipeline, config, &base)).collect();
     Ok(match format {
         Format::Markdown => markdown::pipeline(&pipeline.name, pipeline.description.as_deref(), &tables),
         Format::Text => text::text(&tables),
         Format::Json => json::json(&tables),
-        Format::Ddl => ddl::ddl(&tables, dialect),
+        Format::Ddl => {
+            let runs = only.is_empty().then(|| Layout::of_runs(&ctct_pipeline::root(pipeline, &base)));
+            ddl::ddl(&tables.iter().map(StoredTable::layout).chain(runs).collect::<Vec<_>>(), dialect)
+        }
     })
 }
 
@@ -78,7 +79,7 @@ fn of_catalog(catalog: &Catalog, only: &[String], format: Format, dialect: Diale
         Format::Markdown => reports.iter().map(|report| markdown::report(report)).collect::<Vec<_>>().join("\n\n"),
         Format::Text => text::text(&tables),
         Format::Json => json::json(&tables),
-        Format::Ddl => ddl::ddl(&tables, dialect),
+        Format::Ddl => ddl::ddl(&tables.iter().map(StoredTable::layout).collect::<Vec<_>>(), dialect),
     })
 }
 

@@ -7,6 +7,7 @@ use super::{catalog, pipeline, refuse};
 use crate::args::{Files, Global};
 use crate::exit_code;
 use crate::printer::print;
+use crate::reporter::summary::counted;
 
 /// Checks every file and says which are fine; all mistakes are shown, not only the first file's.
 pub(crate) fn validate(global: &Global, files: &Files) -> u8 {
@@ -17,11 +18,11 @@ pub(crate) fn validate(global: &Global, files: &Files) -> u8 {
     let mut worst = exit_code::DONE;
     for file in &files.files {
         let checked = pipeline(file, &catalog).and_then(|pipeline| {
-            Plan::new(&pipeline, Utc::now()).map(|plan| plan.reports.len()).map_err(|errors| refuse(&errors))
+            Plan::new(&pipeline, Utc::now()).map(|plan| plan.reports.len() as u64).map_err(|errors| refuse(&errors))
         });
         match checked {
             Ok(reports) if !global.quiet => {
-                let code = print(&format!("{}: valid, {reports} reports", file.display()));
+                let code = print(&format!("{}: valid, {}", file.display(), counted(reports, "report")));
                 worst = worst.max(code);
             }
             Ok(_) => {}

@@ -1,6 +1,6 @@
 //! `ctct-etl views`: SQL over the tables of a pipeline, for the engine that reads them.
 
-use ctct_pipeline::{Environment, RunError};
+use ctct_pipeline::{Environment, RunError, did_you_mean};
 
 use super::{catalog, pipeline, runtime};
 use crate::args::{Global, ViewsArguments};
@@ -26,7 +26,11 @@ pub(crate) fn views(global: &Global, arguments: &ViewsArguments) -> u8 {
     let there: Vec<&str> = pipeline.reports.iter().map(|config| config.report.name.as_str()).collect();
     if let Some(name) = arguments.reports.iter().find(|name| !there.contains(&name.as_str())) {
         let file = arguments.file.display();
-        complain(&format!("error: {file} has no report `{name}`; it has {}", there.join(", ")));
+        let meant = did_you_mean(name, &there).map_or_else(String::new, |meant| format!("; {meant}"));
+        complain(&format!(
+            "error: {file} has no report `{name}`{meant}\nnext: name one that it has: {}",
+            there.join(", ")
+        ));
         return exit_code::CONFIGURATION;
     }
     let needed = views::needed(&arguments.reports);
@@ -44,18 +48,32 @@ pub(crate) fn views(global: &Global, arguments: &ViewsArguments) -> u8 {
         complain("error: no other program can read memory://\nnext: name a folder or a bucket as the destination");
         return exit_code::CONFIGURATION;
     }
-    let views = match runtime.block_on(Views::read(reports, &destination)) {
+    let views = match runtime.block_on(Views::read(reports, arguments.reports.is_empty(), &destination)) {
         Ok(views) => views,
         Err((report, source)) => return failed(&RunError::Load { report, source: Box::new(source) }),
     };
-    if !global.quiet && !views.missing().is_empty() {
-        let (file, dialect) = (arguments.file.display(), arguments.dialect.word());
+    if !global.quiet {
+        remark(&views, arguments);
+    }
+    let location = arguments.location.as_deref().unwrap_or_else(|| destination.url());
+    print(&views.sql(arguments.dialect, arguments.schema.as_deref(), location))
+}
+
+/// Says what the views lack, and how to have it.
+fn remark(views: &Views<'_>, arguments: &ViewsArguments) {
+    let (file, dialect) = (arguments.file.display(), arguments.dialect.word());
+    if !views.missing().is_empty() {
         complain(&format!(
-            "note: nothing is stored yet of {}: their views are empty\nnext: ctct-etl run {file}, then \
+            "note: nothing is stored yet of {}: the views are empty\nnext: ctct-etl run {file}, then \
              ctct-etl views {file} --dialect {dialect} again",
             views.missing().join(", ")
         ));
     }
-    let location = arguments.location.as_deref().unwrap_or_else(|| destination.url());
-    print(&views.sql(arguments.dialect, arguments.schema.as_deref(), location))
+    if views.lacks_names() {
+        complain(&format!(
+            "note: columns of custom fields go by the fields' ids, since their names are not stored\nnext: add the report \
+             {} to {file}, then ctct-etl run {file}",
+            views::DEFINITIONS
+        ));
+    }
 }

@@ -11,7 +11,7 @@ use ctct_load::{TextRow, VALID_TO};
 
 use super::dialect::{Column, Kind};
 use super::script::Script;
-use super::table::{ACCOUNT, StoredTable};
+use super::table::{ACCOUNT, TableViews};
 
 /// Longest name that is made of a label, in letters.
 const LONGEST: usize = 60;
@@ -158,7 +158,7 @@ pub(crate) fn safe(label: &str) -> String {
 }
 
 /// Writes the view of contacts with a column for each custom field.
-pub(crate) fn view(script: &mut Script, contacts: &StoredTable<'_>, columns: &[FieldColumn]) {
+pub(crate) fn view(script: &mut Script, contacts: &TableViews<'_>, columns: &[FieldColumn]) {
     let dialect = script.dialect;
     let own = contacts.current_columns();
     let [account, contact, field] = [ACCOUNT, "contact_id", "custom_field_id"].map(|name| dialect.name(name));
@@ -238,7 +238,7 @@ pub(crate) fn nameless(account: &str, ids: impl Iterator<Item = String>) -> Vec<
 }
 
 /// Names that columns of the view have anyway.
-pub(crate) fn taken(contacts: &StoredTable<'_>) -> BTreeSet<String> {
+pub(crate) fn taken(contacts: &TableViews<'_>) -> BTreeSet<String> {
     contacts.current_columns().into_iter().map(|column| column.name).collect()
 }
 

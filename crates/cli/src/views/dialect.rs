@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     Texts,
     /// A whole number of 64 bits.
     Whole,
+    /// A whole number of 32 bits.
+    Small,
     /// A floating-point number of 64 bits.
     Real,
     /// An amount with four decimal places.
@@ -95,6 +97,8 @@ impl Dialect {
             (Kind::Instant, Self::DuckDb) => "TIMESTAMPTZ",
             (Kind::Instant, Self::Spark) => "TIMESTAMP",
             (Kind::Whole, _) => "BIGINT",
+            (Kind::Small, Self::DuckDb) => "INTEGER",
+            (Kind::Small, Self::Spark) => "INT",
             (Kind::Real, _) => "DOUBLE",
             (Kind::Amount, _) => "DECIMAL(18, 4)",
             (Kind::Flag, _) => "BOOLEAN",
@@ -131,7 +135,9 @@ impl Dialect {
                 Self::DuckDb => format!("CASE WHEN {value} IS NOT NULL THEN [{value}] END"),
                 Self::Spark => format!("CASE WHEN {value} IS NOT NULL THEN array({value}) END"),
             },
-            Kind::Whole => guarded("^[+-]?[0-9]+$", format!("TRY_CAST({trimmed} AS BIGINT)")),
+            Kind::Whole | Kind::Small => {
+                guarded("^[+-]?[0-9]+$", format!("TRY_CAST({trimmed} AS {})", self.kind(kind)))
+            }
             Kind::Real | Kind::Amount => guarded(NUMBER, format!("TRY_CAST({trimmed} AS {})", self.kind(kind))),
             Kind::Day => guarded(DAY, format!("TRY_CAST({trimmed} AS DATE)")),
             // A cast without a zone goes by the session's in Spark, and drops the offset in DuckDB.

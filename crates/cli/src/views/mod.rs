@@ -11,23 +11,24 @@
 mod custom_fields;
 mod dialect;
 mod engagement;
+mod files;
 mod script;
 mod table;
 
 use std::collections::BTreeSet;
 
-use ctct_load::{Destination, LoadError, accounts_with, distinct_ids, text_rows};
-use ctct_pipeline::ReportConfig;
+use ctct_load::{Destination, LoadError, RUNS_TABLE, accounts_with, distinct_ids, text_rows};
+use ctct_pipeline::{Layout, ReportConfig};
 
 pub(crate) use dialect::Dialect;
 
 use custom_fields::{DEFINITION, Definition};
 use engagement::Source;
 use script::Script;
-use table::StoredTable;
+use table::TableViews;
 
 /// The report with the names of custom fields.
-const DEFINITIONS: &str = "contact_custom_fields";
+pub(crate) const DEFINITIONS: &str = "contact_custom_fields";
 /// The table with their values.
 const VALUES: &str = "contacts_custom_fields";
 
@@ -41,12 +42,14 @@ pub(crate) struct Views<'a> {
 }
 
 impl<'a> Views<'a> {
-    /// Looks at what the destination holds of these reports: whether there are files, and what custom fields are called.
+    /// Looks at what the destination holds of these reports, and of the table of runs: whether there are files, and what
+    /// custom fields are called.
     ///
     /// # Errors
     /// The store fails, or a file with definitions is damaged; with the name of the report.
     pub(crate) async fn read(
         reports: Vec<&'a ReportConfig>,
+        with_runs: bool,
         destination: &Destination,
     ) -> Result<Self, (String, LoadError)> {
         let mut views = Self { reports, stored: BTreeSet::new(), fields: Vec::new() };
@@ -57,6 +60,12 @@ impl<'a> Views<'a> {
                 if !accounts.map_err(|error| (report.name.clone(), error))?.is_empty() {
                     views.stored.insert(table.name.clone());
                 }
+            }
+        }
+        if with_runs {
+            let runs = accounts_with(destination, RUNS_TABLE).await;
+            if !runs.map_err(|error| (RUNS_TABLE.to_owned(), error))?.is_empty() {
+                views.stored.insert(RUNS_TABLE.to_owned());
             }
         }
         views.fields = views.fields(destination).await.map_err(|error| (DEFINITIONS.to_owned(), error))?;
@@ -84,14 +93,24 @@ impl<'a> Views<'a> {
         self.reports.iter().any(|config| config.report.name == report)
     }
 
-    /// Tables that have no file yet, whose views are empty.
+    /// Tables that have no file yet, whose views are empty; a report stands for all of its tables.
     pub(crate) fn missing(&self) -> Vec<&'a str> {
-        self.tables().filter(|table| !table.has_files).map(|table| table.name()).collect()
+        let of_report = |config: &&'a ReportConfig| {
+            let tables = config.report.tables().iter().map(|table| table.name.as_str());
+            let missing: Vec<&str> = tables.filter(|table| !self.stored.contains(*table)).collect();
+            if missing.len() == config.report.tables().len() { vec![config.report.name.as_str()] } else { missing }
+        };
+        self.reports.iter().flat_map(of_report).collect()
     }
 
-    fn tables(&self) -> impl Iterator<Item = StoredTable<'a>> {
+    /// Whether there are contacts whose custom fields go by their ids, because their names are not stored.
+    pub(crate) fn lacks_names(&self) -> bool {
+        self.stored.contains("contacts") && !(self.has(DEFINITIONS) && self.stored.contains(DEFINITIONS))
+    }
+
+    fn tables(&self) -> impl Iterator<Item = TableViews<'a>> {
         self.reports.iter().flat_map(|config| {
-            config.report.tables().iter().map(|table| StoredTable {
+            config.report.tables().iter().map(|table| TableViews {
                 config,
                 table,
                 has_files: self.stored.contains(&table.name),
@@ -102,9 +121,13 @@ impl<'a> Views<'a> {
     /// The SQL. `location` is where the reader finds the tables.
     pub(crate) fn sql(&self, dialect: Dialect, schema: Option<&str>, location: &str) -> String {
         let location = reached(dialect, location);
+        let root = location.trim_end_matches('/');
         let mut script = Script::new(dialect, schema, &self.remarks());
         for table in self.tables() {
-            table.base(&mut script, location.trim_end_matches('/'));
+            table.base(&mut script, root);
+        }
+        if self.stored.contains(RUNS_TABLE) {
+            files::view(&mut script, &Layout::of_runs(root), true);
         }
         for table in self.tables() {
             table.versions(&mut script);
@@ -135,7 +158,7 @@ impl<'a> Views<'a> {
                 missing.join(", ")
             ));
         }
-        if self.has("contacts") && !(self.has(DEFINITIONS) && self.stored.contains(DEFINITIONS)) {
+        if self.lacks_names() {
             remarks.push(format!("Custom fields go by their ids: the report {DEFINITIONS} knows their names."));
         }
         remarks

@@ -1,12 +1,12 @@
-//! A stored table as readers see it: its columns, those that are folders, and the view that reads its files.
+//! A stored table as readers see it: the view of its files, of the newest version of each row, and of those of a moment.
 
-use arrow::datatypes::{DataType, Field};
 use ctct_catalog::{COMMIT, EXTRACTED_AT, Table};
-use ctct_load::{DELETE_REASON, DELETED_AT, VALID_FROM, VALID_TO, stored_schema};
-use ctct_pipeline::{PartitionBy, ReportConfig, WriteMode};
+use ctct_load::{DELETE_REASON, DELETED_AT, VALID_FROM, VALID_TO};
+use ctct_pipeline::{ReportConfig, StoredTable, WriteMode};
 
 use super::dialect::{Column, Dialect, Kind};
-use super::script::{Script, typed};
+use super::files::{self, column};
+use super::script::Script;
 
 /// The column of the account, which every table has as a folder.
 pub(crate) const ACCOUNT: &str = "account";
@@ -15,16 +15,16 @@ pub(crate) const IS_DELETED: &str = "is_deleted";
 /// When the API says that a row was deleted, where it does.
 const API_DELETED_AT: &str = "deleted_at";
 
-/// One table of a report as the pipeline stores it.
+/// One table of a report as the pipeline stores it, and the views over it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct StoredTable<'a> {
+pub(crate) struct TableViews<'a> {
     pub(crate) config: &'a ReportConfig,
     pub(crate) table: &'a Table,
     /// Whether it has a file: engines refuse to read a folder that is not there.
     pub(crate) has_files: bool,
 }
 
-impl<'a> StoredTable<'a> {
+impl<'a> TableViews<'a> {
     pub(crate) fn name(&self) -> &'a str {
         &self.table.name
     }
@@ -49,41 +49,9 @@ impl<'a> StoredTable<'a> {
         self.config.write_mode == WriteMode::Append || self.has_history()
     }
 
-    /// Columns of the files.
-    fn file_columns(&self) -> Vec<Column> {
-        let folders = self.config.partition_by.iter().filter_map(|by| match by {
-            PartitionBy::Column(column) => Some(column),
-            _ => None,
-        });
-        let folders: Vec<&String> = folders.collect();
-        let schema = stored_schema(self.table, self.config.write_mode, self.config.delivery.history);
-        schema.fields().iter().filter(|field| !folders.contains(&field.name())).map(|field| column(field)).collect()
-    }
-
     /// Columns that are folders: the account, then the partitions from the outside in.
     fn folder_columns(&self) -> Vec<Column> {
-        let mut columns = vec![Column::new(ACCOUNT, Kind::Text, "Label of the account that the row is of.")];
-        columns.extend(self.config.partition_by.iter().map(|by| {
-            let key = by.hive_key();
-            let of_root = self.root().schema.field_with_name(by.column()).ok();
-            match by {
-                PartitionBy::Column(_) => of_root.map_or_else(|| Column::new(&key, Kind::Text, ""), column),
-                PartitionBy::Year(of) => Column::new(&key, Kind::Whole, format!("Year of {of} in UTC, a folder.")),
-                PartitionBy::Month(of) => {
-                    Column::new(&key, Kind::Text, format!("Month of {of} in UTC, such as 2026-01, a folder."))
-                }
-                PartitionBy::Day(of) => Column::new(&key, Kind::Day, format!("Day of {of} in UTC, a folder.")),
-                PartitionBy::Bucket { column, count } => {
-                    Column::new(&key, Kind::Text, format!("Bucket of {column}, one of {count}, a folder."))
-                }
-            }
-        }));
-        columns
-    }
-
-    /// All columns as they are stored.
-    fn columns(&self) -> Vec<Column> {
-        [self.file_columns(), self.folder_columns()].concat()
+        StoredTable::folders_of(self.config).iter().map(|folder| column(folder.field())).collect()
     }
 
     /// Columns of the current view, the same whatever the write mode: those of the catalogue, the folders, and, for the
@@ -134,68 +102,12 @@ impl<'a> StoredTable<'a> {
         columns.join(",\n  ")
     }
 
-    /// Writes the view of the files themselves, every version in them.
-    pub(crate) fn base(&self, script: &mut Script, location: &str) {
-        let dialect = script.dialect;
-        let columns = self.columns();
-        let folder = format!("{location}/{}", ctct_load::encode_folder(self.name()));
-        match dialect {
-            Dialect::DuckDb => {
-                let select = self.read_by_duckdb(&columns, &folder);
-                script.view(self.name(), &self.table.doc, &columns, &select);
-            }
-            Dialect::Spark if script.stays() => {
-                let shown = script.name(self.name());
-                let folders: Vec<String> =
-                    self.folder_columns().iter().map(|column| dialect.name(&column.name)).collect();
-                script.statement(&format!("DROP TABLE IF EXISTS {shown}"));
-                script.statement(&format!(
-                    "CREATE TABLE {shown} (\n{}\n) USING parquet\nPARTITIONED BY ({})\nCOMMENT {}\nLOCATION {}",
-                    typed(dialect, &columns),
-                    folders.join(", "),
-                    dialect.doc(&self.table.doc),
-                    dialect.text(&folder)
-                ));
-                if self.has_files {
-                    script.statement(&format!("MSCK REPAIR TABLE {shown}"));
-                }
-            }
-            Dialect::Spark if self.has_files => {
-                let shown = script.name(self.name());
-                script.statement(&format!(
-                    "CREATE OR REPLACE TEMPORARY VIEW {shown} (\n{}\n) USING parquet\nOPTIONS (path {})",
-                    typed(dialect, &columns),
-                    dialect.text(&folder)
-                ));
-            }
-            Dialect::Spark => {
-                let select = format!("SELECT\n  {}\nWHERE FALSE", nothing(dialect, &columns));
-                script.view(self.name(), &self.table.doc, &columns, &select);
-            }
+    /// Writes the view of the files themselves. `root` is where the reader finds the tables.
+    pub(crate) fn base(&self, script: &mut Script, root: &str) {
+        let tables = StoredTable::of_report_in(self.config, root);
+        if let Some(table) = tables.iter().find(|table| table.name() == self.name()) {
+            files::view(script, &table.layout(), self.has_files);
         }
-    }
-
-    /// The columns are joined to the files' by name, so that they are there, with their types, whatever files there are.
-    fn read_by_duckdb(&self, columns: &[Column], folder: &str) -> String {
-        let dialect = Dialect::DuckDb;
-        let nothing = format!("SELECT\n  {}\nWHERE FALSE", nothing(dialect, columns));
-        if !self.has_files {
-            return nothing;
-        }
-        let types: Vec<String> = self
-            .folder_columns()
-            .iter()
-            .map(|column| format!("{}: {}", dialect.text(&column.name), dialect.kind(column.kind)))
-            .collect();
-        let names: Vec<String> = columns.iter().map(|column| dialect.name(&column.name)).collect();
-        format!(
-            "SELECT\n  {}\nFROM (\n  SELECT * FROM read_parquet({}, union_by_name = true, hive_partitioning = true,\n    \
-             hive_types = {{{}}})\n  UNION ALL BY NAME\n  {}\n)",
-            names.join(",\n  "),
-            dialect.text(&format!("{folder}/**/*.parquet")),
-            types.join(", "),
-            nothing.replace('\n', "\n  ")
-        )
     }
 
     /// Writes the view of the newest version of each row, and what gives the one of an earlier moment.
@@ -260,18 +172,3 @@ impl<'a> StoredTable<'a> {
 
 /// Numbers the versions of a row, the newest first.
 const RANK: &str = "_rank";
-
-fn nothing(dialect: Dialect, columns: &[Column]) -> String {
-    columns.iter().map(|column| dialect.null(column)).collect::<Vec<_>>().join(",\n  ")
-}
-
-fn column(field: &Field) -> Column {
-    let kind = match field.data_type() {
-        DataType::Timestamp(..) => Kind::Instant,
-        DataType::Int64 => Kind::Whole,
-        DataType::Float64 => Kind::Real,
-        DataType::Boolean => Kind::Flag,
-        _ => Kind::Text,
-    };
-    Column::new(field.name(), kind, field.metadata().get("comment").map_or("", String::as_str))
-}

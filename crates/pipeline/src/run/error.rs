@@ -234,7 +234,7 @@ impl RunError {
 }
 
 /// The error and what caused it, in one line. A cause that its error's own text tells already is not told again.
-fn with_causes(error: &dyn Error) -> String {
+pub fn with_causes(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

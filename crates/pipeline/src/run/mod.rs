@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, error_span};
 
-pub use error::RunError;
+pub use error::{RunError, with_causes};
 pub use replay::replay;
 
 use crate::aftermath::{self, Kind};
@@ -34,6 +34,7 @@ use crate::document::{Environment, Pipeline};
 use crate::event::{Event, Events};
 use crate::fit;
 use crate::keeping::Keeping;
+use crate::notice;
 use crate::plan::{Ids, Plan};
 use crate::policy::Outcome;
 use crate::summary::{ReportSummary, RunSummary, seconds_between};
@@ -126,6 +127,7 @@ async fn carried_out(
             account: plan.account.clone(),
             reports: plan.reports.iter().map(|report| report.report.name.clone()).collect(),
         });
+        notice::check(plan, context);
         let destination = context.open_destination(plan);
         let (done, time_was_up) = match &destination {
             Ok(destination) => until_deadline(context, Box::pin(work(destination))).await,

@@ -1,9 +1,10 @@
 //! `ctct-etl auth login`: a person signs an account in, by one of three ways.
 
 use ctct_extract::{Accounts, Applications, Authority, Clock, ExtractError, Loopback, SCOPES, SignIn, SignInAttempt};
+use ctct_pipeline::with_causes;
 use secrecy::ExposeSecret;
 
-use super::{accounts, application, prompt, refuse, with_causes};
+use super::{accounts, application, prompt, refuse};
 use crate::args::{Global, LoginArguments};
 use crate::command::runtime;
 use crate::printer::{complain, print};

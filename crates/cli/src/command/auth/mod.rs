@@ -7,10 +7,8 @@ mod logout;
 mod prompt;
 mod status;
 
-use std::error::Error;
-
 use ctct_extract::{Accounts, ExtractError, TokenKey};
-use ctct_pipeline::{Context, ErrorSummary, Events, Outcome, RunError, shared_accounts};
+use ctct_pipeline::{Context, ErrorSummary, Events, Outcome, RunError, shared_accounts, with_causes};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
@@ -64,17 +62,6 @@ fn outcome(error: &ExtractError) -> Outcome {
 fn refuse(error: &ExtractError) -> u8 {
     complain(&format!("error: {}", with_causes(error)));
     outcome(error).policy().exit_code
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &ExtractError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// The exit code of an account that nobody signed in, which is said.

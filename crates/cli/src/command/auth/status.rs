@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use ctct_extract::{AccountSummary, Accounts, Authority, Client, ClientConfig, ExtractError, SignIn, Token, Url};
-use ctct_pipeline::Outcome;
+use ctct_pipeline::{Outcome, with_causes};
 use serde::Serialize;
 
 use super::list::instant;
 use super::login::missing;
-use super::{accounts, context, not_signed_in, outcome, refuse, refuse_run, with_causes};
+use super::{accounts, context, not_signed_in, outcome, refuse, refuse_run};
 use crate::args::{Global, Output, StatusArguments};
 use crate::command::{json, runtime, worse};
 use crate::exit_code;

@@ -53,7 +53,9 @@ fn written(global: &Global, arguments: &InitArguments, catalog: &Catalog) -> Res
         return Err(is_there(&file));
     }
     let name = file.file_stem().and_then(|stem| stem.to_str()).map_or_else(|| label.to_owned(), named);
-    let reports = ["contacts", "contact_lists", "email_campaigns"].map(str::to_owned);
+    // Two requests more, and readers know what custom fields and tags are called.
+    let reports =
+        ["contacts", "contact_custom_fields", "contact_tags", "contact_lists", "email_campaigns"].map(str::to_owned);
     let mut draft = Draft {
         destination: arguments.destination.clone().unwrap_or_else(|| format!("./data/{name}")),
         name,

@@ -6,9 +6,9 @@
 use arrow::datatypes::DataType;
 
 use crate::args::Dialect;
-use ctct_pipeline::{Column, StoredTable};
+use ctct_pipeline::{Column, Layout};
 
-pub(super) fn ddl(tables: &[StoredTable<'_>], dialect: Dialect) -> String {
+pub(super) fn ddl(tables: &[Layout], dialect: Dialect) -> String {
     let statements = tables.iter().map(|table| match dialect {
         Dialect::Duckdb => duckdb(table),
         Dialect::Spark => spark(table),
@@ -16,14 +16,14 @@ pub(super) fn ddl(tables: &[StoredTable<'_>], dialect: Dialect) -> String {
     statements.collect::<Vec<_>>().join("\n\n")
 }
 
-fn duckdb(table: &StoredTable<'_>) -> String {
-    let name = quoted(table.name());
+fn duckdb(table: &Layout) -> String {
+    let name = quoted(&table.name);
     let column = |column: &Column| {
         format!("  {} {}{}", quoted(column.name()), duckdb_type(column.data_type()), not_null(column))
     };
     let columns: Vec<String> = table.all_columns().map(column).collect();
     let mut text = format!("CREATE TABLE {name} (\n{}\n);\n", columns.join(",\n"));
-    text += &format!("COMMENT ON TABLE {name} IS {};", literal(&table.comment()));
+    text += &format!("COMMENT ON TABLE {name} IS {};", literal(&table.comment));
     for column in table.all_columns() {
         text += &format!("\nCOMMENT ON COLUMN {name}.{} IS {};", quoted(column.name()), literal(column.comment()));
     }
@@ -43,8 +43,8 @@ fn duckdb(table: &StoredTable<'_>) -> String {
     text
 }
 
-fn spark(table: &StoredTable<'_>) -> String {
-    let name = ticked(table.name());
+fn spark(table: &Layout) -> String {
+    let name = ticked(&table.name);
     let column = |column: &Column| {
         let (name, data_type) = (ticked(column.name()), spark_type(column.data_type()));
         format!("  {name} {data_type}{} COMMENT {}", not_null(column), escaped(column.comment()))
@@ -59,7 +59,7 @@ fn spark(table: &StoredTable<'_>) -> String {
     if let Some(location) = &table.location {
         text += &format!("LOCATION {}\n", escaped(location));
     }
-    text += &format!("COMMENT {};", escaped(&table.comment()));
+    text += &format!("COMMENT {};", escaped(&table.comment));
     if table.location.is_some() {
         // Spark knows the folders that it was told of, and none that came later.
         text += &format!("\n-- Also after each run that brings a new folder:\nMSCK REPAIR TABLE {name};");
