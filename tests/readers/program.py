@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -80,6 +81,12 @@ class Program:
         finally:
             server.kill()
             server.wait()
+
+
+def after_tomorrow() -> str:
+    """A day for `--today` where an account lives on between runs: what it does in days to come must be later than what
+    a run has read, and a run reads up to the clock's time."""
+    return str((datetime.now(UTC) + timedelta(days=2)).date())
 
 
 def sandbox(contacts: int = 300, **options: object) -> str:

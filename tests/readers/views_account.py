@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from program import Program
+from program import Program, after_tomorrow
 
 MODES = {
     "append": "write_mode: append",
@@ -96,9 +96,10 @@ def statements(sql: str) -> list[str]:
 
 def live(home: Path, mode: str) -> Lived:
     """Runs a pipeline on each of the days."""
-    program, snapshots, text = Program(home), [], ""
+    program, snapshots, text, today = Program(home), [], "", after_tomorrow()
     for day in DAYS:
-        with program.sandbox("--contacts", str(CONTACTS), "--seed", "7", "--days-later", str(day)) as (url, token):
+        account = ["--contacts", str(CONTACTS), "--seed", "7", "--today", today, "--days-later", str(day)]
+        with program.sandbox(*account) as (url, token):
             text = pipeline(url, mode)
             program.run(text, TOKEN=token)
             snapshots.append(ask(url, token))

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use ctct_pipeline::{Shard, When};
 
@@ -365,7 +366,11 @@ pub(crate) struct SandboxArguments {
     /// Seed of everything that is made up.
     #[arg(long, default_value_t = 7)]
     pub(crate) seed: u64,
-    /// Days that the account lived on since today: contacts come, change and go, the rest stays as it is.
+    /// The day that the account's dates lead up to; the day of the start where absent.
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    pub(crate) today: Option<NaiveDate>,
+    /// Days that the account lived on since then: contacts come, change and go, the rest stays as it is. What changes is
+    /// dated from that day's start on, so where a run read the account before, give a `--today` that is still to come.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) days_later: u32,
     /// Requests a second before `throttled`.
@@ -430,6 +435,10 @@ fn lifetime(text: &str) -> Result<Duration, &'static str> {
     let (number, seconds) =
         span.ok_or("expected a whole number of seconds, minutes or hours, such as 60s, 30m or 24h")?;
     Ok(Duration::from_secs(u64::from(number) * seconds))
+}
+
+fn day(text: &str) -> Result<NaiveDate, &'static str> {
+    text.parse().map_err(|_| "expected a day such as 2026-01-31")
 }
 
 fn share(text: &str) -> Result<f64, &'static str> {

@@ -43,7 +43,7 @@ fn config(arguments: &SandboxArguments) -> SandboxConfig {
     SandboxConfig {
         contacts: arguments.contacts,
         seed: arguments.seed,
-        today: Utc::now().date_naive(),
+        today: arguments.today.unwrap_or_else(|| Utc::now().date_naive()),
         days_later: arguments.days_later,
         requests_per_second: arguments.requests_per_second,
         daily_requests: arguments.daily_requests,
@@ -114,9 +114,14 @@ mod tests {
         assert_eq!((config.users, config.quirks.access_token_lifetime), (3, Duration::from_secs(90)));
         assert_eq!(config.quirks.refresh_token, RefreshToken::LongLived);
         assert_eq!(started_with(&["--refresh-tokens", "omitted"]).quirks.refresh_token, RefreshToken::Omitted);
-        for wrong in
-            [["--users", "0"], ["--token-lifetime", "60"], ["--token-lifetime", "-1s"], ["--refresh-tokens", "x"]]
-        {
+        assert_eq!(started_with(&["--today", "2026-01-31"]).today.to_string(), "2026-01-31");
+        for wrong in [
+            ["--users", "0"],
+            ["--token-lifetime", "60"],
+            ["--token-lifetime", "-1s"],
+            ["--refresh-tokens", "x"],
+            ["--today", "2026-02-30"],
+        ] {
             assert!(Arguments::try_parse_from(["ctct-etl", "sandbox"].into_iter().chain(wrong)).is_err(), "{wrong:?}");
         }
     }
