@@ -21,8 +21,8 @@ use std::{env, fs, thread};
 use chrono::{DateTime, Utc};
 use ctct_catalog::{Catalog, Report};
 use ctct_load::{
-    Absent, Destination, FileOptions, LoadPlan, Outcome, PartitionBy, Repeats, ReportState, Session, StoreOptions,
-    Window, WriteMode,
+    Absent, Brake, Destination, FileOptions, LoadPlan, Outcome, PartitionBy, Repeats, ReportState, Session,
+    StoreOptions, Window, WriteMode,
 };
 use ctct_sandbox::{Account, SandboxConfig};
 use ctct_transform::{PageDecoder, PageInput, TableRows};
@@ -235,6 +235,7 @@ fn plan(report: &Arc<Report>) -> LoadPlan {
         repeats: Repeats::None,
         rebuild: false,
         forgets_history: false,
+        changed: Vec::new(),
         partition_by: vec![PartitionBy::Month("created_at".to_owned())],
         run_id: format!("run-{}", std::process::id()),
         files: FileOptions::default(),
@@ -247,6 +248,7 @@ fn nothing_to_say() -> Outcome {
         window: Window::default(),
         committed_at: DateTime::<Utc>::UNIX_EPOCH,
         absent: Absent::Stay,
+        brake: Brake::Off,
         stats: BTreeMap::new(),
     }
 }

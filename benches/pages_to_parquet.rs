@@ -21,7 +21,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use ctct_catalog::{Catalog, FieldType, Report};
 use ctct_load::{
-    Absent, Destination, FileOptions, LoadPlan, Outcome, Repeats, ReportState, Session, StoreOptions, Window, WriteMode,
+    Absent, Brake, Destination, FileOptions, LoadPlan, Outcome, Repeats, ReportState, Session, StoreOptions, Window,
+    WriteMode,
 };
 use ctct_sandbox::SandboxConfig;
 use ctct_testkit::contact_pages;
@@ -225,6 +226,7 @@ fn plan() -> LoadPlan {
         repeats: Repeats::None,
         rebuild: false,
         forgets_history: false,
+        changed: Vec::new(),
         partition_by: Vec::new(),
         run_id: "bench".to_owned(),
         files: FileOptions::default(),
@@ -237,6 +239,7 @@ fn nothing_to_say() -> Outcome {
         window: Window::default(),
         committed_at: DateTime::<Utc>::UNIX_EPOCH,
         absent: Absent::Stay,
+        brake: Brake::Off,
         stats: BTreeMap::new(),
     }
 }

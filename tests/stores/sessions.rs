@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray, new_null_array};
 use ctct_catalog::{Catalog, Report};
 use ctct_load::{
-    Absent, Committed, Destination, LoadError, LoadPlan, Outcome, PartitionBy, Repeats, ReportState, Session, Window,
-    WriteMode,
+    Absent, Brake, Committed, Destination, LoadError, LoadPlan, Outcome, PartitionBy, Repeats, ReportState, Session,
+    Window, WriteMode,
 };
 use ctct_transform::TableRows;
 
@@ -28,6 +28,7 @@ pub(crate) fn plan(destination: &Destination, mode: WriteMode, partition_by: &[P
         repeats: Repeats::None,
         rebuild: false,
         forgets_history: false,
+        changed: Vec::new(),
         partition_by: partition_by.to_vec(),
         run_id: run.to_owned(),
         files: destination.file_options(),
@@ -49,7 +50,7 @@ pub(crate) fn page(rows: &[(String, String)]) -> Vec<TableRows> {
         }
     });
     let batch = RecordBatch::try_new(Arc::clone(schema), columns.collect()).unwrap();
-    vec![TableRows { batch, parent_rows: None }]
+    vec![TableRows { batch, parent_rows: None, absent: Vec::new() }]
 }
 
 /// Rows of 5 kB that zstd can do little with: the digits of a generator of linear congruences.
@@ -68,6 +69,7 @@ pub(crate) fn outcome() -> Outcome {
         state: ReportState::default(),
         window: Window::default(),
         absent: Absent::Stay,
+        brake: Brake::Off,
         committed_at: now(),
         stats: BTreeMap::new(),
     }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 pub use error::CatalogError;
 pub use report::{
-    AlsoAsk, Count, Direction, Field, FieldType, Ignored, Limit, OptionKind, Order, Paging, Param, ParamPlace,
-    ParamType, Report, ReportOption, Source, Watermark,
+    AlsoAsk, Count, Direction, Duplicates, Field, FieldType, Ignored, Limit, OptionKind, Order, Paging, Param,
+    ParamPlace, ParamType, Report, ReportOption, Source, Watermark,
 };
 pub use table::{COMMIT, EXTRA, EXTRACTED_AT, ORDINAL, Origin, PARENT_ORDINAL, Reference, Table, UTC};
 

@@ -36,6 +36,13 @@ pub struct Report {
     /// How the report is read incrementally; absent where every run reads all of it.
     #[serde(default)]
     pub watermark: Option<Watermark>,
+    /// Columns of the report's own table of which the greatest value tells which version of a row is newer. Empty: the columns
+    /// that the watermark goes by.
+    #[serde(default)]
+    pub changed: Vec<String>,
+    /// What rows with equal keys are; absent where a key names one row.
+    #[serde(default)]
+    pub duplicates: Option<Duplicates>,
     /// Known keys of the envelope beside the rows and the links.
     #[serde(default)]
     pub envelope: Vec<Field>,
@@ -77,11 +84,33 @@ impl Report {
         self.key.iter().any(|name| name == column) || marked()
     }
 
+    /// Columns of the report's own table of which the greatest value tells which version of a row is newer. Empty where nothing
+    /// tells, so that the version that was read later counts.
+    pub fn changed_columns(&self) -> Vec<&str> {
+        if !self.changed.is_empty() {
+            return self.changed.iter().map(String::as_str).collect();
+        }
+        let watermark = self.watermark.iter();
+        let columns = watermark.flat_map(|watermark| {
+            std::iter::once(watermark.column.as_str()).chain(watermark.also.iter().map(|also| also.column.as_str()))
+        });
+        columns.collect()
+    }
+
     /// Rows that a page holds at most, where that is known.
     pub fn page_rows(&self) -> Option<u32> {
         let paging = self.paging.as_ref()?;
         paging.limit.as_ref().map(|limit| limit.max).or(paging.rows)
     }
+}
+
+/// What rows with equal keys are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duplicates {
+    /// Different events: within one read of an id they get `_occurrence` 1, 2, 3, ... in order of arrival, which is part of
+    /// the key.
+    Counted,
 }
 
 /// The order in which rows arrive.

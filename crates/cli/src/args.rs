@@ -150,6 +150,9 @@ pub(crate) struct RunArguments {
     /// Keep the API's answers for good, so that `replay` can rebuild the tables; `keep_raw` of every report.
     #[arg(long)]
     pub(crate) keep_raw: bool,
+    /// Let this run remove any share of the stored rows, past `max_removed` too.
+    #[arg(long)]
+    pub(crate) allow_removal: bool,
     /// Of a pipeline with several accounts, run only this part of them: 1/4 to 4/4 on four hosts. An account stays in its
     /// part whatever other accounts there are.
     #[arg(long, value_name = "I/N")]

@@ -219,6 +219,21 @@ pub enum LoadError {
         /// What the pipeline says.
         wanted: String,
     },
+    /// More rows would go than the brake allows, so nothing was published.
+    #[error(
+        "report `{report}` of account `{account}`: {removed} of {stored} stored rows would be removed, more than `max_removed` \
+         allows; nothing was published"
+    )]
+    TooMuchRemoved {
+        /// The account.
+        account: String,
+        /// The report.
+        report: String,
+        /// Keys that would go.
+        removed: u64,
+        /// Keys that are stored, among those that the run could have brought.
+        stored: u64,
+    },
     /// A stored file has columns that do not go with the catalogue's, so its rows cannot be merged.
     #[error(
         "`{path}` cannot be merged: {reason}; upgrade ctct-etl if a later version wrote it, else rebuild the tables \

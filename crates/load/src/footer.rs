@@ -103,7 +103,7 @@ impl Stamp {
                 query: text("query").unwrap_or_default().to_owned(),
                 progress: json(text("progress")),
                 reconciled_at: instant(text("reconciled_at")),
-                reconcile_tried_at: None,
+                ..ReportState::default()
             },
         })
     }

@@ -76,11 +76,11 @@ pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, RawCommit,
 pub use partition::PartitionBy;
 pub use rebuild::{Loss, Rebuild, Rebuilt, TableRebuilt, rebuild};
 pub use record::{
-    Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, Progress, RECORD_FORMAT, RawPages, ReportState, StateFile,
-    Window,
+    Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, Progress, RECORD_FORMAT, RawPages, Rejected, ReportState,
+    StateFile, Window,
 };
 pub use runs::{RUNS_TABLE, RunEnd, RunRow, add_run, last_runs, runs_schema};
-pub use session::{Absent, Committed, Outcome, Session, TableTotals};
+pub use session::{Absent, Brake, Committed, Outcome, Session, TableTotals};
 pub use store::{Cloud, OptionKind, StoreOption, StoreOptions};
 pub use survey::{Pile, StagedRun, Survey, TableSize, survey};
 pub use texts::{TextRow, accounts_with, text_rows};

@@ -68,6 +68,9 @@ pub struct LoadPlan {
     /// With `rebuild` and `history`: whether the versions that history has kept go too, because the run brings all of
     /// them again.
     pub forgets_history: bool,
+    /// Columns of the parent table of which the greatest value tells which version of a row is newer; empty where nothing
+    /// tells, so that the one that came later is.
+    pub changed: Vec<String>,
     /// Levels of partition folders, the outermost first.
     pub partition_by: Vec<PartitionBy>,
     /// Name of the run, unlike any other: files and staging are named for it.

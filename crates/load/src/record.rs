@@ -85,6 +85,26 @@ pub struct ReportState {
     pub reconciled_at: Option<DateTime<Utc>>,
     /// When that was last tried, whether or not the read was proven whole.
     pub reconcile_tried_at: Option<DateTime<Utc>>,
+    /// Reads of everything, one after the other, that brought fewer keys than the API counted; 0 where the last one was whole.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub incomplete: u32,
+    /// Records in the dead letters that the next runs ask for again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<Rejected>,
+}
+
+/// Records that could not be used and may be usable when they are read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// From where the next runs ask; absent where that is the beginning.
+    pub since: Option<DateTime<Utc>>,
+    /// When the first of them came.
+    pub first_at: DateTime<Utc>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The ids that are done, of a report that is read id by id in ascending order.

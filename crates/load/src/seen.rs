@@ -343,13 +343,19 @@ pub(crate) fn without(page: Vec<TableRows>, kept: &[bool]) -> Result<Vec<TableRo
         })
         .collect();
     page.into_iter()
-        .map(|TableRows { batch, parent_rows }| match parent_rows {
-            None => Ok(TableRows { batch: filter_record_batch(&batch, &kept.to_vec().into())?, parent_rows: None }),
+        .map(|TableRows { batch, parent_rows, absent }| match parent_rows {
+            None => Ok(TableRows {
+                batch: filter_record_batch(&batch, &kept.to_vec().into())?,
+                parent_rows: None,
+                absent: Vec::new(),
+            }),
             Some(parents) => {
+                let absent = absent.iter().filter(|parent| kept[**parent as usize]);
+                let absent = absent.map(|parent| places[*parent as usize]).collect();
                 let stays: BooleanArray = parents.values().iter().map(|parent| Some(kept[*parent as usize])).collect();
                 let left = parents.values().iter().filter(|parent| kept[**parent as usize]);
                 let parent_rows = Some(left.map(|parent| places[*parent as usize]).collect::<UInt32Array>());
-                Ok(TableRows { batch: filter_record_batch(&batch, &stays)?, parent_rows })
+                Ok(TableRows { batch: filter_record_batch(&batch, &stays)?, parent_rows, absent })
             }
         })
         .collect()

@@ -33,6 +33,8 @@ pub struct Outcome {
     pub window: Window,
     /// With [`WriteMode::Merge`]: what becomes of stored rows whose key the run did not bring.
     pub absent: Absent,
+    /// How many stored keys the commit may remove.
+    pub brake: Brake,
     /// The time of the commit.
     pub committed_at: DateTime<Utc>,
     /// Counts worth keeping, such as requests sent.
@@ -51,6 +53,35 @@ pub enum Absent {
     Go,
 }
 
+/// How many stored keys one commit may remove.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub enum Brake {
+    /// 30 % where that is more than 50 keys, and never every key of however few.
+    #[default]
+    Usual,
+    /// This share of them, from 0 to 1.
+    Share(f64),
+    /// Any number, because somebody said so for this run, or because the run asks for other rows than those that are stored.
+    Off,
+}
+
+impl Brake {
+    /// Keys that may go without a word, however large their share is.
+    const FEW: u64 = 50;
+
+    /// Whether removing so many of the stored keys is too much.
+    #[expect(clippy::cast_precision_loss, reason = "shares of counts below 2^53")]
+    pub fn stops(self, removed: u64, stored: u64) -> bool {
+        let more_than = |share: f64| removed as f64 > share * stored as f64;
+        match self {
+            _ if removed == 0 => false,
+            Self::Usual => removed >= stored || (removed > Self::FEW && more_than(0.3)),
+            Self::Share(share) => more_than(share),
+            Self::Off => false,
+        }
+    }
+}
+
 /// What was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
@@ -62,6 +93,12 @@ pub struct Committed {
     pub dead_letters: u64,
     /// Records that were read again unchanged, and so not written again.
     pub repeated: u64,
+    /// Stored keys that the commit took away or marked as gone.
+    pub removed: u64,
+    /// Versions of a row that came and are older than the one that counts, so that they were left out.
+    pub outdated: u64,
+    /// Values that no folder name can carry, by partition column: they stand in `_extra`.
+    pub not_in_folders: BTreeMap<String, u64>,
 }
 
 /// What a commit added to one table.
@@ -404,7 +441,15 @@ impl Session {
         let tables = tables.map(|(at, table)| totals(&commit, &table.name, merged.get(at).copied())).collect();
         let dead_letters = commit.dead_letters.as_ref().map_or(0, |letters| letters.records);
         let repeated = self.seen.as_ref().map_or(0, SeenRows::dropped);
-        Ok(Committed { version: commit.version, tables, dead_letters, repeated })
+        Ok(Committed {
+            version: commit.version,
+            tables,
+            dead_letters,
+            repeated,
+            removed: 0,
+            outdated: 0,
+            not_in_folders: BTreeMap::new(),
+        })
     }
 
     /// Ends the run without a commit and removes what it staged. What cannot be removed now, a later run removes.

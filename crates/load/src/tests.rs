@@ -117,7 +117,7 @@ pub(crate) fn page(version: i64, people_of_page: &[Person]) -> Vec<TableRows> {
                 row["_commit"] = json!(version);
             }
             let parent_rows = (at > 0).then(|| UInt32Array::from(parents));
-            TableRows { batch: batch(&table.schema, &rows), parent_rows }
+            TableRows { batch: batch(&table.schema, &rows), parent_rows, absent: Vec::new() }
         })
         .collect()
 }
@@ -173,6 +173,7 @@ pub(crate) fn plan(mode: WriteMode, partition_by: &[PartitionBy], run: &str) -> 
         repeats: Repeats::None,
         rebuild: false,
         forgets_history: false,
+        changed: Vec::new(),
         partition_by: partition_by.to_vec(),
         run_id: run.to_owned(),
         files: FileOptions::default(),
@@ -187,6 +188,7 @@ pub(crate) fn outcome() -> Outcome {
         window,
         committed_at: instant("2026-02-02"),
         absent: Absent::Stay,
+        brake: Brake::Off,
         stats,
     }
 }

@@ -25,8 +25,8 @@ pub use ctct_load::{PartitionBy, TableCompaction, Window, WriteMode};
 pub use dates::{When, wire};
 pub use document::{
     Access, AccountNames, CronExpression, CronField, Delivery, Destination, Environment, Metrics, OnFailure,
-    OptionInForce, Otlp, Pace, Period, Pipeline, ReportConfig, RetryLimits, Sandbox, Schedule, SecretPlace, SecretRef,
-    Seed, Setting, Source, StatePlace, did_you_mean,
+    OptionInForce, Otlp, Pace, Percent, Period, Pipeline, ReportConfig, RetryLimits, Sandbox, Schedule, SecretPlace,
+    SecretRef, Seed, Setting, Source, StatePlace, did_you_mean,
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use event::{Event, Events};
@@ -41,7 +41,7 @@ pub use policy::{Outcome, Policy, Retry};
 pub use run::{Context, RunError, open_destination, replay, run, with_causes};
 pub use schema::schema;
 pub use stored_table::{Column, Layout, StoredTable, root};
-pub use summary::{ApiSummary, ErrorSummary, MergeSummary, ReportSummary, RunSummary, TableSummary};
+pub use summary::{ApiSummary, ErrorSummary, IncompleteSummary, MergeSummary, ReportSummary, RunSummary, TableSummary};
 pub use upkeep::{
     CommitSummary, CompactSummary, CompactedReport, CountSummary, Expectation, FindingSummary, Health, LastError,
     LossSummary, PileSummary, RebuildResult, RebuildSummary, ReportRebuild, ReportState, ReportStatus, ReportVerified,

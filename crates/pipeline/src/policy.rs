@@ -131,6 +131,7 @@ impl Outcome {
         match error {
             LoadError::Fenced { .. } | LoadError::Overtaken { .. } => Self::Held,
             LoadError::Damaged { .. } | LoadError::NewerFormat { .. } | LoadError::Lost { .. } => Self::Damaged,
+            LoadError::TooMuchRemoved { .. } => Self::Partial,
             LoadError::Shape { .. } | LoadError::Task { .. } => Self::Bug,
             error if error.is_transient() => Self::Transient,
             _ => Self::Configuration,

@@ -36,6 +36,9 @@ pub struct RunSummary {
     pub seconds: f64,
     /// What was asked of the API.
     pub api: ApiSummary,
+    /// What somebody should know though nothing failed. Holds no cell value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// One entry a report, in the order of the plan.
     pub reports: Vec<ReportSummary>,
     /// What went wrong before any report began.
@@ -100,6 +103,23 @@ pub struct ReportSummary {
     pub dead_letters: u64,
     /// Fields that the catalogue does not know, with the number of rows that had them.
     pub drift: BTreeMap<String, u64>,
+    /// Lists that were asked for and did not come, by table, with the number of records that lack them: what is stored of
+    /// them stays.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub absent: BTreeMap<String, u64>,
+    /// Values that no folder name can carry, by partition column: they are in `_extra`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_in_folders: BTreeMap<String, u64>,
+    /// Stored rows that the run removed or marked as gone.
+    pub removed: u64,
+    /// Versions of rows that came and are older than what is stored, so that they were left out.
+    pub outdated: u64,
+    /// Where everything was read and the API counts more than came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<IncompleteSummary>,
+    /// What somebody should know though nothing failed. Holds no cell value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Watermark of the commit before this run.
     pub watermark_before: Option<DateTime<Utc>>,
     /// Watermark of this run's commit.
@@ -111,6 +131,15 @@ pub struct ReportSummary {
     /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorSummary>,
+}
+
+/// A read of everything that did not bring all that the API counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct IncompleteSummary {
+    /// Keys that came.
+    pub read: u64,
+    /// What the API counts.
+    pub counted: u64,
 }
 
 impl From<Usage> for ApiSummary {

@@ -82,7 +82,7 @@ impl Pass<'_> {
         let batch =
             RecordBatch::try_new(Arc::clone(&table.schema), columns).map_err(TransformError::arrow(&table.name))?;
         let parent_rows = link.map(|link| self.parent_rows(link)).transpose()?;
-        self.done.push(TableRows { batch, parent_rows });
+        self.done.push(TableRows { batch, parent_rows, absent: Vec::new() });
 
         for (name, list) in &spliced.lists {
             let (elements, rows, ordinals) = elements(list)?;

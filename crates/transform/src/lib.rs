@@ -76,6 +76,9 @@ pub struct TableRows {
     /// For a child table: the row of the report's own table, the first of the page's tables, that each row belongs
     /// to. `None` for that table itself.
     pub parent_rows: Option<UInt32Array>,
+    /// For a child table: rows of the report's own table, ascending, whose list of this table was asked for and did not come
+    /// as a list, so that nothing is known of its elements.
+    pub absent: Vec<u32>,
 }
 
 /// A record that cannot be typed.

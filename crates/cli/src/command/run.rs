@@ -40,6 +40,7 @@ fn plans(arguments: &RunArguments, catalog: &Catalog) -> Result<Vec<Plan>, u8> {
     let plan = |file: &PathBuf| {
         let plan = plan::scoped(plan::resolve(file, &arguments.reports, catalog)?, &arguments.scope)?;
         let plan = if arguments.over_days { plan.with_over_days() } else { plan };
+        let plan = if arguments.allow_removal { plan.with_removal_allowed() } else { plan };
         Ok(if arguments.keep_raw { plan.with_raw_kept() } else { plan })
     };
     arguments.files.iter().map(plan).collect()

@@ -175,6 +175,7 @@ mod tests {
             started_at: DateTime::UNIX_EPOCH,
             seconds: 61.25,
             api: ApiSummary { requests: 42, retries: 2, throttled: 1, bytes: 31_500_000, ..ApiSummary::default() },
+            warnings: Vec::new(),
             reports,
             error: None,
         }

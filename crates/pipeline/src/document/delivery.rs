@@ -1,11 +1,11 @@
-//! `history`, `overlap`, `reconcile` and `keep_raw`: how a report is read again from run to run, and what is kept beside its
+//! `history`, `overlap`, `reconcile`, `keep_raw`, `max_rejected` and `max_removed`: how a report is read again from run to run, and what is kept beside its
 //! tables. What would have no effect is refused.
 
 use chrono::TimeDelta;
 use ctct_catalog::{OptionKind, Report};
 use ctct_load::WriteMode;
 
-use super::fields::Decoder;
+use super::fields::{Decoder, text};
 use super::keys::{RECONCILE, REPORT};
 use super::option::Setting;
 use super::report::OptionInForce;
@@ -27,11 +27,47 @@ pub struct Delivery {
     pub reconcile: Option<TimeDelta>,
     /// Whether the API's answers are kept for good.
     pub keep_raw: bool,
+    /// The share of records that may be dead letters; absent for the default.
+    pub max_rejected: Option<Percent>,
+    /// The share of stored rows that one run may remove; absent for the default.
+    pub max_removed: Option<Percent>,
+}
+
+/// A share in hundredths of a percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent(u32);
+
+impl Percent {
+    /// The whole.
+    const ALL: u32 = 10_000;
+
+    /// Reads `5%` or `2.5%`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (whole, fraction) = text.strip_suffix('%')?.split_once('.').unwrap_or((text.strip_suffix('%')?, ""));
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || whole.len() > 3 || fraction.len() > 2 || !digits(whole) || !digits(fraction) {
+            return None;
+        }
+        let hundredths = whole.parse::<u32>().ok()? * 100 + format!("{fraction:0<2}").parse::<u32>().ok()?;
+        (hundredths <= Self::ALL).then_some(Self(hundredths))
+    }
+
+    /// From 0 to 1.
+    pub fn share(self) -> f64 {
+        f64::from(self.0) / f64::from(Self::ALL)
+    }
 }
 
 impl Default for Delivery {
     fn default() -> Self {
-        Self { history: false, overlap: DEFAULT_OVERLAP, reconcile: None, keep_raw: false }
+        Self {
+            history: false,
+            overlap: DEFAULT_OVERLAP,
+            reconcile: None,
+            keep_raw: false,
+            max_rejected: None,
+            max_removed: None,
+        }
     }
 }
 
@@ -77,7 +113,9 @@ impl Delivery {
                 );
             }
         }
-        Self { history, overlap: overlap.unwrap_or(default.overlap), reconcile, keep_raw }
+        let max_rejected = fields.get("max_rejected").and_then(|node| percent(node, decoder));
+        let max_removed = fields.get("max_removed").and_then(|node| percent(node, decoder));
+        Self { history, overlap: overlap.unwrap_or(default.overlap), reconcile, keep_raw, max_rejected, max_removed }
     }
 }
 
@@ -100,6 +138,15 @@ fn cannot_prove(report: &Report, options: &[OptionInForce]) -> Option<String> {
     };
     let chosen = options.iter().find(|option| filters(option).is_some())?;
     Some(format!("`{}` leaves rows out, and they would look as if they had vanished", chosen.name))
+}
+
+fn percent(node: &Node, decoder: &mut Decoder<'_>) -> Option<Percent> {
+    let read = text(node, decoder.environment).and_then(|text| {
+        let invalid = || ConfigError::at(node, format!("invalid share {}", text.shown()));
+        Percent::parse(&text.value)
+            .ok_or_else(|| invalid().help("write a percentage from 0% to 100%, such as 5% or 2.5%"))
+    });
+    decoder.keep(read)
 }
 
 fn span(node: &Node, decoder: &mut Decoder<'_>) -> Option<TimeDelta> {

@@ -261,7 +261,21 @@ pub(crate) const REPORT: &[Key] = &[
         "With merge: read everything now and then, and mark rows that have vanished.",
     ),
     optional("keep_raw", Shape::Flag, "Keep the API's answers for good, so that `replay` can rebuild the tables."),
+    optional(
+        "max_rejected",
+        PERCENT,
+        "The share of records without a usable key past which nothing is published; 5% by default, and more than 20 records.",
+    ),
+    optional(
+        "max_removed",
+        PERCENT,
+        "The share of stored rows past which a run that would remove them publishes nothing; 30% by default, and more than 50 \
+         rows.",
+    ),
 ];
+
+/// A percentage such as 5%.
+const PERCENT: Shape = Shape::Pattern(r"^[0-9]{1,3}(\.[0-9]{1,2})?%$");
 
 /// A span of time such as 10m.
 const SPAN: Shape = Shape::Pattern("^[1-9][0-9]*[mhd]$");

@@ -20,7 +20,7 @@ use ctct_catalog::Catalog;
 use ctct_load::StoreOptions;
 use secrecy::SecretString;
 
-pub use delivery::Delivery;
+pub use delivery::{Delivery, Percent};
 pub use destination::Destination;
 pub use environment::{Environment, SecretPlace, SecretRef};
 pub use fields::did_you_mean;

@@ -106,6 +106,7 @@ mod tests {
             started_at,
             seconds: 3.25,
             api: ApiSummary::default(),
+            warnings: Vec::new(),
             reports: reports.iter().map(report).collect(),
             error: None,
         }

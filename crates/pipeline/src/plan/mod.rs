@@ -39,6 +39,8 @@ pub struct Plan {
     pub reports: Vec<ReportPlan>,
     /// Whether a run that does not fit into what is left of the day does what fits, and the rest on the days after.
     pub over_days: bool,
+    /// Whether this run may remove any share of the stored rows.
+    pub allow_removal: bool,
 }
 
 /// One report of a plan.
@@ -112,6 +114,7 @@ impl Plan {
             now,
             reports: in_order(reports),
             over_days: false,
+            allow_removal: false,
         })
     }
 
@@ -146,6 +149,12 @@ impl Plan {
     #[must_use]
     pub fn with_over_days(self) -> Self {
         Self { over_days: true, ..self }
+    }
+
+    /// The same plan, whose run may remove any share of the stored rows.
+    #[must_use]
+    pub fn with_removal_allowed(self) -> Self {
+        Self { allow_removal: true, ..self }
     }
 
     /// The report of this plan that must be done before `report`, since the ids come from it. A source that is not part

@@ -180,6 +180,9 @@ impl RunError {
                 "restore it from a backup, or run `ctct-etl state rebuild {file} --report {report}`; \
                  `ctct-etl verify {file} --report {report}` shows all that is wrong"
             ),
+            Self::Load { report, source } if matches!(**source, LoadError::TooMuchRemoved { .. }) => format!(
+                "look at the account; if the rows are really gone, run once `ctct-etl run {file} --report {report} --allow-removal`"
+            ),
             Self::NoSource { table, .. } => format!(
                 "add the report `{table}` to the pipeline where it is not there, and run it first: \
                  `ctct-etl run {file} --report {table}`"

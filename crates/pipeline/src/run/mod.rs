@@ -178,6 +178,7 @@ fn summed_up(
         started_at,
         seconds: seconds_between(started_at, context.clock.now()),
         api: usage.into(),
+        warnings: Vec::new(),
         reports,
         error: error.map(|error| error.summary(plan.pipeline.file())),
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use chrono::DateTime;
 use ctct_extract::Usage;
-use ctct_load::{Absent, LoadError, LoadPlan, RawPages, Replay, ReportLog, Session, Window, WriteMode};
+use ctct_load::{Absent, Brake, LoadError, LoadPlan, RawPages, Replay, ReportLog, Session, Window, WriteMode};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -79,6 +79,7 @@ async fn replay_report(writer: &ReportWriter<'_>, summary: &mut ReportSummary) -
         state: head.state,
         window: Window::default(),
         absent: if merges { Absent::Go } else { Absent::Stay },
+        brake: Brake::Off,
         stats: BTreeMap::from([("replayed_pages".to_owned(), tally.pages)]),
     };
     let committed = Box::pin(session.commit(outcome)).await.map_err(load)?;

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use chrono::{DateTime, SecondsFormat, Utc};
 use ctct_extract::{Client, ExtractError};
 use ctct_load::{
-    Absent, KeptPage, LoadError, PageKeeper, RawPages, Repeats, ReportLog, ReportState, Session, Window, WriteMode,
-    distinct_ids,
+    Absent, Brake, KeptPage, LoadError, PageKeeper, RawPages, Repeats, ReportLog, ReportState, Session, Window,
+    WriteMode, distinct_ids,
 };
 use futures::lock::Mutex;
 use tokio::sync::mpsc;
@@ -266,6 +266,7 @@ impl ReportRun<'_> {
             state,
             window: ask.window,
             absent,
+            brake: Brake::Off,
             stats: BTreeMap::from([
                 ("pages".to_owned(), summary.pages),
                 ("resumed_pages".to_owned(), tally.resumed_pages),
@@ -278,6 +279,9 @@ impl ReportRun<'_> {
         summary.watermark_after = watermark;
         summary.commit = Some(committed.version);
         summary.seen_before = committed.repeated;
+        summary.removed = committed.removed;
+        summary.outdated = committed.outdated;
+        summary.not_in_folders.clone_from(&committed.not_in_folders);
         summary.tables = table_summaries(committed);
         unfinished.map_or(Ok(()), Err)
     }
@@ -308,6 +312,8 @@ impl ReportRun<'_> {
             // After the first read of everything nothing can have vanished yet.
             reconciled_at: if anew { Some(now) } else { previous.reconciled_at },
             reconcile_tried_at: previous.reconcile_tried_at,
+            incomplete: 0,
+            rejected: None,
         }
     }
 

@@ -118,6 +118,7 @@ impl ReportWriter<'_> {
             // What was appended stays: it may be the only copy of earlier versions.
             rebuild: self.report_plan.scope == Scope::Everything && self.report_plan.write_mode != WriteMode::Append,
             forgets_history: false,
+            changed: self.report_plan.report.changed_columns().into_iter().map(str::to_owned).collect(),
             repeats: self.repeats(),
             partition_by: self.report_plan.partition_by.clone(),
             run_id: self.context.run_id.clone(),
