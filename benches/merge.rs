@@ -21,7 +21,7 @@ use std::{env, fs, thread};
 use chrono::{DateTime, Utc};
 use ctct_catalog::{Catalog, Report};
 use ctct_load::{
-    Absent, Brake, Destination, FileOptions, LoadPlan, Outcome, PartitionBy, Repeats, ReportState, Session,
+    Absent, Brake, Destination, FileOptions, LoadPlan, Outcome, PartitionBy, Reach, Repeats, ReportState, Session,
     StoreOptions, Window, WriteMode,
 };
 use ctct_sandbox::{Account, SandboxConfig};
@@ -229,6 +229,7 @@ fn plan(report: &Arc<Report>) -> LoadPlan {
     LoadPlan {
         pipeline: "bench".to_owned(),
         account: "bench".to_owned(),
+        identity: ctct_load::Owner::default(),
         report: Arc::clone(report),
         mode: WriteMode::Merge,
         history: false,
@@ -248,7 +249,9 @@ fn nothing_to_say() -> Outcome {
         window: Window::default(),
         committed_at: DateTime::<Utc>::UNIX_EPOCH,
         absent: Absent::Stay,
+        carry_over: false,
         brake: Brake::Off,
+        reach: Reach::default(),
         stats: BTreeMap::new(),
     }
 }

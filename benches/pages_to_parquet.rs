@@ -21,8 +21,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use ctct_catalog::{Catalog, FieldType, Report};
 use ctct_load::{
-    Absent, Brake, Destination, FileOptions, LoadPlan, Outcome, Repeats, ReportState, Session, StoreOptions, Window,
-    WriteMode,
+    Absent, Brake, Destination, FileOptions, LoadPlan, Outcome, Reach, Repeats, ReportState, Session, StoreOptions,
+    Window, WriteMode,
 };
 use ctct_sandbox::SandboxConfig;
 use ctct_testkit::contact_pages;
@@ -220,6 +220,7 @@ fn plan() -> LoadPlan {
     LoadPlan {
         pipeline: "bench".to_owned(),
         account: "bench".to_owned(),
+        identity: ctct_load::Owner::default(),
         report: report(),
         mode: WriteMode::Append,
         history: false,
@@ -239,7 +240,9 @@ fn nothing_to_say() -> Outcome {
         window: Window::default(),
         committed_at: DateTime::<Utc>::UNIX_EPOCH,
         absent: Absent::Stay,
+        carry_over: false,
         brake: Brake::Off,
+        reach: Reach::default(),
         stats: BTreeMap::new(),
     }
 }

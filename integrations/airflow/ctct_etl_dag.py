@@ -27,7 +27,7 @@ DESCRIPTION = "The demo, on an embedded API."
 #: The program: a path, or a name on the workers' PATH.
 COMMAND = "ctct-etl"
 PIPELINE = "pipelines/demo.yaml"
-#: Relative paths in the pipeline start from here.
+#: The program runs here.
 FOLDER = "."
 SCHEDULE = CronDataIntervalTimetable("0 6 * * *", timezone="UTC")
 #: One mapped task each, with these arguments of its own: ["--account", "east"] or ["--shard", "1/4"].

@@ -18,18 +18,18 @@ use crate::vendor::Vendor;
 const RUNS: [&str; 22] = [
     "[{report: contacts}, {report: contact_lists}, {report: email_campaigns}]",
     "[{report: contacts, contact_status: [all], include_subresources: all}]",
-    "[{report: contacts, contact_status: [active, deleted, not_set], include_subresources: none}]",
-    "[{report: contacts, contact_status: pending_confirmation, include_subresources: notes}]",
-    "[{report: contacts, contact_status: [temp_hold, unsubscribed], include_subresources: [custom_fields, taggings]}]",
+    "[{report: contacts, contact_status: [active, deleted, not_set], write_mode: replace, include_subresources: none}]",
+    "[{report: contacts, contact_status: pending_confirmation, write_mode: replace, include_subresources: notes}]",
+    "[{report: contacts, contact_status: [temp_hold, unsubscribed], write_mode: replace, include_subresources: [custom_fields, taggings]}]",
     "[{report: contacts, updated_after: 2025-12-01}, {report: email_campaigns, updated_after: 2025-06-01}]",
     "[{report: contacts, updated_after: {days_back: 90}}, {report: email_campaigns, updated_after: {days_back: 300}}]",
     "[{report: contacts, updated_after: '2025-12-01T08:30:00+05:30'}]",
     "[{report: email_campaigns, updated_after: '2025-12-01T08:30:00.25Z'}]",
     "[{report: contacts, created_after: 2025-01-01}]",
     "[{report: contacts, created_after: {days_back: 0}}]",
-    "[{report: contacts, list_ids: $LISTS}]",
-    "[{report: contacts, tag_ids: $TAGS}]",
-    "[{report: contacts, segment_id: 14}]",
+    "[{report: contacts, list_ids: $LISTS, write_mode: replace}]",
+    "[{report: contacts, tag_ids: $TAGS, write_mode: replace}]",
+    "[{report: contacts, segment_id: 14, write_mode: replace}]",
     "[{report: contact_custom_fields}, {report: contact_tags}, {report: segments}, {report: account_summary}]",
     "[{report: contact_lists, channel_type: email}]",
     "[{report: contact_lists, channel_type: sms}]",
@@ -38,7 +38,7 @@ const RUNS: [&str; 22] = [
     "[{report: contact_action_summary, contact_id: $BUSY, duration: date_range, start_date: 2023-01-01, end_date: {days_back: 0}}, \
       {report: contact_activity_details, contact_id: $BUSY}]",
     "[{report: contact_activity_details, contact_id: [$BUSY], tracking_activity_types: [em_opens, em_clicks]}]",
-    "[{report: contacts, contact_status: temp_hold}, \
+    "[{report: contacts, contact_status: temp_hold, write_mode: replace}, \
       {report: contact_action_summary, contact_id: {from: contacts}, duration: date_range, start_date: {days_back: 10}, end_date: {days_back: 5}}, \
       {report: contact_activity_details, contact_id: {from: contacts}, tracking_activity_types: p_contact_open}]",
 ];

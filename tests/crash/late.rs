@@ -38,9 +38,10 @@ async fn wakes_up_late(kind: Kind, keys: Keys) {
             other
         })
         .await;
-        for run in [summary, other] {
-            assert!([Outcome::Done, Outcome::Held].contains(&run.outcome), "{when}: {run:#?}");
-        }
+        assert!([Outcome::Done, Outcome::Held].contains(&other.outcome), "{when}: {other:#?}");
+        // Its clock is of the month before: where the other run has committed first, the watermark lies ahead of it.
+        let ends = [Outcome::Done, Outcome::Held, Outcome::Damaged];
+        assert!(ends.contains(&summary.outcome), "{when}: {summary:#?}");
         store.settled().await;
         place.stored().await.holds_no_row_twice(keys, &when);
         let summary = third.run(&place.destination(), keys, "last").await;

@@ -92,6 +92,8 @@ fn sign_in(sandbox: &Sandbox) -> SignIn {
         access_token: None,
         expires_at: None,
         refresh_token: Some(sandbox.refresh_token().into()),
+        server: None,
+        identity: ctct_extract::Identity::default(),
         signed_in_at: Utc::now(),
         renewed_at: Utc::now(),
         generation: 0,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use ctct_extract::{Accounts, SecretString, SignIn};
+use ctct_extract::{Accounts, Identity, SecretString, SignIn};
 use ctct_sandbox::{Sandbox, SandboxConfig};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -62,6 +62,8 @@ fn sign_in(sandbox: &Sandbox, user: u32, account: &str) -> SignIn {
         access_token: None,
         expires_at: None,
         refresh_token: Some(SecretString::from(sandbox.refresh_token_of(user).unwrap())),
+        server: None,
+        identity: Identity::default(),
         signed_in_at: now(),
         renewed_at: now(),
         generation: 0,

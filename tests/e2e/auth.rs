@@ -126,7 +126,7 @@ fn help_shows_every_command_with_examples() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_is_signed_in_once_and_shown_from_then_on() {
-    let host = Host::new(Quirks::default()).await;
+    let host = Host::new(Quirks { shared_account: true, ..Quirks::default() }).await;
     host.snapshot("list_of_none", &said(&mut host.auth(&["list"])));
     host.snapshot("status_of_none", &said(&mut host.auth(&["status"])));
 
@@ -420,4 +420,98 @@ async fn a_real_browser_signs_in_says_no_and_confirms_a_device() {
     let status = said(&mut host.auth(&["status"]));
     assert_eq!(status.code, Some(0), "{status:?}");
     browser.close().await;
+}
+
+/// Signs in as a user, and gives what the program said.
+async fn signed_in(host: &Host, user: u32, arguments: &[&str]) -> Said {
+    let mut login = host.login(&[&["--no-browser", "--port", "0"], arguments].concat());
+    let mut running = Running::start(login.env("CTCT_CLIENT_ID", host.sandbox.client_id()));
+    let back = allowed(&url(&mut running), user).await;
+    visit(&back).await;
+    running.end()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_keeps_its_account_unless_somebody_says_so() {
+    let host = Host::new(Quirks::default()).await;
+    let said = signed_in(&host, 0, &[]).await;
+    assert!(said.stdout.contains("It is Sandbox (p07e0000000007)."), "{said:?}");
+    let said = signed_in(&host, 1, &[]).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
+    for named in ["Sandbox (p07e0000000007)", "Sandbox 2 (p07e0100000007)", "--replace"] {
+        assert!(said.stderr.contains(named), "{named}: {said:?}");
+    }
+    let whose = || {
+        let said = crate::program::said(&mut host.auth(&["status", "--offline", "--output", "json"]));
+        let status: Value = serde_json::from_str(&said.stdout).unwrap();
+        (status[0]["who"]["encoded_account_id"].clone(), status[0]["server"].clone())
+    };
+    assert_eq!(whose(), ("p07e0000000007".into(), host.sandbox.base_url().into()), "nothing was overwritten");
+    let said = signed_in(&host, 0, &[]).await;
+    assert_eq!(said.code, Some(0), "the same account may sign in again: {said:?}");
+    let said = signed_in(&host, 1, &["--replace"]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(whose().0, "p07e0100000007");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_stands_where_the_account_cannot_be_told() {
+    let granted_scopes = ["contact_data", "offline_access"].map(str::to_owned).to_vec();
+    let host = Host::new(Quirks { granted_scopes, ..Quirks::default() }).await;
+    for user in [0, 1] {
+        let said = signed_in(&host, user, &[]).await;
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert!(said.stdout.contains("does not say whose account it is"), "{said:?}");
+    }
+}
+
+/// Runs a pipeline whose `source` is what a login printed, with `more` below it.
+fn run_as_printed(host: &Host, said: &Said, more: &str) -> Said {
+    let (_, source) = said.stdout.split_once("In a pipeline:\n").unwrap();
+    let source: Vec<&str> = source.lines().map(|line| line.strip_prefix("  ").unwrap()).collect();
+    let source = source.join("\n") + "\n";
+    let text = format!(
+        "version: 1\nname: job\n{source}{more}destination: {{url: ./out}}\nreports:\n  - report: contact_lists\n"
+    );
+    fs::write(host.folder.path().join("job.yaml"), text).unwrap();
+    program::run(host.folder.path(), &["run", "job.yaml"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_reads_the_server_that_its_account_signed_in_at() {
+    let host = Host::new(Quirks::default()).await;
+    let login = signed_in(&host, 0, &[]).await;
+    let before = host.sandbox.requests().total;
+    let said = run_as_printed(&host, &login, "");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(host.sandbox.requests().total, before + 1, "one page, and nothing to learn about the account");
+    let own = format!("  base_url: {}\n", host.sandbox.base_url());
+    assert_eq!(run_as_printed(&host, &login, &own).code, Some(0));
+    let before = host.sandbox.requests().total;
+    for other in ["https://api.cc.email/v3", "http://127.0.0.1:9/v3"] {
+        let said = run_as_printed(&host, &login, &format!("  base_url: {other}\n"));
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.stderr.contains(other) || said.stdout.contains(other), "{said:?}");
+        assert!(format!("{said:?}").contains(&host.sandbox.base_url()), "{said:?}");
+    }
+    assert_eq!(host.sandbox.requests().total, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_company_under_the_same_name_is_not_mixed_in_by_a_new_login() {
+    let host = Host::new(Quirks::default()).await;
+    let login = signed_in(&host, 0, &[]).await;
+    assert_eq!(run_as_printed(&host, &login, "").code, Some(0));
+    let login = signed_in(&host, 1, &["--replace"]).await;
+    let said = run_as_printed(&host, &login, "");
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(format!("{said:?}").contains("Sandbox 2 (p07e0100000007)"), "{said:?}");
+    let adopted = program::run(host.folder.path(), &["state", "adopt", "job.yaml"]);
+    assert_eq!(adopted.code, Some(0), "{adopted:?}");
+    assert!(
+        adopted.stdout.contains("contact_lists: from Sandbox (p07e0000000007) to Sandbox 2 (p07e0100000007), commit 2"),
+        "{adopted:?}"
+    );
+    let said = run_as_printed(&host, &login, "");
+    assert_eq!(said.code, Some(0), "{said:?}");
 }

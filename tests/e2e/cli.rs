@@ -245,7 +245,10 @@ async fn a_run_that_fails_in_part_says_what_to_do() {
     use crate::scripted::{Answer, Scripted};
     let server = Scripted::start([
         ("/contacts", vec![Answer::body("<html>")]),
-        ("/contact_lists", vec![Answer::body(r#"{"lists": [{"list_id": "1", "novelty": 1}, {"list_id": null}]}"#)]),
+        (
+            "/contact_lists",
+            vec![Answer::body(r#"{"lists": [{"list_id": "1", "novelty": 1}, {"list_id": "2"}, {"list_id": null}]}"#)],
+        ),
     ])
     .await;
     let folder = TempDir::new().unwrap();

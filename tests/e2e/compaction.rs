@@ -8,24 +8,25 @@ use tempfile::TempDir;
 use crate::program::{Said, run};
 use crate::tables;
 
-/// Three runs that append lists, each of an account with other lists; contacts are replaced.
+/// Three runs that append lists, each of an account with more lists; contacts are replaced.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
-    for seed in 1..=3 {
-        write_pipeline(folder.path(), seed);
+    for lists in 1..=3 {
+        write_pipeline(folder.path(), lists);
         let said = run(folder.path(), &["run", "p.yaml", "--report", "contacts", "--report", "contact_lists"]);
         assert_eq!(said.code, Some(0), "{}", said.stderr);
     }
     folder
 }
 
-fn write_pipeline(folder: &Path, seed: u64) {
+fn write_pipeline(folder: &Path, lists: u64) {
+    let lists = 20 * lists;
     let text = format!(
         "
 version: 1
 name: small
 source:
-  sandbox: {{contacts: 30, seed: {seed}, today: 2026-03-01, requests_per_second: 5000, burst: 5000, daily_requests: 100000}}
+  sandbox: {{contacts: 30, lists: {lists}, today: 2026-03-01, requests_per_second: 5000, burst: 5000, daily_requests: 100000}}
 destination: {{url: ./out}}
 reports:
   - {{report: contacts, write_mode: replace}}

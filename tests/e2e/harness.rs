@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 use ctct_catalog::Catalog;
-use ctct_extract::Clock;
+use ctct_extract::{Clock, Url};
 use ctct_pipeline::{Context, Environment, Events, Keeping, Pipeline, Plan, ReportSummary, RunSummary};
 use ctct_sandbox::{Sandbox, SandboxConfig};
 use tempfile::TempDir;
@@ -51,6 +51,15 @@ impl Harness {
     /// Puts another sandbox in the place of this one; the destination stays.
     pub(crate) async fn serve(&mut self, config: SandboxConfig) {
         self.sandbox = start(config).await;
+    }
+
+    /// Puts another sandbox in the place of this one, at the same address: the same server, later on.
+    pub(crate) async fn serve_later(&mut self, config: SandboxConfig) {
+        let url = Url::parse(&self.sandbox.base_url()).unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, url.port().unwrap()));
+        let spare = start(sandbox_of(0)).await;
+        std::mem::replace(&mut self.sandbox, spare).stop().await;
+        self.sandbox = Sandbox::start(config, address).await.unwrap();
     }
 
     /// Where the destination is.

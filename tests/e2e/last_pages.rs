@@ -70,7 +70,8 @@ async fn a_segment_that_is_still_being_worked_out_is_asked_again() {
         Harness::with(SandboxConfig { quirks: Quirks { segment_pending: 1, ..Quirks::default() }, ..sandbox_of(200) })
             .await;
     let segment = harness.sandbox.account().segments()[0].segment_id;
-    let summary = harness.run(&format!("  - {{report: contacts, segment_id: {segment}}}\n")).await;
-    assert_eq!((summary.outcome, summary.api.requests), (Outcome::Done, 2), "{summary:#?}");
+    let summary = harness.run(&format!("  - {{report: contacts, segment_id: {segment}, write_mode: replace}}\n")).await;
+    let requests = report(&summary, "contacts").api.requests;
+    assert_eq!((summary.outcome, requests), (Outcome::Done, 2), "{summary:#?}");
     assert!(!harness.rows("contacts").is_empty());
 }

@@ -18,12 +18,14 @@ pub(crate) struct Answer {
     body: Vec<u8>,
     /// Promises more than it sends, then closes the connection.
     breaks_off: bool,
+    /// What its `Date` header says, where not the time.
+    date: Option<&'static str>,
 }
 
 impl Answer {
     /// Any body with status 200.
     pub(crate) fn body(body: impl Into<Vec<u8>>) -> Self {
-        Self { status: 200, body: body.into(), breaks_off: false }
+        Self { status: 200, body: body.into(), breaks_off: false, date: None }
     }
 
     /// A page or another JSON value.
@@ -34,6 +36,11 @@ impl Answer {
     /// A refusal in the gateway's shape.
     pub(crate) fn refusal(status: u16, key: &str) -> Self {
         Self { status, ..Self::body(format!(r#"{{"error_key":"{key}","error_message":"No."}}"#)) }
+    }
+
+    /// The same with another `Date`; one that is no date stands for none.
+    pub(crate) fn dated(self, date: &'static str) -> Self {
+        Self { date: Some(date), ..self }
     }
 
     /// The same, but the connection closes before its end.
@@ -69,7 +76,7 @@ impl Scripted {
         &self.base_url
     }
 
-    /// Path and query of every request so far.
+    /// Path and query of every request so far, but for whose account it is where the script has no answer to that.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.script.asked.lock().unwrap().clone()
     }
@@ -77,6 +84,10 @@ impl Scripted {
 
 async fn answer(State(script): State<Arc<Script>>, request: Request) -> Response<Body> {
     let path = request.uri().path().to_owned();
+    // Whose account it is matters only to tests that say so.
+    if path == "/v3/account/summary" && !script.answers.contains_key(&path) {
+        return Response::builder().status(404).body(Body::empty()).unwrap();
+    }
     let (number, seen) = {
         let mut asked = script.asked.lock().unwrap();
         asked.push(request.uri().to_string());
@@ -89,6 +100,10 @@ async fn answer(State(script): State<Arc<Script>>, request: Request) -> Response
         .status(answer.status)
         .header(header::CONTENT_TYPE, "application/json")
         .header("x-amzn-requestid", format!("scripted-{number}"));
+    let response = match answer.date {
+        Some(date) => response.header(header::DATE, date),
+        None => response,
+    };
     if answer.breaks_off {
         let length = answer.body.len() + 1;
         let closed = stream::once(async {

@@ -28,7 +28,7 @@ columns:
   - {name: tag_id, type: id, required: true, doc: Unique id of the tag.}
   - {name: name, type: string, doc: Name of the tag.}
   - {name: contacts_count, type: integer, doc: Contacts that carry the tag.}
-  - {name: created_at, type: timestamp, doc: When the tag was created.}
+  - {name: created_at, type: timestamp, constant: true, doc: When the tag was created.}
   - {name: updated_at, type: timestamp, doc: When the tag last changed.}
 ";
 

@@ -87,7 +87,7 @@ pub(crate) fn comparable(rows: &[Row]) -> Vec<String> {
         .map(|row| {
             let columns: BTreeMap<&String, Value> = row
                 .iter()
-                .filter(|(name, _)| !["_commit", "_extracted_at", "_extra"].contains(&name.as_str()))
+                .filter(|(name, _)| !["_commit", "_extracted_at", "_extra", "_occurrence"].contains(&name.as_str()))
                 .map(|(name, value)| (name, typed(name, value)))
                 .collect();
             serde_json::to_string(&columns).unwrap()

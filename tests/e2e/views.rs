@@ -87,8 +87,8 @@ fn views_of_what_is_not_stored_say_so_and_how_to_have_it() {
     fs::write(folder.path().join("shop.yaml"), PIPELINE).unwrap();
     let said = views(&folder, &["shop.yaml", "--dialect", "spark"]);
     assert_eq!(said.code, Some(0));
-    insta::assert_snapshot!(said.stderr, @r"
-    note: nothing is stored yet of contact_lists, email_campaigns, contact_tags: the views are empty
+    insta::assert_snapshot!(portable(&folder, &said.stderr), @r"
+    note: nothing is stored yet of contact_lists, email_campaigns, contact_tags in /home/shop/the shop's: the views are empty
     next: ctct-etl run shop.yaml, then ctct-etl views shop.yaml --dialect spark again
     ");
     let sql = said.stdout;

@@ -16,9 +16,9 @@ use crate::truth::{Tables, add, comparable};
 const CONTACTS: &str = "  - report: contacts\n";
 const LISTS: &str = "  - report: contact_lists\n";
 const SNAPSHOT: &str = "
-  - {report: contacts, write_mode: replace}
-  - {report: contact_lists, write_mode: replace}
-  - {report: contact_activity_details, contact_id: {from: contacts}, write_mode: replace}
+  - {report: contacts, write_mode: replace, max_removed: 100%}
+  - {report: contact_lists, write_mode: replace, max_removed: 100%}
+  - {report: contact_activity_details, contact_id: {from: contacts}, write_mode: replace, max_removed: 100%}
 ";
 
 /// Contacts and their child tables, as the harness's sandbox knows them.

@@ -1,5 +1,7 @@
 //! Histories told to the sandbox and to the model: what a happening means for the account as it is at the time.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_sandbox::{Change, ContactChange};
 use serde_json::json;
@@ -12,6 +14,8 @@ use crate::model::Model;
 pub(crate) struct Account {
     pub(crate) model: Model,
     created: u32,
+    /// The instant that each row showed at its last change.
+    changed: HashMap<String, DateTime<Utc>>,
 }
 
 /// What can be changed while a page waits, by the kind of cursor: a cursor with the id of a purged contact is refused.
@@ -31,6 +35,20 @@ impl Account {
     ) -> (DateTime<Utc>, Change) {
         let at = server_now - TimeDelta::seconds(happening.late);
         let change = self.meaning(happening, purges);
+        // A row that changes late shows an instant of the past, but none before that of its last change.
+        let of = match &change {
+            Change::Contact(id, _) | Change::PurgeContact(id) => id.clone(),
+            Change::CreateContact(contact) => contact["contact_id"].as_str().unwrap_or_default().to_owned(),
+            Change::CreateList { list_id, .. }
+            | Change::RenameList { list_id, .. }
+            | Change::DeleteList { list_id } => list_id.clone(),
+            Change::CreateCampaign { campaign_id, .. } | Change::ChangeCampaign { campaign_id, .. } => {
+                campaign_id.clone()
+            }
+            Change::Track { .. } => String::new(),
+        };
+        let at = self.changed.get(&of).map_or(at, |last| at.max(*last));
+        self.changed.insert(of, at);
         self.model.apply(at, &change);
         (at, change)
     }

@@ -25,6 +25,16 @@ enum Mode {
     Merge,
     History,
     Append,
+    /// Merged, contacts that can get mail alone.
+    Active,
+    /// The same with history.
+    ActiveHistory,
+}
+
+impl Mode {
+    fn filters(self) -> bool {
+        matches!(self, Self::Active | Self::ActiveHistory)
+    }
 }
 
 /// An account, runs of one pipeline, and what they wrote.
@@ -44,15 +54,17 @@ impl Play {
         let mut account = Account::default();
         account.model.moves = setting.moves;
         let keys = match mode {
-            Mode::Merge => "write_mode: merge",
-            Mode::History => "write_mode: merge, history: true",
+            // Histories are short, and may lose all of a few rows at once.
+            Mode::Merge | Mode::Active => "write_mode: merge, max_removed: 100%",
+            Mode::History | Mode::ActiveHistory => "write_mode: merge, history: true, max_removed: 100%",
             Mode::Append => "write_mode: append",
         };
+        let status = if mode.filters() { ", contact_status: [active]" } else { "" };
         let reconcile = if mode == Mode::Append { "" } else { ", reconcile: {every: 7d}" };
         let partitions =
             if setting.partitions.is_empty() { String::new() } else { format!(", {}", setting.partitions) };
         let reports = format!(
-            "  - {{report: contacts, {keys}, overlap: 10m{reconcile}{partitions}}}\n  - {{report: contact_lists, {keys}}}\n  \
+            "  - {{report: contacts, {keys}{status}, overlap: 10m{reconcile}{partitions}}}\n  - {{report: contact_lists, {keys}}}\n  \
              - {{report: email_campaigns, {keys}, overlap: 10m}}\n"
         );
         let purges = if setting.positional { Purges::Allowed } else { Purges::Deleted };
@@ -151,7 +163,9 @@ impl Play {
         let contacts = rows(self.harness.folder(), "contacts");
         match self.mode {
             Mode::Append => self.check_versions(&contacts),
-            Mode::Merge => self.check_rows(&contacts),
+            Mode::Merge | Mode::Active => self.check_rows(&contacts),
+            // One who left and came back has a gap between two versions.
+            Mode::ActiveHistory => self.check_rows(&current(&contacts)),
             Mode::History => {
                 self.check_rows(&current(&contacts));
                 check_spans(&contacts["contacts"], "contact_id");
@@ -175,13 +189,20 @@ impl Play {
                 .collect();
             let stored = match self.mode {
                 Mode::Append => latest(&stored, key),
-                Mode::Merge => stored,
-                Mode::History => current(&stored),
+                Mode::Merge | Mode::Active => stored,
+                Mode::History | Mode::ActiveHistory => current(&stored),
             };
             let found: BTreeMap<String, Record> =
                 by_record(&stored, key).iter().map(|(id, tables)| (id.clone(), record(tables))).collect();
             assert_eq!(found, truth, "{name}");
         }
+    }
+
+    /// Whether the pipeline keeps a contact that is like this.
+    fn keeps(&self, contact: &Value) -> bool {
+        let permission = contact["email_address"]["permission_to_send"].as_str();
+        let is_active = contact.get("deleted_at").is_none() && matches!(permission, Some("explicit" | "implicit"));
+        is_active || !self.mode.filters()
     }
 
     /// One version of each contact stands there, with the child rows of that version and no other.
@@ -190,8 +211,8 @@ impl Play {
         for (id, tables) in &stored {
             let Some(contact) = self.account.model.contacts.get(id) else { panic!("{id} was never there") };
             let found = record(tables);
-            let allowed: Vec<Record> =
-                contact.held.iter().flatten().map(|held| expected("contacts", "contact_id", held)).collect();
+            let held = contact.held.iter().flatten().filter(|held| self.keeps(held));
+            let allowed: Vec<Record> = held.map(|held| expected("contacts", "contact_id", held)).collect();
             assert!(allowed.contains(&found), "{id} is {found:#?}\nand must be one of {allowed:#?}");
             let parent = tables["contacts"].first().unwrap();
             let marked = (parent.contains_key("_deleted_at"), parent.contains_key("_delete_reason"));
@@ -201,7 +222,9 @@ impl Play {
                 Vanished::Perhaps => assert_eq!(marked.0, marked.1),
             }
         }
-        let missing = |(id, contact): (&String, &Contact)| !stored.contains_key(id) && !contact.held.contains(&None);
+        let may_be_absent =
+            |contact: &Contact| contact.held.iter().any(|held| held.as_ref().is_none_or(|held| !self.keeps(held)));
+        let missing = |(id, contact): (&String, &Contact)| !stored.contains_key(id) && !may_be_absent(contact);
         let lost: Vec<&String> =
             self.account.model.contacts.iter().filter(|entry| missing(*entry)).map(|(id, _)| id).collect();
         assert!(lost.is_empty(), "lost: {lost:?}");
@@ -364,6 +387,16 @@ proptest! {
     #[test]
     fn what_holds_now_equals_the_account_and_earlier_versions_follow_each_other((setting, steps) in histories(STEPS)) {
         play(&setting, &steps, Mode::History);
+    }
+
+    #[test]
+    fn merged_tables_hold_those_who_fit_a_filter_now((setting, steps) in histories(STEPS)) {
+        play(&setting, &steps, Mode::Active);
+    }
+
+    #[test]
+    fn those_who_left_a_filter_have_ended((setting, steps) in histories(STEPS)) {
+        play(&setting, &steps, Mode::ActiveHistory);
     }
 
     #[test]

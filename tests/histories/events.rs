@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use chrono::TimeDelta;
 use ctct_pipeline::Outcome;
 use ctct_sandbox::{Change, TRACKING_ACTIVITY_TYPES};
@@ -26,7 +24,7 @@ fn step() -> impl Strategy<Value = Step> {
     let late = prop_oneof![2 => Just(0), 1 => 0..540_i64];
     prop_oneof![
         2 => wait.prop_map(Step::Wait),
-        12 => (0..3_u8, 0..10_u8, 0..2_u8, late).prop_map(|(who, kind, campaign, late)| Step::Track(who, kind, campaign, late)),
+        12 => (0..3_u8, 0..4_u8, 0..2_u8, late).prop_map(|(who, kind, campaign, late)| Step::Track(who, kind, campaign, late)),
         2 => Just(Step::Run),
     ]
 }
@@ -52,7 +50,7 @@ fn activity(number: u8) -> String {
     format!("0000000{number}-0000-4000-8000-000000000ac7")
 }
 
-/// Every event of the account stands in the table, once.
+/// Every event of the account stands in the table, as often as it happened.
 fn check(harness: &Harness) {
     let served = (0..3).flat_map(|number| harness.sandbox.activities_now(&contact(number)));
     let served: Vec<_> = served
@@ -75,22 +73,18 @@ async fn play(steps: &[Step], rows: usize, mode: &str) {
         let create = Change::CreateContact(json!({"contact_id": contact(number)}));
         harness.sandbox.edit(harness.server_now(), &create).unwrap();
     }
-    // An event is told by contact, time, kind and activity: the API sends none twice.
-    let mut known: BTreeSet<(u8, i64, u8, u8)> = BTreeSet::new();
     for step in steps {
         match step {
             Step::Wait(seconds) => harness.wait(*seconds),
             Step::Track(who, kind, campaign, late) => {
                 let at = harness.server_now() - TimeDelta::seconds(*late);
-                if known.insert((*who, at.timestamp(), *kind, *campaign)) {
-                    let track = Change::Track {
-                        contact_id: contact(*who),
-                        campaign_activity_id: activity(*campaign),
-                        name: format!("Campaign {campaign}"),
-                        kind: TRACKING_ACTIVITY_TYPES[usize::from(*kind)],
-                    };
-                    harness.sandbox.edit(at, &track).unwrap();
-                }
+                let track = Change::Track {
+                    contact_id: contact(*who),
+                    campaign_activity_id: activity(*campaign),
+                    name: format!("Campaign {campaign}"),
+                    kind: TRACKING_ACTIVITY_TYPES[usize::from(*kind)],
+                };
+                harness.sandbox.edit(at, &track).unwrap();
             }
             Step::Run => {
                 let summary = harness.run(&reports).await;
@@ -108,7 +102,7 @@ proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 400, ..ProptestConfig::with_cases(32) })]
 
     #[test]
-    fn every_event_stands_in_the_table_once(steps in vec(step(), 1..40), rows in 1..6_usize, merge: bool) {
+    fn every_event_stands_in_the_table_as_often_as_it_happened(steps in vec(step(), 1..40), rows in 1..6_usize, merge: bool) {
         runtime().block_on(play(&steps, rows, if merge { "merge" } else { "append" }));
     }
 }

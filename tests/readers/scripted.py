@@ -15,7 +15,11 @@ def scripted(answers: dict[str, Any]) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answer = answers[self.path.partition("?")[0].removeprefix("/v3")]
+            path = self.path.partition("?")[0].removeprefix("/v3")
+            if path == "/account/summary" and path not in answers:
+                self.send_error(404)
+                return
+            answer = answers[path]
             body = json.dumps(answer() if callable(answer) else answer).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")

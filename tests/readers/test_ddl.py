@@ -26,7 +26,7 @@ reports:
   - {report: contact_lists, write_mode: merge}
   - report: email_campaigns
     partition_by: [{month: created_at}, {day: updated_at}, type]
-  - {report: contact_custom_fields, write_mode: partition, partition_by: [version, {bucket: {column: type, count: 3}}]}
+  - {report: contact_custom_fields, write_mode: replace, partition_by: [version, {bucket: {column: type, count: 3}}]}
   - {report: contact_tags, write_mode: replace, partition_by: name}
   - {report: segments, partition_by: segment_id}
   - {report: account_summary, write_mode: replace}

@@ -66,6 +66,11 @@ def test_of_periods_that_overlap_a_campaign_counts_once_as_it_was_read_last(view
     for row in sorted(stored, key=lambda row: (row["_commit"], row["_extracted_at"])):
         newest[row["contact_id"], row["campaign_activity_id"]] = row
     assert len(newest) < len(stored), "periods overlap"
+    current = views_engine.rows("SELECT contact_id, campaign_activity_id, em_sends FROM contact_action_summary_current")
+    assert {(row["contact_id"], row["campaign_activity_id"]): row["em_sends"] for row in current} == {
+        key: row["em_sends"] for key, row in newest.items()
+    }
+    assert len(current) == len(newest), "a sum over it counts no campaign twice"
     for view, key in [("engagement_per_contact", "contact_id"), ("engagement_per_campaign", "campaign_activity_id")]:
         groups: dict[str, list[dict[str, Any]]] = {}
         for row in newest.values():

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray, new_null_array};
 use ctct_catalog::{Catalog, Report};
 use ctct_load::{
-    Absent, Brake, Committed, Destination, LoadError, LoadPlan, Outcome, PartitionBy, Repeats, ReportState, Session,
-    Window, WriteMode,
+    Absent, Brake, Committed, Destination, LoadError, LoadPlan, Outcome, PartitionBy, Reach, Repeats, ReportState,
+    Session, Window, WriteMode,
 };
 use ctct_transform::TableRows;
 
@@ -22,6 +22,7 @@ pub(crate) fn plan(destination: &Destination, mode: WriteMode, partition_by: &[P
     LoadPlan {
         pipeline: "test".to_owned(),
         account: "acme".to_owned(),
+        identity: ctct_load::Owner::default(),
         report: lists(),
         mode,
         history: false,
@@ -69,7 +70,9 @@ pub(crate) fn outcome() -> Outcome {
         state: ReportState::default(),
         window: Window::default(),
         absent: Absent::Stay,
+        carry_over: false,
         brake: Brake::Off,
+        reach: Reach::default(),
         committed_at: now(),
         stats: BTreeMap::new(),
     }

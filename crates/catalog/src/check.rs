@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::{Catalog, CatalogError, Field, FieldType, OptionKind, ParamPlace, Report};
+use crate::{Catalog, CatalogError, Field, FieldType, OptionKind, Param, ParamPlace, ParamType, Report};
 
 /// Lists may be nested this deep: `_parent_ordinal` names one ancestor.
 const MAX_DEPTH: usize = 2;
@@ -106,7 +106,10 @@ impl Check<'_> {
     }
 
     fn columns(&self) -> Result<(), CatalogError> {
-        let Report { columns, key, order, watermark, .. } = self.report;
+        let Report { columns, key, order, watermark, duplicates, options, .. } = self.report;
+        self.ensure(duplicates.is_none() || options.iter().any(|option| option.kind == OptionKind::Ids), || {
+            "`duplicates` are counted within one read of an id, and the report is not read by ids".to_owned()
+        })?;
         let paths = paths(columns, "_");
         let named = key
             .iter()
@@ -138,9 +141,13 @@ impl Check<'_> {
             self.ensure(in_path == (param.place == ParamPlace::Path), || {
                 format!("parameter `{}` and the path do not agree", param.name)
             })?;
+            self.ensure(!param.exclusive || param.kind == ParamType::Timestamp, || {
+                format!("parameter `{}` is `exclusive` and no timestamp", param.name)
+            })?;
             for column in &param.filters {
                 self.ensure(dotted.contains(column), || format!("`filters` names `{column}`, which is no column"))?;
             }
+            self.means(param)?;
         }
         let limit = paging.iter().filter_map(|paging| paging.limit.as_ref()).map(|limit| &limit.param);
         let also = watermark.iter().filter_map(|watermark| watermark.also.as_ref());
@@ -148,6 +155,25 @@ impl Check<'_> {
         let also = also.chain(watermark.iter().map(|watermark| &watermark.before));
         for name in limit.chain(count.iter().map(|count| &count.param)).chain(also) {
             self.ensure(self.report.param(name).is_some(), || format!("`{name}` is no parameter"))?;
+        }
+        Ok(())
+    }
+
+    /// Each value of a parameter means something where any does, and one means any row.
+    fn means(&self, param: &Param) -> Result<(), CatalogError> {
+        if param.means.is_empty() {
+            return Ok(());
+        }
+        let (name, columns) = (&param.name, paths(&self.report.columns, "_"));
+        self.ensure(
+            param.values.len() == param.means.len() && param.values.iter().all(|value| param.means.contains_key(value)),
+            || format!("`means` of parameter `{name}` must have each of its values"),
+        )?;
+        self.ensure(param.means.values().filter(|meaning| meaning.is_empty()).count() == 1, || {
+            format!("one value of parameter `{name}` must mean any row")
+        })?;
+        for column in param.means.values().flat_map(|meaning| meaning.keys()) {
+            self.ensure(columns.contains(column), || format!("`means` names `{column}`, which is no column"))?;
         }
         Ok(())
     }

@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 pub use error::CatalogError;
 pub use report::{
-    AlsoAsk, Count, Direction, Duplicates, Field, FieldType, Ignored, Limit, OptionKind, Order, Paging, Param,
-    ParamPlace, ParamType, Report, ReportOption, Source, Watermark,
+    AlsoAsk, Cell, Count, Direction, Duplicates, Field, FieldType, Gap, Ignored, Limit, Meaning, OptionKind, Order,
+    Paging, Param, ParamPlace, ParamType, Report, ReportOption, Source, Watermark,
 };
-pub use table::{COMMIT, EXTRA, EXTRACTED_AT, ORDINAL, Origin, PARENT_ORDINAL, Reference, Table, UTC};
+pub use table::{COMMIT, EXTRA, EXTRACTED_AT, OCCURRENCE, ORDINAL, Origin, PARENT_ORDINAL, Reference, Table, UTC};
 
 /// The embedded report files: name and text, sorted by name.
 static EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/reports.rs"));
@@ -58,6 +58,9 @@ impl Catalog {
         let mut report: Report = serde_saphyr::from_str(text)
             .map_err(|source| CatalogError::Parse { file: file.to_owned(), source: Box::new(source) })?;
         check::report(file, &report)?;
+        if report.duplicates == Some(Duplicates::Counted) {
+            report.key.push(OCCURRENCE.to_owned());
+        }
         report.tables = table::tables(&report);
         if self.reports.contains_key(&report.name) {
             return Err(CatalogError::Invalid {

@@ -1,5 +1,8 @@
 //! The shape of a catalogue file, parsed strictly: an unknown key is an error.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use serde::Deserialize;
 
 use crate::Table;
@@ -22,7 +25,8 @@ pub struct Report {
     /// Key of the list of rows in the response envelope; absent where the whole body is the one row.
     #[serde(default)]
     pub rows: Option<String>,
-    /// Columns that name a row: what `merge` goes by and files are sorted by.
+    /// Columns that name a row: what `merge` goes by and files are sorted by. With [`Duplicates::Counted`] the last of them is
+    /// [`OCCURRENCE`](crate::OCCURRENCE), which the file leaves out.
     pub key: Vec<String>,
     /// The order in which rows arrive.
     #[serde(default)]
@@ -55,6 +59,9 @@ pub struct Report {
     /// Filters that people expect and the API ignores in silence.
     #[serde(default)]
     pub ignored: Vec<Ignored>,
+    /// Changes of its rows that no filter finds, so that a run which reads what changed misses them.
+    #[serde(default)]
+    pub gaps: Vec<Gap>,
     /// Columns and nested lists of a row.
     pub columns: Vec<Field>,
     /// The tables that the columns make, the parent first. Derived, never read from the file.
@@ -82,6 +89,15 @@ impl Report {
     pub fn is_constant(&self, column: &str) -> bool {
         let marked = || self.columns.iter().any(|field| field.constant && field.name == column);
         self.key.iter().any(|name| name == column) || marked()
+    }
+
+    /// Whether a record that the parameter lets through may later be left out: it filters on what changes.
+    pub fn filters_what_changes(&self, param: &Param) -> bool {
+        let names_the_row = self
+            .columns
+            .iter()
+            .any(|field| field.bound.as_deref() == Some(param.name.as_str()) && self.key.contains(&field.name));
+        param.changes || !names_the_row && param.filters.iter().any(|column| !self.is_constant(column))
     }
 
     /// Columns of the report's own table of which the greatest value tells which version of a row is newer. Empty where nothing
@@ -199,6 +215,7 @@ pub struct AlsoAsk {
 }
 
 /// A request parameter.
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file")]
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Param {
@@ -231,14 +248,44 @@ pub struct Param {
     /// Dotted columns that it filters on; empty where it is no filter.
     #[serde(default)]
     pub filters: Vec<String>,
+    /// Whether rows may stop fitting the filter though no column tells, as members of a segment do.
+    #[serde(default)]
+    pub changes: bool,
+    /// What each of the values means in columns of the report's own table, so that rows can be told apart here too. One of
+    /// them means any row.
+    #[serde(default)]
+    pub means: BTreeMap<String, Meaning>,
+    /// Value that the API takes where the parameter is not sent.
+    #[serde(default)]
+    pub assumed: Option<String>,
     /// Whether the API takes no other parameter beside it (but the page size).
     #[serde(default)]
     pub alone: bool,
+    /// Whether the API leaves out the rows of this very instant, as the word "after" says: one second less is sent, the
+    /// API's resolution.
+    #[serde(default)]
+    pub exclusive: bool,
     /// Value that every request sends unless an option says otherwise.
     #[serde(default)]
     pub send: Option<String>,
     /// One sentence for people.
     pub doc: String,
+}
+
+/// What a row must be, by column of the report's own table. Empty: any row.
+pub type Meaning = BTreeMap<String, Cell>;
+
+/// What a cell must be.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cell {
+    /// Without a value.
+    Absent,
+    /// With a value.
+    Present,
+    /// One of these.
+    #[serde(untagged)]
+    OneOf(Vec<String>),
 }
 
 /// Type of a parameter on the wire.
@@ -340,6 +387,22 @@ pub struct Ignored {
     pub name: String,
     /// Why it is refused, and what to do instead.
     pub why: String,
+}
+
+/// Changes that no filter finds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    /// Which changes, and why they are not found.
+    pub what: String,
+    /// What to write so that they are.
+    pub instead: String,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}. {}", self.what, self.instead)
+    }
 }
 
 /// A field of a row.

@@ -10,6 +10,8 @@ use crate::{Field, FieldType, Report};
 pub const ORDINAL: &str = "_ordinal";
 /// Position of the parent row in its own list, for lists nested in lists.
 pub const PARENT_ORDINAL: &str = "_parent_ordinal";
+/// Number of an event among those with the same key that one read of an id brought, from 1.
+pub const OCCURRENCE: &str = "_occurrence";
 /// JSON object of what the API sent and the catalogue does not know.
 pub const EXTRA: &str = "_extra";
 /// Instant at which the response arrived.
@@ -163,6 +165,10 @@ fn lay_out(fields: &[Field], layout: Layout, key: Key<'_>, tables: &mut Vec<Tabl
     // A child may repeat a column of its parent's key (a custom field's choices do): the parent's stays.
     own.retain(|column| !columns.iter().any(|carried| carried.name == column.name));
     columns.extend(own.iter().cloned());
+    if key.depth == 0 && key.own.iter().any(|name| name == OCCURRENCE) {
+        let doc = "Which of several events with the same key it is, from 1, in the order in which the API sends them.";
+        columns.push(Column::new(OCCURRENCE, FieldType::Integer, true, doc));
+    }
     let ids = columns.iter().filter(|column| column.kind == FieldType::Id).map(|column| column.name.clone()).collect();
 
     let here = tables.len();

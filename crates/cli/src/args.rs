@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, TimeDelta};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use ctct_pipeline::{Shard, When};
 
@@ -138,6 +138,7 @@ pub(crate) enum Command {
   ctct-etl run acme.yaml --deadline 50m        for a scheduler that kills after an hour
   ctct-etl run acme.yaml --over-days           again each day until it exits with 0
   ctct-etl run *.yaml --output json 2>run.log")]
+#[expect(clippy::struct_excessive_bools, reason = "each flag is its own yes or no")]
 pub(crate) struct RunArguments {
     /// Pipeline files, run one after the other.
     #[arg(required = true, value_name = "FILE")]
@@ -188,6 +189,9 @@ pub(crate) struct ReplayArguments {
     /// Only this report of the pipeline; may be given several times.
     #[arg(long = "report", value_name = "NAME")]
     pub(crate) reports: Vec<String>,
+    /// Read dead letters in again instead: records that this version can use are added or merged, the others stay.
+    #[arg(long)]
+    pub(crate) dead_letters: bool,
     /// Form of the summary on stdout.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
@@ -262,6 +266,7 @@ pub(crate) struct ReportsArguments {
   ctct-etl state acme.yaml
   ctct-etl state acme.yaml --report contacts --output json
   ctct-etl state rebuild acme.yaml --dry-run
+  ctct-etl state adopt acme.yaml
 
 Exit code 15 says that the state of a report is damaged."
 )]
@@ -283,6 +288,28 @@ pub(crate) struct StateArguments {
 pub(crate) enum StateAction {
     /// Rebuild damaged commit logs from the footers of the Parquet files. Asks the API nothing.
     Rebuild(RebuildArguments),
+    /// Say that stored rows belong to the account that the pipeline reads now: one request an account.
+    Adopt(AdoptArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ctct-etl state adopt acme.yaml
+  ctct-etl state adopt acme.yaml --report contacts
+
+A run refuses to add rows of one Constant Contact account to those of another. Where that is what you want, because the
+account was moved or renamed by the vendor for example, this command notes the new account in a commit that changes
+nothing else, and prints both. Without --report it covers every report that is stored under the account's label.")]
+pub(crate) struct AdoptArguments {
+    /// Pipeline file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Only this report of the pipeline; may be given several times.
+    #[arg(long = "report", value_name = "NAME")]
+    pub(crate) reports: Vec<String>,
+    /// Form of the result on stdout.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -385,9 +412,18 @@ pub(crate) struct SandboxArguments {
     /// Milliseconds that every answer takes.
     #[arg(long, default_value_t = 0, value_name = "MS")]
     pub(crate) latency_ms: u64,
+    /// How far the Date header of every answer is off the time, such as 2h or -3d.
+    #[arg(long, default_value = "0s", value_name = "SPAN", value_parser = offset, allow_hyphen_values = true)]
+    pub(crate) wrong_date: TimeDelta,
     /// Share of requests that fail with a 500, between 0 and 1.
     #[arg(long, default_value_t = 0.0, value_name = "RATE", value_parser = share)]
     pub(crate) error_rate: f64,
+    /// Keys of objects, and lists within a record, come in another order at each request.
+    #[arg(long)]
+    pub(crate) reorder: bool,
+    /// Share of records that have an odd value in an optional field, between 0 and 1.
+    #[arg(long, default_value_t = 0.0, value_name = "RATE", value_parser = share)]
+    pub(crate) unfit: f64,
     /// People who can sign in; all of them read the same account.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) users: u32,
@@ -438,6 +474,10 @@ fn lifetime(text: &str) -> Result<Duration, &'static str> {
     let (number, seconds) =
         span.ok_or("expected a whole number of seconds, minutes or hours, such as 60s, 30m or 24h")?;
     Ok(Duration::from_secs(u64::from(number) * seconds))
+}
+
+fn offset(text: &str) -> Result<TimeDelta, &'static str> {
+    ctct_pipeline::Sandbox::parse_offset(text).ok_or("expected a span of time such as 90s, 2h or -3d")
 }
 
 fn day(text: &str) -> Result<NaiveDate, &'static str> {

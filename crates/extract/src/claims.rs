@@ -6,7 +6,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 /// The claims that are of use here. Which ones a token has is the server's choice.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -18,6 +19,23 @@ pub(crate) struct Claims {
     iat: Option<i64>,
     /// When it ends, in seconds since 1970.
     exp: Option<i64>,
+    /// The user, in the three ways in which tokens name one.
+    #[serde(deserialize_with = "text")]
+    platform_user_id: Option<String>,
+    #[serde(deserialize_with = "text")]
+    uid: Option<String>,
+    #[serde(deserialize_with = "text")]
+    sub: Option<String>,
+}
+
+/// A text or a number, as text; anything else names nobody.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = match Value::deserialize(deserializer)? {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    };
+    Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
 impl Claims {
@@ -26,6 +44,12 @@ impl Claims {
         let payload = token.split('.').nth(1);
         let payload = payload.and_then(|payload| URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok());
         payload.and_then(|payload| serde_json::from_slice(&payload).ok()).unwrap_or_default()
+    }
+
+    /// Its user, with the claim that names it: ids of two claims are never compared.
+    pub(crate) fn user(&self) -> Option<String> {
+        let claims = [("platform_user_id", &self.platform_user_id), ("uid", &self.uid), ("sub", &self.sub)];
+        claims.into_iter().find_map(|(claim, user)| Some(format!("{claim}={}", user.as_ref()?)))
     }
 
     /// How long the token says that it is good for, from its own issue, or else from the given one.

@@ -17,7 +17,7 @@ use crate::meter::Meter;
 use crate::policy::{Verdict, verdict};
 use crate::retries::Retries;
 use crate::transport::{Answer, NoAnswer, Transport};
-use crate::{ClientConfig, Clock, Crawl, ExtractError, PageMark, Place, Reply, Request, Usage};
+use crate::{AccessToken, ClientConfig, Clock, Crawl, ExtractError, PageMark, Place, Reply, Request, Usage};
 
 /// A client for one API key in one run. Clones share its limiter, its retries, its quota and its meter.
 #[derive(Debug, Clone)]
@@ -133,6 +133,13 @@ impl Client {
         }
     }
 
+    /// The access token in force, which may be renewed first.
+    pub(crate) async fn access_token(&self) -> Result<Option<AccessToken>, ExtractError> {
+        let bearer = self.0.credentials.bearer(&self.0.run).await?;
+        let token = bearer.header.to_str().ok().and_then(|header| header.strip_prefix("Bearer "));
+        Ok(token.map(AccessToken::new))
+    }
+
     pub(crate) fn base_url(&self) -> &Url {
         &self.0.base_url
     }
@@ -185,7 +192,7 @@ impl Client {
                     meter.back_off(wait).await;
                 }
                 Verdict::QuotaUsedUp => {
-                    let at = answer.server_date().unwrap_or_else(|| run.clock.now());
+                    let at = answer.time(run.clock.now());
                     limiter.refused().await?;
                     return Err(limiter.shut(at, answer.reply.request_id).await);
                 }

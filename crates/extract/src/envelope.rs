@@ -1,13 +1,17 @@
 //! The little that is read of a page here: are the rows there, how many are there in all, where is the next page, and,
 //! where rows come newest first, how old is the oldest of them.
 //!
-//! One pass over the bytes, nothing kept of the rows. Reasons never hold a word of the body.
+//! One pass over the bytes, nothing kept of the rows. Reasons never hold a word of the body. A body that holds text that is
+//! not Unicode is read once more with U+FFFD in that place, since the rest of the page is good.
 
 use std::fmt;
 
 use ctct_catalog::{Direction, Order, Report};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
+
+/// Some programs put this in front of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// What the envelope says.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,14 +36,17 @@ impl Envelope {
             count: report.count.as_ref().map(|count| count.field.as_str()),
             next: report.paging.as_ref().map(|paging| paging.next.split('.').collect()).unwrap_or_default(),
         };
+        let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
         match body.trim_ascii_start().first() {
             Some(b'{') => {}
             Some(b'<') => return Err("it is HTML or XML, not JSON".to_owned()),
             Some(_) => return Err("it is no JSON object".to_owned()),
             None => return Err("it is empty".to_owned()),
         }
-        let mut json = serde_json::Deserializer::from_slice(body);
-        let found = scan.deserialize(&mut json).and_then(|found| json.end().map(|()| found));
+        let found = scan.read(body).or_else(|error| match lossy(body) {
+            Some(lossy) => scan.read(&lossy),
+            None => Err(error),
+        });
         let found = found.map_err(|error| unreadable(&error))?;
         let mut oldest = None;
         if let Some(rows) = scan.rows {
@@ -51,6 +58,10 @@ impl Envelope {
         }
         let next = match found.next {
             None | Some(Value::Nothing) => None,
+            // What stood there is not known, and another cursor would be another place.
+            Some(Value::Text(href)) if href.contains(char::REPLACEMENT_CHARACTER) => {
+                return Err(format!("the link at `{}` is not Unicode", scan.next.join(".")));
+            }
             Some(Value::Text(href)) => Some(href).filter(|href| !href.is_empty()),
             Some(other) => return Err(format!("no link at `{}`: there is {}", scan.next.join("."), other.kind())),
         };
@@ -77,6 +88,39 @@ fn unreadable(error: &serde_json::Error) -> String {
     }
 }
 
+/// The body with U+FFFD in place of bytes that are not UTF-8 and of escapes of half a surrogate pair; `None` where it has
+/// neither.
+fn lossy(body: &[u8]) -> Option<Vec<u8>> {
+    let mut text = String::from_utf8_lossy(body).into_owned().into_bytes();
+    let mut changed = text != body;
+    let mut at = 0;
+    // Outside of strings JSON has no backslash.
+    while let Some(found) = text.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+        at += found;
+        let is_high = |unit| (0xD800..0xDC00).contains(&unit);
+        let is_low = |unit| (0xDC00..0xE000).contains(&unit);
+        match (code_unit(&text, at), code_unit(&text, at + 6)) {
+            (Some(high), Some(low)) if is_high(high) && is_low(low) => at += 12,
+            (Some(half), _) if is_high(half) || is_low(half) => {
+                if let Some(digits) = text.get_mut(at + 2..at + 6) {
+                    digits.copy_from_slice(b"fffd");
+                    changed = true;
+                }
+                at += 6;
+            }
+            (Some(_), _) => at += 6,
+            (None, _) => at += 2,
+        }
+    }
+    changed.then_some(text)
+}
+
+/// The code unit of the escape at this place, such as `\u00e9`.
+fn code_unit(text: &[u8], at: usize) -> Option<u32> {
+    let digits = text.get(at..)?.strip_prefix(b"\\u")?.get(..4)?;
+    digits.iter().try_fold(0, |unit, digit| Some(unit * 16 + char::from(*digit).to_digit(16)?))
+}
+
 /// The top level of the body.
 struct Scan<'a> {
     rows: Option<&'a str>,
@@ -84,6 +128,14 @@ struct Scan<'a> {
     oldest: Option<&'a str>,
     count: Option<&'a str>,
     next: Vec<&'a str>,
+}
+
+impl Scan<'_> {
+    fn read(&self, body: &[u8]) -> serde_json::Result<Found> {
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let found = self.deserialize(&mut json)?;
+        json.end().map(|()| found)
+    }
 }
 
 #[derive(Default)]
@@ -348,6 +400,45 @@ mod tests {
             reasons.push(format!("{} -> {reason}", body.replace("secret", "...")));
         }
         insta::assert_snapshot!(reasons.join("\n"));
+    }
+
+    #[test]
+    fn text_that_is_not_unicode_is_no_reason_to_refuse_a_page() {
+        let next = Some("/v3/contacts?cursor=a\u{e9}\u{1f980}".to_owned());
+        let links = r#""_links":{"next":{"href":"/v3/contacts?cursor=a\u00e9\ud83e\udd80"}},"contacts_count":7"#;
+        for odd in [
+            &b"\xe9"[..],
+            b"\xed\xa0\xbd",
+            b"\xff\xfe",
+            br"\ud83d",
+            br"\uDC00",
+            br"\udc00\ud83d",
+            br"\ud83d\ud83d",
+            br"\ud83d\u0041",
+        ] {
+            for body in [
+                [br#"{"contacts":[{"first_name":"a"#, odd, br#"b\\"}],"#, links.as_bytes(), b"}"].concat(),
+                [br#"{"contacts":[{"a"#, odd, br#"b":["#, b"{}]}],", links.as_bytes(), b"}"].concat(),
+                [br#"{"k"#, odd, br#"":1,"contacts":[],"#, links.as_bytes(), b"}"].concat(),
+                [br#"{"status":""#, odd, br#"","contacts":[],"#, links.as_bytes(), b"}"].concat(),
+                [b"\xEF\xBB\xBF".as_slice(), br#"{"contacts":[{"x":[""#, odd, br#""]}],"#, links.as_bytes(), b"}"]
+                    .concat(),
+            ] {
+                let shown = String::from_utf8_lossy(&body).into_owned();
+                let page = Envelope::read(&report("contacts"), &body);
+                assert_eq!(page, Ok(Envelope { next: next.clone(), count: Some(7), oldest: None }), "{shown}");
+            }
+            let link = [br#"{"contacts":[],"_links":{"next":{"href":"/v3?cursor="#, odd, br#""}}}"#].concat();
+            let reason = Envelope::read(&report("contacts"), &link).unwrap_err();
+            assert_eq!(reason, "the link at `_links.next.href` is not Unicode");
+            let other_link = [br#"{"contacts":[],"_links":{"self":{"h"#, odd, br#"":""#, odd, br#""}}}"#].concat();
+            assert_eq!(Envelope::read(&report("contacts"), &other_link).map(|page| page.next), Ok(None));
+            let oldest = [br#"{"tracking_activities":[{"created_time":""#, odd, br#""}]}"#].concat();
+            assert!(Envelope::read(&report("contact_activity_details"), &oldest).is_ok());
+            for broken in [[br#"{"contacts":["#, odd, b"]}"].concat(), [br#"{"contacts":[{"a":""#, odd].concat()] {
+                assert!(Envelope::read(&report("contacts"), &broken).is_err());
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::claims::Claims;
-use crate::{Accounts, SignIn};
+use crate::{Accounts, Identity, SignIn};
 
 /// An access token. It can neither be displayed nor serialised, and `Debug` hides it:
 ///
@@ -111,6 +111,8 @@ impl RefreshGrant {
             access_token: None,
             expires_at: None,
             refresh_token: Some(self.refresh_token.clone()),
+            server: None,
+            identity: Identity::default(),
             signed_in_at: now,
             renewed_at: now,
             generation: 0,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{ACCEPT, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::redirect;
 use rustls::crypto::{CryptoProvider, ring};
@@ -12,6 +12,8 @@ use url::{Host, Url};
 
 use crate::{ApiError, ClientConfig, ExtractError, Place, Reply};
 
+/// Clocks are this far apart at most where both are looked after.
+const BELIEVED: TimeDelta = TimeDelta::minutes(10);
 /// Most bytes of an error's body that are read.
 const MAX_ERROR_BYTES: u64 = 64 << 10;
 
@@ -128,6 +130,12 @@ impl Answer {
     /// The server's clock, from `Date`.
     pub(crate) fn server_date(&self) -> Option<DateTime<Utc>> {
         http_date(self.headers.get(DATE)?)
+    }
+
+    /// The time at the server, at `now` by this host's clock. A clock that is further off than any that is looked after says
+    /// nothing about the server's day, which is UTC as ours is.
+    pub(crate) fn time(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.server_date().filter(|date| (*date - now).abs() <= BELIEVED).unwrap_or(now)
     }
 
     /// How long the server asks to wait, from `Retry-After` in either of its forms.

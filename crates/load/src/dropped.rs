@@ -1,5 +1,6 @@
 //! Takes partition columns out of batches, as Hive has it, and keeps in `_extra` what a folder name cannot carry.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewBuilder};
@@ -7,7 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use ctct_catalog::EXTRA;
-use serde_json::{Map, Value};
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::folder;
 
@@ -32,6 +33,13 @@ pub(crate) fn without_columns(batch: &RecordBatch, dropped: &[String]) -> Result
     batch.project(&kept)
 }
 
+/// How many values of a column no folder name can carry.
+pub(crate) fn unnameable(batch: &RecordBatch, name: &str) -> u64 {
+    let strings = batch.column_by_name(name).and_then(|column| column.as_string_view_opt());
+    let values = strings.into_iter().flat_map(|strings| strings.iter().flatten());
+    values.filter(|value| folder::of_value(value).is_none()).count() as u64
+}
+
 /// Adds the values of a column that no folder name can carry to `_extra`.
 fn with_unnameable(batch: &RecordBatch, name: &str) -> Result<RecordBatch, ArrowError> {
     let Some(strings) = batch.column_by_name(name).and_then(|column| column.as_string_view_opt()) else {
@@ -46,10 +54,11 @@ fn with_unnameable(batch: &RecordBatch, name: &str) -> Result<RecordBatch, Arrow
     let mut merged = StringViewBuilder::with_capacity(batch.num_rows());
     for (extra, value) in extra.as_string_view().iter().zip(strings) {
         if unnameable(value) {
-            let mut object: Map<String, Value> =
+            // Raw, so that no number loses a digit.
+            let mut object: BTreeMap<String, Box<RawValue>> =
                 extra.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-            object.insert(name.to_owned(), value.map_or(Value::Null, Value::from));
-            merged.append_value(Value::Object(object).to_string());
+            object.extend(to_raw_value(&value).ok().map(|value| (name.to_owned(), value)));
+            merged.append_option(serde_json::to_string(&object).ok());
         } else {
             merged.append_option(extra);
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use object_store::Error as StoreError;
 
 use crate::fault::Fault;
@@ -69,6 +70,20 @@ pub enum LoadError {
         path: String,
         /// What does not hold.
         reason: String,
+    },
+    /// A watermark lies ahead of the time, so a wrong clock has made it.
+    #[error(
+        "`{path}` is damaged: {}; look at this host's clock, and where that is right, `ctct-etl state rebuild` puts the \
+         watermark back to one that holds",
+        ahead(*.watermark, *.now)
+    )]
+    Ahead {
+        /// The commit record.
+        path: String,
+        /// Its watermark.
+        watermark: DateTime<Utc>,
+        /// The time of this host.
+        now: DateTime<Utc>,
     },
     /// A commit record was written by a later version of this program.
     #[error("`{path}` has format {format}, and this version reads formats up to {known}; upgrade ctct-etl")]
@@ -219,6 +234,19 @@ pub enum LoadError {
         /// What the pipeline says.
         wanted: String,
     },
+    /// The stored rows are named by other columns than the report's are now.
+    #[error(
+        "report `{report}` of account `{account}` is stored by a version that kept one row where several events are equal; rows \
+         are named by {wanted} now; rebuild the tables once with --full-refresh"
+    )]
+    KeyChanged {
+        /// The account.
+        account: String,
+        /// The report.
+        report: String,
+        /// The columns.
+        wanted: String,
+    },
     /// More rows would go than the brake allows, so nothing was published.
     #[error(
         "report `{report}` of account `{account}`: {removed} of {stored} stored rows would be removed, more than `max_removed` \
@@ -233,6 +261,17 @@ pub enum LoadError {
         removed: u64,
         /// Keys that are stored, among those that the run could have brought.
         stored: u64,
+    },
+    /// Rows that were not read and must stay are stored in another way than the run writes.
+    #[error(
+        "report `{report}` of account `{account}`: some records could not be read, and the rows that are stored of them cannot stay \
+         while write_mode or partition_by changes; nothing was published; look at the dead letters, then run again"
+    )]
+    CannotStay {
+        /// The account.
+        account: String,
+        /// The report.
+        report: String,
     },
     /// A stored file has columns that do not go with the catalogue's, so its rows cannot be merged.
     #[error(
@@ -260,6 +299,14 @@ impl LoadError {
 
     /// Stored files and their log do not go together, and [`crate::rebuild`] makes them.
     pub fn is_mended_by_rebuild(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Lost { .. })
+        matches!(self, Self::Damaged { .. } | Self::Ahead { .. } | Self::Lost { .. })
     }
+}
+
+/// That a watermark lies ahead of the time, and what that means.
+pub(crate) fn ahead(watermark: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let [watermark, now] = [watermark, now].map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
+    format!(
+        "its watermark {watermark} lies ahead of this host's clock ({now}), and what changes until then would be missed"
+    )
 }

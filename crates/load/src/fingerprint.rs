@@ -2,40 +2,84 @@
 //!
 //! Hashes are stored between runs, so they must not change: XXH64 for text, the finalizer of `SplitMix64` for all else,
 //! each cell seeded with the hashes before it and its column's name. A null adds nothing, so that a column that a
-//! later catalogue adds changes no record that does not use it; an empty text does.
+//! later catalogue adds changes no record that does not use it; an empty text does. Lists have no order: the rows of one are
+//! added up, each with what is nested in it, and their positions do not count.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
-use ctct_catalog::{COMMIT, EXTRACTED_AT, Table};
+use ctct_catalog::{COMMIT, EXTRACTED_AT, ORDINAL, PARENT_ORDINAL, Table};
 use ctct_transform::TableRows;
 use twox_hash::XxHash64;
 
 /// Where every hash begins.
 const START: u64 = 0;
 
-/// One hash for each record of a page, over all columns of its parent row and its child rows in the order in which they
-/// came, without `_commit` and `_extracted_at`. `None` where the page does not fit the tables.
+/// One hash for each record of a page, over all columns of its parent row and its child rows, without `_commit`,
+/// `_extracted_at` and positions in lists. `None` where the page does not fit the tables.
 pub(crate) fn of_records(tables: &[Table], page: &[TableRows]) -> Option<Vec<u64>> {
-    let mut hashes = Vec::new();
-    for (at, (table, rows)) in tables.iter().zip(page).enumerate() {
-        let of_rows = of_rows(&rows.batch, seed(&table.name), |column| column != COMMIT && column != EXTRACTED_AT);
-        if at == 0 {
-            hashes = of_rows;
-            continue;
-        }
-        let parents = rows.parent_rows.as_ref().filter(|parents| parents.len() == of_rows.len())?;
-        for (child, parent) in of_rows.into_iter().zip(parents.values()) {
-            let parent = hashes.get_mut(*parent as usize)?;
-            *parent = mixed(*parent ^ child);
+    if tables.len() != page.len() {
+        return None;
+    }
+    let mut nested: Vec<Vec<u64>> = page.iter().map(|rows| vec![0; rows.batch.num_rows()]).collect();
+    // Tables follow their parents, so what is nested deepest comes first.
+    for (at, (table, rows)) in tables.iter().zip(page).enumerate().skip(1).rev() {
+        let parents = rows.parent_rows.as_ref().filter(|parents| parents.len() == rows.batch.num_rows())?;
+        let hashes = with_nested(of_own(table, &rows.batch), &nested[at]);
+        let above = table.parent.filter(|above| *above > 0);
+        let places = match above {
+            None => parents.values().iter().map(|parent| Some(*parent as usize)).collect(),
+            Some(above) => places_in_lists(&page[above], rows)?,
+        };
+        let target = &mut nested[above.unwrap_or_default()];
+        for (hash, place) in hashes.into_iter().zip(places) {
+            // An element whose list is not there would be a fault of the decoder.
+            let sum = target.get_mut(place?)?;
+            *sum = sum.wrapping_add(as_element(hash));
         }
     }
-    (tables.len() == page.len()).then_some(hashes)
+    let (table, rows) = tables.first().zip(page.first())?;
+    Some(with_nested(of_own(table, &rows.batch), &nested[0]))
 }
 
-/// One hash for each row, over these columns alone.
-pub(crate) fn of_columns(batch: &RecordBatch, columns: &[String]) -> Vec<u64> {
-    of_rows(batch, START, |column| columns.iter().any(|name| name == column))
+/// For each row of a list in a list the row of the outer list that it is nested in.
+fn places_in_lists(outer: &TableRows, inner: &TableRows) -> Option<Vec<Option<usize>>> {
+    if inner.batch.num_rows() == 0 {
+        return Some(Vec::new());
+    }
+    let of_outer = outer.parent_rows.as_ref()?.values().iter().copied().zip(positions(&outer.batch, ORDINAL)?);
+    let mut places: Vec<((u32, i64), usize)> = of_outer.enumerate().map(|(row, name)| (name, row)).collect();
+    // They come in this order.
+    places.sort_unstable();
+    let place = |name: (u32, i64)| {
+        places.binary_search_by_key(&name, |(name, _)| *name).ok().and_then(|at| places.get(at)).map(|(_, row)| *row)
+    };
+    let of_inner = positions(&inner.batch, PARENT_ORDINAL)?.into_iter().zip(inner.parent_rows.as_ref()?.values());
+    Some(of_inner.map(|(position, record)| place((*record, position))).collect())
+}
+
+/// The positions in a column of them.
+pub(crate) fn positions(batch: &RecordBatch, column: &str) -> Option<Vec<i64>> {
+    let column = batch.column_by_name(column)?.as_primitive_opt::<Int64Type>()?;
+    Some(column.iter().map(Option::unwrap_or_default).collect())
+}
+
+/// One hash for each row of a table by itself, without what is nested in it.
+pub(crate) fn of_own(table: &Table, batch: &RecordBatch) -> Vec<u64> {
+    let stamps = [COMMIT, EXTRACTED_AT, ORDINAL, PARENT_ORDINAL];
+    let known = |column: &str| table.schema.field_with_name(column).is_ok();
+    of_rows(batch, seed(&table.name), |column| !stamps.contains(&column) && known(column))
+}
+
+/// Rows together with the sums of what is nested in them.
+pub(crate) fn with_nested(own: Vec<u64>, nested: &[u64]) -> Vec<u64> {
+    let together = |(own, nested): (u64, &u64)| if *nested == 0 { own } else { mixed(own ^ mixed(*nested)) };
+    own.into_iter().zip(nested).map(together).collect()
+}
+
+/// What a row adds to the sum of its list.
+pub(crate) fn as_element(hash: u64) -> u64 {
+    mixed(hash)
 }
 
 /// One hash for each row over its key, so wide that no two keys share one.
@@ -45,9 +89,17 @@ pub(crate) fn of_keys(batch: &RecordBatch, key: &[String]) -> Vec<u128> {
     halves.map(|(high, low)| (u128::from(high) << 64) | u128::from(low)).collect()
 }
 
-/// The hash that [`of_columns`] gives a row with this text in this one column.
-pub(crate) fn of_text(column: &str, text: &str) -> u64 {
-    XxHash64::oneshot(START ^ seed(column), text.as_bytes())
+/// A wide hash of some texts, for what is kept beside records.
+pub(crate) fn of_texts(texts: &[&str]) -> u128 {
+    let half = |start: u64| texts.iter().fold(start, |hash, text| XxHash64::oneshot(hash, text.as_bytes()));
+    (u128::from(half(mixed(START + 2))) << 64) | u128::from(half(mixed(START + 3)))
+}
+
+/// A wide hash of a hash and some numbers.
+pub(crate) fn of_numbers(hash: u128, numbers: &[u64]) -> u128 {
+    let [high, low] = [hash >> 64, hash].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default());
+    let half = |start: u64| numbers.iter().fold(mixed(start), |hash, number| mixed(hash ^ number));
+    (u128::from(half(high)) << 64) | u128::from(half(low ^ START.wrapping_add(1)))
 }
 
 fn of_rows(batch: &RecordBatch, start: u64, counts: impl Fn(&str) -> bool) -> Vec<u64> {
@@ -133,15 +185,25 @@ mod tests {
             Person { created_at: base.created_at.map(|at| at + 1), ..base.clone() },
             person("a", "x", "2026-01-01"),
             person("a", "x", "2026-01-01").phone("1", &["p", "q"]),
-            person("a", "x", "2026-01-01").phone("1", &["q", "p"]).phone("2", &[]),
+            person("a", "x", "2026-01-01").phone("1", &["p", "p", "q"]).phone("2", &[]),
+            person("a", "x", "2026-01-01").phone("1", &["p", "q"]).phone("2", &[]).phone("2", &[]),
             person("a", "x", "2026-01-01").phone("1", &["p"]).phone("2", &["q"]),
-            person("a", "x", "2026-01-01").phone("2", &[]).phone("1", &["p", "q"]),
+            person("a", "x", "2026-01-01").phone("1", &[]).phone("2", &["p", "q"]),
         ];
         let mut all: Vec<u64> = others.iter().map(hash).collect();
         all.push(hash(&base));
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), others.len() + 1);
+    }
+
+    #[test]
+    fn the_order_of_lists_does_not_count() {
+        let one = person("a", "x", "").phone("1", &["p", "q", "q"]).phone("2", &["r"]).phone("1", &[]);
+        let mut other = one.clone();
+        other.phones.rotate_left(1);
+        other.phones.iter_mut().for_each(|(_, lines)| lines.reverse());
+        assert_eq!(hash(&one), hash(&other));
     }
 
     #[test]
@@ -155,9 +217,9 @@ mod tests {
     #[test]
     fn stored_hashes_stay_what_they_are() {
         let full = hash(&person("a", "x", "2026-01-01").phone("1", &["p"]));
-        let key = of_columns(&page(1, &[person("a", "", "")])[0].batch, &["id".to_owned()])[0];
-        assert_eq!(key, of_text("id", "a"));
-        insta::assert_snapshot!(format!("{full:016x} {key:016x}"));
+        let key = of_keys(&page(1, &[person("a", "", "")])[0].batch, &["id".to_owned()])[0];
+        let mark = of_texts(&["question", "id"]);
+        insta::assert_snapshot!(format!("{full:016x} {key:032x} {mark:032x}"));
     }
 
     #[test]

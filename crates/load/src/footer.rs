@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::inventory::table_of;
 use crate::log::ReportLog;
 use crate::record::{LAYOUT_VERSION, ReportState};
-use crate::{Destination, LoadError, WriteMode};
+use crate::{Destination, LoadError, Owner, WriteMode};
 
 /// Bytes that are fetched from the end of a file at first: most footers fit.
 const TAIL_BYTES: u64 = 64 << 10;
@@ -52,6 +52,7 @@ impl FooterState {
 pub(crate) struct Stamp {
     pub(crate) pipeline: String,
     pub(crate) account: String,
+    pub(crate) identity: Owner,
     pub(crate) report: String,
     pub(crate) table: String,
     /// Version of its commit.
@@ -65,8 +66,8 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     /// The footer's keys and values but for the state, which is known only when the file is closed.
-    pub(crate) fn pairs(&self) -> [(&'static str, String); 10] {
-        [
+    pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = vec![
             ("ctct.pipeline", self.pipeline.clone()),
             ("ctct.account", self.account.clone()),
             ("ctct.report", self.report.clone()),
@@ -77,7 +78,11 @@ impl Stamp {
             ("ctct.write_mode", serde_json::json!(self.write_mode).as_str().unwrap_or_default().to_owned()),
             ("ctct.history", self.history.to_string()),
             ("ctct.partition_by", serde_json::json!(self.partition_by).to_string()),
-        ]
+        ];
+        if !self.identity.is_unknown() {
+            pairs.push(("ctct.identity", serde_json::json!(self.identity).to_string()));
+        }
+        pairs
     }
 
     /// Reads the stamp; `None` where the file does not have one, so that it was not written by this program.
@@ -90,6 +95,7 @@ impl Stamp {
         Some(Self {
             pipeline: text("pipeline").unwrap_or_default().to_owned(),
             account: text("account")?.to_owned(),
+            identity: json(text("identity")).unwrap_or_default(),
             report: text("report")?.to_owned(),
             table: text("table")?.to_owned(),
             commit: text("commit")?.parse().ok()?,

@@ -158,6 +158,14 @@ impl Listing {
         self.files.iter().map(|(path, bytes)| (path.as_str(), *bytes))
     }
 
+    /// The files of one table by path.
+    pub(crate) fn of_table(&self, table: &str) -> Vec<(String, u64)> {
+        let folder = format!("{}/", self.folder(table));
+        let mut files: Vec<_> = self.iter().filter(|(path, _)| path.starts_with(&folder)).collect();
+        files.sort_unstable();
+        files.into_iter().map(|(path, bytes)| (path.to_owned(), bytes)).collect()
+    }
+
     /// All files by path.
     pub(crate) fn sorted(&self) -> Vec<(String, u64)> {
         let mut files: Vec<_> = self.iter().map(|(path, bytes)| (path.to_owned(), bytes)).collect();

@@ -287,7 +287,14 @@ impl ReportLog {
     /// The error of a run that was to commit this version. Where files were taken away while it read them, the run that did
     /// so is named.
     pub(crate) async fn named(&self, error: LoadError, version: i64) -> LoadError {
-        if let LoadError::Overtaken { .. } = &error
+        let absent =
+            |source: &StoreError| matches!(source, StoreError::NotFound { .. } | StoreError::Precondition { .. });
+        let may_be = match &error {
+            LoadError::Overtaken { .. } | LoadError::Damaged { .. } | LoadError::Parquet { .. } => true,
+            LoadError::Store { source, .. } => absent(source),
+            _ => false,
+        };
+        if may_be
             && let Ok(Some(head)) = self.head().await
             && head.version >= version
         {
@@ -337,6 +344,16 @@ impl ReportLog {
         Err(LoadError::Damaged { path: self.destination.shown(&path), reason })
     }
 
+    /// Refuses a commit whose watermark lies ahead of `now`, the time of this host: what changes until then would never be
+    /// read.
+    ///
+    /// # Errors
+    /// [`LoadError::Ahead`].
+    pub fn refuse_ahead(&self, commit: &Commit, now: DateTime<Utc>) -> Result<(), LoadError> {
+        let Some(watermark) = commit.state.watermark.filter(|_| commit.state.is_ahead_of(now)) else { return Ok(()) };
+        Err(LoadError::Ahead { path: self.destination.shown(&self.commit_path(commit.version)), watermark, now })
+    }
+
     /// Where the record of a version stands.
     pub(crate) fn commit_path(&self, version: i64) -> String {
         format!("{}/commits/{version:020}.json", self.folder)
@@ -351,6 +368,11 @@ impl ReportLog {
     /// Where dead letters are found.
     pub(crate) fn dead_letters(&self, version: i64, run: &str) -> String {
         format!("{}/dead_letters/{version:020}-{run}.jsonl.zst", self.folder)
+    }
+
+    /// Where dead letters of runs that committed nothing are found.
+    pub(crate) fn rejected(&self) -> String {
+        format!("{}/rejected", self.folder)
     }
 
     /// Where the rows that may be read again are found.

@@ -13,6 +13,9 @@ pub(crate) fn refuse_mixture(plan: &LoadPlan, previous: Option<&Commit>) -> Resu
         let (stored, wanted) = (shown(commit.write_mode, commit.history), shown(plan.mode, plan.history));
         return Err(LoadError::ModeChanged { account, report, stored, wanted });
     }
+    if !commit.has_key_of(&plan.report) && plan.mode != WriteMode::Replace {
+        return Err(LoadError::KeyChanged { account, report, wanted: plan.report.key.join(", ") });
+    }
     if stored.partition_by != wanted.partition_by && plan.mode != WriteMode::Replace {
         let (stored, wanted) = (listed(&stored.partition_by), listed(&wanted.partition_by));
         return Err(LoadError::Repartitioned { account, report, stored, wanted });

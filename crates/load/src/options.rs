@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
 use ctct_catalog::Report;
 use serde::{Deserialize, Serialize};
 
-use crate::PartitionBy;
+use crate::{Owner, PartitionBy};
 
 /// How a run's rows relate to those that are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,14 +35,12 @@ pub enum Repeats {
     },
     /// Every row: each run reads all of the report.
     All,
-    /// The newest rows of each id, down to what the last run saw: rows arrive newest first.
+    /// The rows of each id, newest first, down to a page that holds nothing new.
     NewestFirst {
         /// Column of the parent table that holds the id.
         id: String,
         /// Timestamp column that rows are ordered by.
         by: String,
-        /// How far before the newest row that was seen late rows are looked for.
-        overlap: TimeDelta,
     },
 }
 
@@ -54,6 +51,8 @@ pub struct LoadPlan {
     pub pipeline: String,
     /// The account; its rows stand below `account=<account>`.
     pub account: String,
+    /// Whose account it is, as far as that is known.
+    pub identity: Owner,
     /// The report.
     pub report: Arc<Report>,
     /// How the rows relate to those that are stored.

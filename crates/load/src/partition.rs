@@ -56,6 +56,23 @@ impl PartitionBy {
         }
     }
 
+    /// The entry that is shown so; `None` where there is none.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let Some((function, rest)) = text.split_once('(') else { return Some(Self::Column(text.to_owned())) };
+        let rest = rest.strip_suffix(')')?;
+        let column = rest.to_owned();
+        match function {
+            "year" => Some(Self::Year(column)),
+            "month" => Some(Self::Month(column)),
+            "day" => Some(Self::Day(column)),
+            "bucket" => {
+                let (column, count) = rest.split_once(", ")?;
+                Some(Self::Bucket { column: column.to_owned(), count: count.parse().ok()? })
+            }
+            _ => None,
+        }
+    }
+
     /// The key of the folders, before the `=`.
     pub fn hive_key(&self) -> String {
         match self {
@@ -122,14 +139,17 @@ impl PartitionBy {
     /// Checks all entries, and that no two make the same folder key.
     ///
     /// # Errors
-    /// As [`Self::validate`]; also for write mode `partition` without any entry, and for `merge` by a column that may
-    /// change, or by all columns of the key.
+    /// As [`Self::validate`]; also for write mode `partition` without any entry, for `merge` and `partition` by a column
+    /// that may change, and for `merge` by all columns of the key.
     pub fn validate_all(partition_by: &[Self], mode: WriteMode, report: &Report) -> Result<(), LoadError> {
         for (at, entry) in partition_by.iter().enumerate() {
             entry.validate(report)?;
             if partition_by[..at].iter().any(|earlier| earlier.hive_key() == entry.hive_key()) {
                 return Err(entry.refused(report, "it stands there twice".to_owned()));
             }
+        }
+        if matches!(mode, WriteMode::Merge | WriteMode::Partition) {
+            Self::validate_constant(partition_by, mode, report)?;
         }
         if mode == WriteMode::Merge {
             Self::validate_merge(partition_by, report)?;
@@ -144,20 +164,26 @@ impl PartitionBy {
         Ok(())
     }
 
-    /// Checks that a row stays in its partition, and that files keep a part of the key.
-    fn validate_merge(partition_by: &[Self], report: &Report) -> Result<(), LoadError> {
+    /// Checks that a row stays in its partition.
+    fn validate_constant(partition_by: &[Self], mode: WriteMode, report: &Report) -> Result<(), LoadError> {
         let columns = report.tables().iter().take(1).flat_map(|table| table.schema.fields().iter());
         let constant: Vec<&str> =
             columns.map(|field| field.name().as_str()).filter(|name| report.is_constant(name)).collect();
         if let Some(entry) = partition_by.iter().find(|entry| !report.is_constant(entry.column())) {
             let reason = format!(
-                "`{}` may change while a row lives, and merge would leave the row in two partitions; divide by a column \
+                "`{}` may change while a row lives, and {} would leave the row in two partitions; divide by a column \
                  that stays as it is ({}), by year, month, day or bucket where it has many values",
                 entry.column(),
+                if mode == WriteMode::Merge { "merge" } else { "partition" },
                 constant.join(", ")
             );
             return Err(entry.refused(report, reason));
         }
+        Ok(())
+    }
+
+    /// Checks that files keep a part of the key.
+    fn validate_merge(partition_by: &[Self], report: &Report) -> Result<(), LoadError> {
         let is_folder =
             |name: &String| partition_by.iter().any(|entry| matches!(entry, Self::Column(by) if by == name));
         match partition_by.last() {
@@ -265,6 +291,23 @@ impl Router {
                 .iter()
                 .zip(&self.by)
                 .all(|(level, entry)| level.split_once('=').is_some_and(|(key, _)| key == entry.hive_key()))
+    }
+
+    /// For each partition the number of its family: only partitions of one family can hold the same key. `None` where the
+    /// key says in which partition its row is.
+    pub(crate) fn families(&self, key: &[String]) -> Option<Vec<u32>> {
+        let in_key: Vec<bool> = self.by.iter().map(|entry| key.iter().any(|name| name == entry.column())).collect();
+        if in_key.iter().all(|in_key| *in_key) {
+            return None;
+        }
+        let mut numbers: HashMap<Vec<&str>, u32> = HashMap::new();
+        let mut families = Vec::with_capacity(self.folders.len());
+        for folder in &self.folders {
+            let levels = folder.split('/').zip(&in_key).filter(|(_, in_key)| **in_key).map(|(level, _)| level);
+            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+            families.push(*numbers.entry(levels.collect()).or_insert(next));
+        }
+        Some(families)
     }
 
     /// The partition of every row of the parent table.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use ctct_catalog::Report;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::inventory::Inventory;
-use crate::{LoadError, WriteMode};
+use crate::{LoadError, Owner, WriteMode};
 
 /// Format of the records that this version writes, and the newest that it reads.
 pub const RECORD_FORMAT: u32 = 1;
@@ -28,6 +29,9 @@ pub struct Commit {
     pub pipeline: String,
     /// The account.
     pub account: String,
+    /// Whose account it is, as far as that is known; nothing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Owner::is_unknown")]
+    pub identity: Owner,
     /// The report.
     pub report: String,
     /// When the run committed.
@@ -39,6 +43,9 @@ pub struct Commit {
     pub history: bool,
     /// How the tables are partitioned, for example `month(created_at)`.
     pub partition_by: Vec<String>,
+    /// Columns that name a row of the report's own table; empty in records of versions that did not count equal events.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
     /// The span of time that the run asked for.
     pub window: Window,
     /// What the next run must know beside the tables.
@@ -68,6 +75,9 @@ pub struct Commit {
     /// Counts about the run, such as requests sent.
     pub stats: BTreeMap<String, u64>,
 }
+
+/// Two clocks are this far apart at most: a time of the one that lies further ahead of the other was made by a wrong one.
+const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
 
 /// What the next run of a report must know beside the tables. Every record carries all of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +117,22 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+impl Commit {
+    /// Whether a row is named by the same columns in the stored tables and by the report. Tables without a file have none.
+    pub fn has_key_of(&self, report: &Report) -> bool {
+        let before_counting = self.key.is_empty() && report.duplicates.is_none();
+        self.key == report.key || before_counting || self.inventory.tables.is_empty()
+    }
+}
+
+impl ReportState {
+    /// Whether the watermark lies ahead of `now`: what changes until then would never be read.
+    pub fn is_ahead_of(&self, now: DateTime<Utc>) -> bool {
+        let latest = now.checked_add_signed(CLOCKS_APART).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        self.watermark.is_some_and(|watermark| watermark > latest)
+    }
+}
+
 /// The ids that are done, of a report that is read id by id in ascending order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -114,6 +140,9 @@ pub struct Progress {
     pub through: Option<String>,
     /// Some ids after it, which were read at the same time.
     pub also: Vec<String>,
+    /// What they are done for: ids of another question are not. Absent in records of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub of: String,
 }
 
 impl Progress {

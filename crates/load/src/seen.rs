@@ -1,14 +1,24 @@
-//! The *seen rows*: which records an appending run has met before, so that what it reads again unchanged is not
-//! written again.
+//! The *seen rows*: which records are stored, so that what a run reads again unchanged is not written again.
 //!
-//! A run starts with the entries that the last commit left, each the hashes of a record's key and content, drops every
-//! record whose newest version is among them or was written in this run, and leaves those that the next run may meet
-//! again. A record with a known key and other content is a new version and stays, be it one that had been before.
+//! A run starts with the entries that the last commit left, each the hashes of a record's key and content. They are few: only
+//! those that the next run may read again, and the file says from when on it has all. Where a record is older than that, or
+//! there is no such file, the stored tables themselves are read and hashed. So whatever is asked for again, a record that is
+//! stored is not added.
+//!
+//! A record is known where it is just as the newest stored version of its key, or is older and stored too. One with a known
+//! key and other content is a new version and stays, be it one that had been before.
 
 mod file;
+mod known;
+mod stored;
+mod versions;
 
-use std::collections::HashMap;
-use std::iter;
+pub use known::Known;
+pub(crate) use stored::orders;
+pub(crate) use versions::precedes;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::filter_record_batch;
@@ -18,48 +28,60 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use ctct_catalog::Report;
 use ctct_transform::TableRows;
 
+use crate::index::Entry;
+use crate::inventory::Listing;
 use crate::log::ReportLog;
 use crate::record::{Commit, StateFile};
 use crate::{Destination, LoadError, LoadPlan, Repeats, WriteMode, fingerprint};
+use file::Read;
+use versions::{Versions, version_name};
 
-/// Records that were written in this run and are known by their hashes: twice this many at most, the oldest half is
-/// forgotten first.
-const GENERATION: usize = 250_000;
 /// Entries from which on a file is written anew, though nothing was added, once half of them are of no use any more.
-const WORTH_SHRINKING: usize = 10_000;
+const WORTH_SHRINKING: u64 = 10_000;
+/// Requests carry whole seconds and may begin one of them early.
+const EARLY: TimeDelta = TimeDelta::seconds(2);
 /// Instead of the instant of a record that has none. Such a record may come again at any time.
-const UNDATED: i64 = i64::MAX;
+pub(crate) const UNDATED: i64 = i64::MAX;
+/// Instead of the content of what is no record but tells when an id was read.
+const MARK: u64 = 0;
 
-/// A record that was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
-    /// Hash of the id with [`Repeats::NewestFirst`], else 0.
-    scope: u64,
-    /// Hash of the key columns.
-    key: u64,
-    /// Hash of everything in it.
-    content: u64,
-    /// Its newest value in the columns that windows go by, in microseconds, or [`UNDATED`].
-    at: i64,
+/// What the tables held before the run.
+#[derive(Debug)]
+struct Stored {
+    versions: Versions,
+    complete: Complete,
 }
 
-/// The records that earlier runs and this one have seen.
+/// Which of the stored records are among the entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Complete {
+    All,
+    /// Those with this instant, in microseconds, or a later one or none.
+    From(i64),
+    Nothing,
+}
+
+/// The records that are stored, and those that this run brought.
 #[derive(Debug)]
 pub(crate) struct SeenRows {
     repeats: Repeats,
     /// Whether what was seen is dropped. A merging run keeps it, since keys may be compared or counted there.
     drops: bool,
+    /// Columns of which the greatest value tells how new a version is.
+    dates: Vec<String>,
     previous: Option<StateFile>,
-    /// Entries of earlier runs, sorted.
-    settled: Vec<Entry>,
-    /// Entries of this run that the next one may meet again, in the order of their arrival.
-    fresh: Vec<Entry>,
-    /// With [`Repeats::NewestFirst`]: the newest instant of each id in this run.
-    newest: HashMap<u64, i64>,
-    /// Newest content by key of what this run wrote: the younger and the older generation.
-    written: [HashMap<u64, u64>; 2],
-    /// With [`Repeats::Since`]: records before this instant cannot come again.
+    /// How the stored tables were written; `None` where there are none that count.
+    stored_as: Option<WriteMode>,
+    stored: Arc<Stored>,
+    /// What this run brought: the newest version of each key as far as it is known now.
+    brought: Versions,
+    /// When this run read ids, by the hash of id and question.
+    marks: HashMap<u128, i64>,
+    /// With [`Repeats::Since`]: records before this instant do not come again.
     from: Option<i64>,
+    /// Whether a record was new, a mark is, or the stored tables were read.
+    changed: bool,
+    distinct: u64,
     dropped: u64,
 }
 
@@ -67,58 +89,101 @@ impl SeenRows {
     /// What the last commit left; `None` where the plan has no use for it.
     ///
     /// # Errors
-    /// The file is damaged, the store fails, or another run has committed since `previous` was read.
+    /// The store fails, or another run has committed since `previous` was read.
     pub(crate) async fn begin(
         destination: &Destination,
         plan: &LoadPlan,
         log: &ReportLog,
         previous: Option<&Commit>,
+        listing: &Listing,
     ) -> Result<Option<Self>, LoadError> {
         let drops = plan.mode == WriteMode::Append;
-        let for_paging = plan.mode == WriteMode::Merge && matches!(plan.repeats, Repeats::NewestFirst { .. });
-        if plan.repeats == Repeats::None || !(drops || for_paging) {
+        let newest_first = matches!(plan.repeats, Repeats::NewestFirst { .. });
+        if plan.repeats == Repeats::None || !(drops || plan.mode == WriteMode::Merge && newest_first) {
             return Ok(None);
         }
-        let mut seen = Self::new(plan.repeats.clone(), drops);
+        let mut seen = Self::new(plan.repeats.clone(), &plan.changed, drops);
         // What a rebuild takes away it may bring again.
-        let previous = previous.filter(|_| !plan.rebuild);
-        if let Some((commit, stored)) = previous.and_then(|commit| Some((commit, commit.seen.as_ref()?))) {
-            seen.settled = match file::read(destination, stored).await {
-                // A newer commit may have taken the file away.
-                Err(error) => match log.head().await? {
-                    Some(head) if head.version > commit.version => Err(log.fenced(&head)),
-                    _ => Err(error),
-                },
-                read => read,
-            }?;
-            seen.previous = Some(stored.carried_over());
+        let Some(commit) = previous.filter(|_| !plan.rebuild) else { return Ok(Some(seen)) };
+        seen.stored_as = Some(commit.write_mode);
+        let mut stored = Stored { versions: Versions::default(), complete: Complete::Nothing };
+        if let Some(named) = &commit.seen {
+            match file::read(destination, named).await? {
+                Read::Usable { index, from } => {
+                    let complete = from.map_or(Complete::All, Complete::From);
+                    stored = Stored { versions: Versions::of(index), complete };
+                    seen.previous = Some(named.carried_over());
+                }
+                Read::Unusable(reason) => {
+                    // A newer commit may have taken the file away.
+                    if let Some(head) = log.head().await?.filter(|head| head.version > commit.version) {
+                        return Err(log.fenced(&head));
+                    }
+                    let path = destination.shown(&named.path);
+                    tracing::warn!(path, reason, "the stored tables are read instead of a file that cannot be used");
+                }
+            }
+        }
+        seen.stored = Arc::new(stored);
+        // Where pages are read until one holds nothing new, all must be known from the beginning.
+        if newest_first && seen.stored.complete != Complete::All {
+            seen.look(destination, &plan.report, listing).await?;
         }
         Ok(Some(seen))
     }
 
-    fn new(repeats: Repeats, drops: bool) -> Self {
+    fn new(repeats: Repeats, changed: &[String], drops: bool) -> Self {
+        let mut dates = changed.to_vec();
+        dates.extend(match &repeats {
+            Repeats::Since { columns } => columns.clone(),
+            Repeats::NewestFirst { by, .. } => vec![by.clone()],
+            Repeats::All | Repeats::None => Vec::new(),
+        });
         Self {
             repeats,
             drops,
+            dates,
             previous: None,
-            settled: Vec::new(),
-            fresh: Vec::new(),
-            newest: HashMap::new(),
-            written: Default::default(),
+            stored_as: None,
+            stored: Arc::new(Stored { versions: Versions::default(), complete: Complete::All }),
+            brought: Versions::default(),
+            marks: HashMap::new(),
             from: None,
+            changed: false,
+            distinct: 0,
             dropped: 0,
         }
     }
 
-    /// Says from when on the next run will ask. Rounded down to the second, since requests may carry no more.
+    /// Says from when on the next run will ask. Rounded down, since requests carry whole seconds.
     pub(crate) fn remember_from(&mut self, instant: Option<DateTime<Utc>>) {
-        self.from = instant.and_then(|instant| instant.with_nanosecond(0)).map(|instant| instant.timestamp_micros());
+        let early = instant.and_then(|instant| instant.with_nanosecond(0)?.checked_sub_signed(EARLY));
+        self.from = early.map(|instant| instant.timestamp_micros());
     }
 
-    /// The newest instant of an id among what earlier runs saw.
-    pub(crate) fn newest_seen(&self, id: &str) -> Option<DateTime<Utc>> {
-        let Repeats::NewestFirst { id: column, .. } = &self.repeats else { return None };
-        self.newest_settled(fingerprint::of_text(column, id)).and_then(DateTime::from_timestamp_micros)
+    /// When an id was last read with a question.
+    pub(crate) fn mark(&self, id: &str, question: &str) -> Option<DateTime<Utc>> {
+        let name = fingerprint::of_texts(&[question, id]);
+        let stored = || self.stored_mark(name);
+        self.marks.get(&name).copied().or_else(stored).and_then(DateTime::from_timestamp_micros)
+    }
+
+    pub(crate) fn set_mark(&mut self, id: &str, question: &str, at: DateTime<Utc>) {
+        let name = fingerprint::of_texts(&[question, id]);
+        // An older mark is as good where the run brings nothing new: then the file need not be written.
+        self.changed |= self.stored_mark(name).is_none();
+        self.marks.insert(name, at.timestamp_micros());
+    }
+
+    fn stored_mark(&self, name: u128) -> Option<i64> {
+        // A mark that cannot be read back is as none: all is read then.
+        let found = self.stored.versions.entry(name).ok().flatten();
+        found.filter(|entry| entry.content == MARK).map(|entry| entry.at)
+    }
+
+    /// What was stored before this run.
+    pub(crate) fn known(&self) -> Known {
+        Known::new(&self.stored, &self.dates)
     }
 
     /// Records that were dropped so far.
@@ -126,23 +191,42 @@ impl SeenRows {
         self.dropped
     }
 
-    /// The page without the records that were seen before. A page of another shape stays as it is, for others to refuse.
+    /// Whether this run brought a key.
+    pub(crate) fn brought(&self, key: u128) -> Result<bool, LoadError> {
+        Ok(self.brought.entry(key)?.is_some())
+    }
+
+    /// Records with different keys that came so far.
+    pub(crate) fn distinct(&self) -> u64 {
+        self.distinct
+    }
+
+    /// The page without the records that are stored. A page of another shape stays as it is, for others to refuse.
     ///
     /// # Errors
-    /// Rows cannot be filtered.
-    pub(crate) fn unseen(&mut self, report: &Report, page: Vec<TableRows>) -> Result<Vec<TableRows>, LoadError> {
-        let Some(contents) = fingerprint::of_records(report.tables(), &page) else { return Ok(page) };
-        let Some(parent) = page.first().map(|rows| &rows.batch) else { return Ok(page) };
-        let keys = fingerprint::of_columns(parent, &report.key);
-        let scopes = match &self.repeats {
-            Repeats::NewestFirst { id, .. } => fingerprint::of_columns(parent, std::slice::from_ref(id)),
-            _ => vec![0; parent.num_rows()],
-        };
-        let instants = self.instants(parent);
-        let entries = scopes.into_iter().zip(keys).zip(contents).zip(instants);
-        let kept: Vec<bool> = entries
-            .map(|(((scope, key), content), at)| self.meet(Entry { scope, key, content, at }) || !self.drops)
-            .collect();
+    /// Rows cannot be filtered, or what does not fit into memory cannot be kept aside; the store fails where stored tables
+    /// must be read.
+    pub(crate) async fn unseen(
+        &mut self,
+        destination: &Destination,
+        report: &Report,
+        listing: &Listing,
+        page: Vec<TableRows>,
+    ) -> Result<Vec<TableRows>, LoadError> {
+        let Some(entries) = entries_of(report, &page, &self.dates) else { return Ok(page) };
+        if self.must_look(&entries)? {
+            self.look(destination, report, listing).await?;
+        }
+        let mut kept = Vec::with_capacity(entries.len());
+        let lacking: BTreeSet<u32> = page.iter().flat_map(|rows| rows.absent.iter().copied()).collect();
+        for (row, entry) in (0..).zip(entries) {
+            let standing = match self.standing(entry)? {
+                // Nothing tells that it changed, and a list that did not come is not empty.
+                Standing::Newer(newest) if lacking.contains(&row) && is_as_new(newest, entry) => Standing::Known,
+                standing => standing,
+            };
+            kept.push(self.meet(entry, standing)? || !self.drops);
+        }
         let dropped = kept.iter().filter(|kept| !**kept).count();
         if dropped == 0 {
             return Ok(page);
@@ -155,89 +239,87 @@ impl SeenRows {
         })
     }
 
-    /// Takes note of a record; whether it is new.
-    fn meet(&mut self, entry: Entry) -> bool {
-        if let Repeats::NewestFirst { overlap, .. } = self.repeats {
-            let late = |newest| entry.at < microseconds_before(newest, overlap);
-            // What is older than the overlap was seen and is forgotten.
-            if self.newest_settled(entry.scope).is_some_and(late) {
-                return false;
-            }
-        }
-        if self.is_known(entry) {
-            return false;
-        }
-        self.note_written(entry);
-        let remembered = match self.repeats {
-            // What is older cannot come again, but takes the place of what could.
-            Repeats::Since { .. } => self.may_come_again(entry) || self.has_settled(entry.key),
-            Repeats::NewestFirst { overlap, .. } => {
-                let dated = (entry.at != UNDATED).then_some(entry.at);
-                if let Some(at) = dated {
-                    self.newest.entry(entry.scope).and_modify(|newest| *newest = at.max(*newest)).or_insert(at);
+    /// Whether it takes the stored tables to tell which of these are new.
+    fn must_look(&self, entries: &[Entry]) -> Result<bool, LoadError> {
+        match self.stored.complete {
+            Complete::All => Ok(false),
+            Complete::Nothing => Ok(!entries.is_empty()),
+            Complete::From(from) => {
+                for entry in entries.iter().filter(|entry| entry.at < from) {
+                    if self.standing(*entry)? != Standing::Known {
+                        return Ok(true);
+                    }
                 }
-                let newest = self.newest.get(&entry.scope);
-                newest.is_none_or(|newest| entry.at >= microseconds_before(*newest, overlap))
-            }
-            Repeats::All | Repeats::None => true,
-        };
-        if remembered {
-            self.fresh.push(entry);
-        }
-        true
-    }
-
-    /// Whether the newest version of its key, as far as that is known, is just so.
-    fn is_known(&self, entry: Entry) -> bool {
-        let [young, old] = &self.written;
-        let name = |entry: &Entry| (entry.scope, entry.key, entry.content);
-        match young.get(&entry.key).or_else(|| old.get(&entry.key)) {
-            Some(content) => *content == entry.content,
-            None => self.settled.binary_search_by(|settled| name(settled).cmp(&name(&entry))).is_ok(),
-        }
-    }
-
-    fn note_written(&mut self, Entry { key, content, .. }: Entry) {
-        let [young, old] = &mut self.written;
-        young.insert(key, content);
-        if young.len() >= GENERATION {
-            *old = std::mem::take(young);
-        }
-    }
-
-    /// With [`Repeats::Since`]: whether the next run may meet it.
-    fn may_come_again(&self, entry: Entry) -> bool {
-        self.from.is_none_or(|from| entry.at >= from)
-    }
-
-    /// With [`Repeats::Since`]: whether an earlier run left a version of this key.
-    fn has_settled(&self, key: u64) -> bool {
-        self.settled.binary_search_by_key(&key, |settled| settled.key).is_ok()
-    }
-
-    /// The newest instant of an id in `settled`.
-    fn newest_settled(&self, scope: u64) -> Option<i64> {
-        let first = self.settled.partition_point(|entry| entry.scope < scope);
-        let of_scope = self.settled.get(first..)?.iter().take_while(|entry| entry.scope == scope);
-        of_scope.map(|entry| entry.at).filter(|at| *at != UNDATED).max()
-    }
-
-    /// The newest value of each row in the columns that windows go by.
-    fn instants(&self, parent: &RecordBatch) -> Vec<i64> {
-        let columns: &[String] = match &self.repeats {
-            Repeats::Since { columns } => columns,
-            Repeats::NewestFirst { by, .. } => std::slice::from_ref(by),
-            Repeats::All | Repeats::None => &[],
-        };
-        let mut newest: Vec<Option<i64>> = vec![None; parent.num_rows()];
-        for column in columns {
-            let values = parent.column_by_name(column);
-            let values = values.and_then(|values| values.as_primitive_opt::<TimestampMicrosecondType>());
-            for (newest, value) in newest.iter_mut().zip(values.into_iter().flatten()) {
-                *newest = value.max(*newest);
+                Ok(false)
             }
         }
-        newest.into_iter().map(|at| at.unwrap_or(UNDATED)).collect()
+    }
+
+    /// Reads the stored tables.
+    async fn look(&mut self, destination: &Destination, report: &Report, listing: &Listing) -> Result<(), LoadError> {
+        let Some(mode) = self.stored_as else { return Ok(()) };
+        tracing::info!(report = report.name, "reading the stored tables to tell which records are new");
+        let mut versions = stored::versions(destination, report, listing, &self.dates, mode).await?;
+        for entry in self.stored.versions.entries()? {
+            let entry = entry?;
+            if entry.content == MARK {
+                versions.put(entry)?;
+            }
+        }
+        self.stored = Arc::new(Stored { versions, complete: Complete::All });
+        self.changed = true;
+        Ok(())
+    }
+
+    /// What is known of a record at this moment.
+    fn standing(&self, entry: Entry) -> Result<Standing, LoadError> {
+        let (brought, stored) = (self.brought.entry(entry.key)?, self.stored.versions.entry(entry.key)?);
+        let newest = match (brought, stored) {
+            (Some(brought), Some(stored)) if precedes(brought, stored) => Some(stored),
+            (brought, stored) => brought.or(stored),
+        };
+        match newest {
+            None => Ok(Standing::First),
+            Some(newest) if newest.content == entry.content => Ok(Standing::Known),
+            Some(newest) if precedes(entry, newest) => {
+                let name = version_name(entry);
+                let known = self.brought.entry(name)?.is_some() || self.stored.versions.entry(name)?.is_some();
+                Ok(if known { Standing::Known } else { Standing::Older(newest) })
+            }
+            Some(newest) => Ok(Standing::Newer(newest)),
+        }
+    }
+
+    /// Takes note of a record; whether it is new.
+    fn meet(&mut self, entry: Entry, standing: Standing) -> Result<bool, LoadError> {
+        let comes_first = standing == Standing::First || self.brought.entry(entry.key)?.is_none();
+        self.distinct += u64::from(comes_first);
+        match standing {
+            Standing::Known => {
+                if comes_first {
+                    // What was older and known does not take the place of what is newer.
+                    self.brought.put(self.stored.versions.entry(entry.key)?.unwrap_or(entry))?;
+                }
+                return Ok(false);
+            }
+            Standing::First => self.brought.put(entry)?,
+            Standing::Newer(newest) => {
+                self.brought.put_version(newest)?;
+                self.brought.put(entry)?;
+            }
+            Standing::Older(newest) => {
+                self.brought.put_version(entry)?;
+                self.brought.put(newest)?;
+            }
+        }
+        self.changed = true;
+        Ok(true)
+    }
+
+    /// Whether the next run may need the entry.
+    fn may_come_again(&self, entry: &Entry) -> bool {
+        let since = matches!(self.repeats, Repeats::Since { .. });
+        entry.content == MARK || !since || self.from.is_none_or(|from| entry.at >= from)
     }
 
     /// Stages the entries that the next run needs, if they are others than those of the last one, and says which file
@@ -252,64 +334,83 @@ impl SeenRows {
         staging: &str,
         path: String,
     ) -> Result<Option<StateFile>, LoadError> {
-        self.settle_fresh();
-        let count = self.next().count();
-        let settled = self.settled.len();
-        let shrinks = settled > WORTH_SHRINKING && count < settled / 2;
-        if (self.fresh.is_empty() && !shrinks) || (count == 0 && self.previous.is_none()) {
-            return Ok(self.previous.clone());
-        }
-        file::write(destination, format!("{staging}/rows.seen"), path, self.next()).await.map(Some)
-    }
-
-    /// Sorts what this run brought, and leaves what the next run needs of it.
-    fn settle_fresh(&mut self) {
-        match self.repeats {
-            Repeats::All | Repeats::Since { .. } => {
-                // The newest of each key: sorting keeps the order of arrival, and the last comes first after turning.
-                self.fresh.sort_by_key(|entry| entry.key);
-                self.fresh.reverse();
-                self.fresh.dedup_by_key(|entry| entry.key);
-            }
-            Repeats::NewestFirst { overlap, .. } => {
-                let newest = &self.newest;
-                self.fresh.retain(|entry| {
-                    newest.get(&entry.scope).is_none_or(|newest| entry.at >= microseconds_before(*newest, overlap))
-                });
-            }
-            Repeats::None => {}
-        }
-        self.fresh.sort_unstable();
-    }
-
-    /// The entries that the next run needs, sorted. For use after [`Self::settle_fresh`].
-    fn next(&self) -> impl Iterator<Item = Entry> {
-        let mut of_scope: Option<(u64, Option<i64>)> = None;
-        let replaced = |key: u64| self.fresh.binary_search_by_key(&key, |fresh| fresh.key).is_ok();
-        let needed = move |entry: &Entry| match self.repeats {
-            Repeats::Since { .. } => self.may_come_again(*entry) && !replaced(entry.key),
-            Repeats::All => !replaced(entry.key),
-            Repeats::NewestFirst { overlap, .. } => {
-                let newest = match of_scope {
-                    Some((scope, newest)) if scope == entry.scope => newest,
-                    _ => self.newest_settled(entry.scope).max(self.newest.get(&entry.scope).copied()),
-                };
-                of_scope = Some((entry.scope, newest));
-                newest.is_none_or(|newest| entry.at >= microseconds_before(newest, overlap))
-            }
-            Repeats::None => false,
+        let from = self.from.filter(|_| matches!(self.repeats, Repeats::Since { .. }));
+        let complete = match self.stored.complete {
+            // No record came, or the tables would have been read.
+            Complete::Nothing => return Ok(None),
+            Complete::All => from,
+            Complete::From(before) => Some(from.map_or(before, |from| from.max(before))),
         };
-        let mut settled = self.settled.iter().copied().filter(needed).peekable();
-        // Without those that only took the place of others.
-        let fresh = self.fresh.iter().copied();
-        let of_use = move |entry: &Entry| !matches!(self.repeats, Repeats::Since { .. }) || self.may_come_again(*entry);
-        let mut fresh = fresh.filter(of_use).peekable();
-        iter::from_fn(move || match (settled.peek(), fresh.peek()) {
-            (Some(old), Some(new)) if old > new => fresh.next(),
-            (Some(_), _) => settled.next(),
-            (None, _) => fresh.next(),
-        })
+        if let Some(previous) = &self.previous
+            && !self.changed
+            && !self.shrinks(previous.rows)?
+        {
+            return Ok(Some(previous.clone()));
+        }
+        for (name, at) in std::mem::take(&mut self.marks) {
+            self.brought.put(Entry { key: name, content: MARK, at, order: 0 })?;
+        }
+        let entries = self.stored.versions.entries_with(&self.brought)?;
+        let needed = entries.filter(|entry| entry.as_ref().map_or(true, |entry| self.may_come_again(entry)));
+        file::write(destination, format!("{staging}/rows.seen"), path, complete, needed).await.map(Some)
     }
+
+    /// Whether most of a large file is of no use any more.
+    fn shrinks(&self, rows: u64) -> Result<bool, LoadError> {
+        if rows <= WORTH_SHRINKING || self.from.is_none() {
+            return Ok(false);
+        }
+        let mut needed = 0;
+        for entry in self.stored.versions.entries()? {
+            needed += u64::from(self.may_come_again(&entry?));
+        }
+        Ok(needed < rows / 2)
+    }
+}
+
+/// What is known of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is stored, or this run brought it.
+    Known,
+    /// No version of its key is.
+    First,
+    /// It is newer than this version.
+    Newer(Entry),
+    /// It is older than this version, and not stored.
+    Older(Entry),
+}
+
+/// The hashes of a page's records. `None` where the page does not fit the report.
+pub(crate) fn entries_of(report: &Report, page: &[TableRows], dates: &[String]) -> Option<Vec<Entry>> {
+    let contents = fingerprint::of_records(report.tables(), page)?;
+    let parent = &page.first()?.batch;
+    let keys = fingerprint::of_keys(parent, &report.key);
+    let entries = keys.into_iter().zip(contents).zip(instants(parent, dates));
+    Some(entries.map(|((key, content), at)| Entry { key, content: as_content(content), at, order: 0 }).collect())
+}
+
+/// Whether two versions changed last at the same instant.
+fn is_as_new(version: Entry, other: Entry) -> bool {
+    version.at != UNDATED && version.at == other.at
+}
+
+/// The hash of a record as its content, which no mark has.
+fn as_content(hash: u64) -> u64 {
+    if hash == MARK { 1 } else { hash }
+}
+
+/// The greatest value of each row in these columns, or [`UNDATED`].
+pub(crate) fn instants(parent: &RecordBatch, columns: &[String]) -> Vec<i64> {
+    let mut newest: Vec<Option<i64>> = vec![None; parent.num_rows()];
+    for column in columns {
+        let values = parent.column_by_name(column);
+        let values = values.and_then(|values| values.as_primitive_opt::<TimestampMicrosecondType>());
+        for (newest, value) in newest.iter_mut().zip(values.into_iter().flatten()) {
+            *newest = value.max(*newest);
+        }
+    }
+    newest.into_iter().map(|at| at.unwrap_or(UNDATED)).collect()
 }
 
 /// The seen rows that a commit names, and what it removes because of that. A file is removed only by a commit that
@@ -325,10 +426,6 @@ pub(crate) fn replaced(
         Some(old) => (next, Some(old.path.clone())),
         None => (next, None),
     }
-}
-
-fn microseconds_before(instant: i64, span: TimeDelta) -> i64 {
-    instant.saturating_sub(span.num_microseconds().unwrap_or(i64::MAX))
 }
 
 /// The page without the records that are not kept, child rows included.

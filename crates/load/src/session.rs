@@ -1,28 +1,33 @@
 //! One run of one report: pages in, one commit out.
 
+mod letters;
 mod staging;
+mod stored;
+
+pub(crate) use stored::within_reach;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use ctct_catalog::Table;
+use ctct_catalog::{Report, Table};
 use ctct_transform::TableRows;
 
 use crate::dead_letters::DeadLetters;
-use crate::dropped::without_columns;
+use crate::dropped::{unnameable, without_columns};
 use crate::encode::FileLayout;
 use crate::footer::{FooterState, Stamp};
+use crate::index::{Combine, Entry, Index};
+use crate::latest::Latest;
 use crate::log::{ReportLog, Standing};
 use crate::manner::refuse_mixture;
-use crate::merge::{Delta, MergeTotals, Run, Shape};
-use crate::once::Once;
+use crate::merge::{Delta, MergeTotals, Run, Sequences, Shape};
 use crate::partition::{ACCOUNT, PartitionBy, Router};
 use crate::publish;
 use crate::record::{Commit, RawPages, ReportState, Window};
-use crate::seen::SeenRows;
+use crate::seen::{SeenRows, without};
 use crate::writer::{Writers, on_rayon};
-use crate::{DeadLetterLine, Destination, LoadError, LoadPlan, WriteMode, folder};
+use crate::{DeadLetterLine, Destination, Known, LoadError, LoadPlan, Reach, WriteMode, fingerprint, folder};
 
 /// What a run of one report came to, for its commit record.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,8 +38,13 @@ pub struct Outcome {
     pub window: Window,
     /// With [`WriteMode::Merge`]: what becomes of stored rows whose key the run did not bring.
     pub absent: Absent,
+    /// With [`WriteMode::Replace`] and [`WriteMode::Partition`], and with [`WriteMode::Merge`] where the run takes the place of
+    /// all rows: stored rows whose key the run did not bring stay nevertheless, because what they became could not be read.
+    pub carry_over: bool,
     /// How many stored keys the commit may remove.
     pub brake: Brake,
+    /// Which stored rows the run could have brought: no other can be missing.
+    pub reach: Reach,
     /// The time of the commit.
     pub committed_at: DateTime<Utc>,
     /// Counts worth keeping, such as requests sent.
@@ -141,9 +151,40 @@ pub struct Session {
     writers: Writers,
     merging: Option<Merging>,
     dead_letters: Option<DeadLetters>,
+    /// Files of dead letters that go with the commit, because what they hold is written again.
+    letters_to_remove: Vec<String>,
     raw: Option<RawPages>,
     seen: Option<SeenRows>,
-    once: Option<Once>,
+    latest: Option<Latest>,
+    /// Values that no folder name can carry, by column.
+    not_in_folders: BTreeMap<String, u64>,
+    /// Stored keys that the commit takes away.
+    removed: u64,
+    /// Whether stored rows stay that the run did not bring.
+    carries_over: bool,
+    /// The keys that a merging run brought, where it takes the place of all rows, or where rows may move between partitions.
+    keys: Option<Keys>,
+    /// Versions that a merging run left out, because they are older than those that count.
+    outdated: u64,
+}
+
+/// Different keys.
+#[derive(Debug)]
+struct Keys {
+    known: Index,
+    count: u64,
+}
+
+impl Keys {
+    fn note(&mut self, keys: Vec<u128>) -> Result<(), LoadError> {
+        for key in keys {
+            if self.known.get(key)?.is_none() {
+                self.known.insert(Entry { key, content: 0, at: 0, order: 0 })?;
+                self.count += 1;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a session of [`WriteMode::Merge`] gathers.
@@ -153,6 +194,28 @@ struct Merging {
     brought: Brought,
     /// Parent rows that came so far.
     sequence: u64,
+    /// Those that the tables do not keep.
+    outside: Sequences,
+    /// For each table, those whose list of it did not come.
+    absent: Vec<Sequences>,
+}
+
+impl Merging {
+    /// Notes of the next parent rows which are `outside`, and which lists of each table are `absent`. What hangs on a list
+    /// that did not come did not come either.
+    fn note(&mut self, report: &Report, outside: &[bool], absent: &[Vec<u32>]) {
+        let first = self.sequence;
+        for (sequence, _) in (first..).zip(outside).filter(|(_, outside)| **outside) {
+            self.outside.insert(sequence);
+        }
+        for at in 0..report.tables().len() {
+            let mut of = Some(at);
+            while let Some(list) = of {
+                absent[list].iter().for_each(|row| self.absent[at].insert(first + u64::from(*row)));
+                of = report.tables()[list].parent;
+            }
+        }
+    }
 }
 
 /// The rows that a merging run brings.
@@ -187,17 +250,21 @@ impl Session {
     /// # Errors
     /// The plan cannot be honoured (`partition_by`, or stored tables that were written in a way that does not mix with
     /// it), the state is damaged, or the store fails.
-    pub async fn begin(destination: &Destination, plan: LoadPlan) -> Result<Self, LoadError> {
+    pub async fn begin(destination: &Destination, mut plan: LoadPlan) -> Result<Self, LoadError> {
         PartitionBy::validate_all(&plan.partition_by, plan.mode, &plan.report)?;
         let account = folder::of_name(ACCOUNT, &plan.account)?;
         let run = folder::of_name("run", &plan.run_id)?;
         let log = ReportLog::new(destination, &plan.account, &plan.report.name)?;
         let (previous, standing) = Box::pin(log.open(plan.report.tables(), plan.rebuild)).await?;
         refuse_mixture(&plan, previous.as_ref())?;
-        let seen = Box::pin(SeenRows::begin(destination, &plan, &log, previous.as_ref())).await?;
-
-        let once = Once::for_mode(plan.mode);
+        plan.identity = plan.identity.after(previous.as_ref().map(|commit| &commit.identity));
+        let seen = SeenRows::begin(destination, &plan, &log, previous.as_ref(), &standing.listing);
         let base = previous.as_ref().map_or(0, |commit| commit.version);
+        let seen = match Box::pin(seen).await {
+            Ok(seen) => seen,
+            Err(error) => return Err(log.named(error, base + 1).await),
+        };
+        let latest = Latest::for_plan(&plan);
         let staging = log.staging(base, &run);
         let keys: Vec<&str> = plan.partition_by.iter().filter_map(identity).collect();
         let state = Arc::new(FooterState::default());
@@ -217,6 +284,7 @@ impl Session {
             let stamp = Stamp {
                 pipeline: plan.pipeline.clone(),
                 account: plan.account.clone(),
+                identity: plan.identity.in_files(),
                 report: plan.report.name.clone(),
                 table: table.name.clone(),
                 commit: base + 1,
@@ -231,7 +299,7 @@ impl Session {
                 FileLayout::new(table, &columns, &metadata, &plan.files).map(|layout| layout.with_state(&state))
             };
             if plan.mode == WriteMode::Merge {
-                let shape = Shape::new(&plan.report, table, plan.history, layout)?;
+                let shape = Shape::new(&plan.report, table, plan.history, &plan.changed, layout)?;
                 layouts.push(Arc::clone(&shape.layout));
                 shapes.push(Arc::new(shape));
             } else {
@@ -241,12 +309,17 @@ impl Session {
         }
         let merging = (plan.mode == WriteMode::Merge).then(|| Merging {
             brought: Brought::Gathering(Delta::new(&shapes, &plan.files)),
+            outside: Sequences::default(),
+            absent: vec![Sequences::default(); shapes.len()],
             shapes,
             sequence: 0,
         });
         let writers = Writers::new(destination, layouts.clone(), plan.files.clone(), &staging);
         let router = Router::new(plan.partition_by.clone());
         let destination = destination.clone();
+        let may_move = plan.partition_by.iter().any(|entry| !plan.report.key.iter().any(|key| key == entry.column()));
+        let keys = (plan.mode == WriteMode::Merge && (may_move || plan.rebuild && previous.is_some()))
+            .then(|| Keys { known: Index::new(Combine::Newest), count: 0 });
         Ok(Self {
             destination,
             plan,
@@ -263,9 +336,15 @@ impl Session {
             writers,
             merging,
             dead_letters: None,
+            letters_to_remove: Vec::new(),
             raw: None,
             seen,
-            once,
+            latest,
+            not_in_folders: BTreeMap::new(),
+            removed: 0,
+            carries_over: false,
+            keys,
+            outdated: 0,
         })
     }
 
@@ -293,10 +372,22 @@ impl Session {
         }
     }
 
-    /// The newest row of an id that earlier runs saw, by [`crate::Repeats::NewestFirst`]. Rows older than this less the
-    /// overlap need not be asked for.
-    pub fn newest_seen(&self, id: &str) -> Option<DateTime<Utc>> {
-        self.seen.as_ref().and_then(|seen| seen.newest_seen(id))
+    /// When the rows of an id were last read to the end of what was new, with this question: not the greatest value that was
+    /// seen. `None` where that never was, or where nothing is remembered of it, as after a full refresh.
+    pub fn mark(&self, id: &str, question: &str) -> Option<DateTime<Utc>> {
+        self.seen.as_ref().and_then(|seen| seen.mark(id, question))
+    }
+
+    /// Remembers with the commit when the rows of an id were read. Nothing comes of it where the plan remembers nothing.
+    pub fn set_mark(&mut self, id: &str, question: &str, at: DateTime<Utc>) {
+        if let Some(seen) = &mut self.seen {
+            seen.set_mark(id, question, at);
+        }
+    }
+
+    /// What was stored before this run.
+    pub fn known(&self) -> Known {
+        self.seen.as_ref().map(SeenRows::known).unwrap_or_default()
     }
 
     /// Adds the rows of a page: one entry for each table of the report, in the catalogue's order. Returns when they
@@ -305,29 +396,74 @@ impl Session {
     /// # Errors
     /// The page does not fit the report, or an earlier row group could not be encoded or stored.
     pub async fn write(&mut self, page: Vec<TableRows>) -> Result<(), LoadError> {
+        self.write_judged(page, &[]).await
+    }
+
+    /// As [`Self::write`], for a page of which some records are `outside` of what the tables keep: one flag for each row of
+    /// the report's own table, or none at all where all are kept. With [`WriteMode::Merge`] such a record says that its
+    /// row, if it is stored, leaves the tables with its child rows; with history it ends. In other modes it is left out.
+    /// A later version that is not outside brings the row back.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_judged(&mut self, page: Vec<TableRows>, outside: &[bool]) -> Result<(), LoadError> {
         let report = Arc::clone(&self.plan.report);
         let tables = report.tables();
         let shape = |table: &str, reason: String| LoadError::Shape { table: table.to_owned(), reason };
         if page.len() != tables.len() {
             return Err(shape(&report.name, format!("a page has {} tables, not {}", page.len(), tables.len())));
         }
-        let page = match &mut self.seen {
-            Some(seen) => seen.unseen(&report, page)?,
-            None => page,
-        };
-        let page = match &mut self.once {
-            Some(once) => once.first_of_each(&report, page).map_err(|source| {
-                let action = "take what came twice from";
+        let leaves = outside.contains(&true);
+        if leaves && page.first().is_none_or(|parent| parent.batch.num_rows() != outside.len()) {
+            return Err(shape(&report.name, "the flags of records do not go with the page".to_owned()));
+        }
+        let page = if leaves && self.merging.is_none() {
+            let kept: Vec<bool> = outside.iter().map(|outside| !outside).collect();
+            without(page, &kept).map_err(|source| {
+                let action = "take what is left out from";
                 LoadError::Arrow { table: report.name.clone(), action, source }
-            })?,
+            })?
+        } else {
+            page
+        };
+        let page = match &mut self.seen {
+            Some(seen) => {
+                let listing = &self.standing.listing;
+                match Box::pin(seen.unseen(&self.destination, &report, listing, page)).await {
+                    Ok(page) => page,
+                    Err(error) => return Err(self.log.named(error, self.version()).await),
+                }
+            }
             None => page,
         };
+        let page = match &mut self.latest {
+            Some(latest) => latest.take(&report, page)?,
+            None => page,
+        };
+        self.write_rows(page, outside).await
+    }
+
+    /// Adds rows that are none too many.
+    async fn write_rows(&mut self, page: Vec<TableRows>, outside: &[bool]) -> Result<(), LoadError> {
+        let report = Arc::clone(&self.plan.report);
+        let tables = report.tables();
+        let shape = |table: &str, reason: String| LoadError::Shape { table: table.to_owned(), reason };
         let Some(parent) = page.first() else { return Ok(()) };
+        for column in self.dropped.first().into_iter().flatten() {
+            let count = unnameable(&parent.batch, column);
+            if count > 0 {
+                *self.not_in_folders.entry(column.clone()).or_default() += count;
+            }
+        }
         let parents = self.router.route(&parent.batch);
         if self.merging.is_some() {
             PartitionBy::refuse_unnameable_keys(&self.plan.partition_by, &self.plan.report, &parent.batch)?;
         }
+        if let Some(keys) = &mut self.keys {
+            keys.note(fingerprint::of_keys(&parent.batch, &report.key))?;
+        }
         let first = self.merging.as_ref().map_or(0, |merging| merging.sequence);
+        let absent: Vec<Vec<u32>> = page.iter().map(|rows| rows.absent.clone()).collect();
         for (at, (rows, table)) in page.into_iter().zip(tables).enumerate() {
             if !rows.batch.schema_ref().fields().iter().map(|f| (f.name(), f.data_type())).eq(table
                 .schema
@@ -365,6 +501,7 @@ impl Session {
             }
         }
         if let Some(merging) = &mut self.merging {
+            merging.note(&report, outside, &absent);
             merging.sequence += parents.len() as u64;
         }
         Ok(())
@@ -375,12 +512,19 @@ impl Session {
         self.raw = Some(raw);
     }
 
-    /// How many records with different keys a merging run brought. To be called when all are written: it sorts them.
+    /// How many records with different keys the run brought. To be called when all are written: a merging run sorts them.
+    /// An appending one counts only where the plan says which rows may come again.
     ///
     /// # Errors
     /// Rows that did not fit into memory cannot be read again.
     pub async fn distinct_records(&mut self) -> Result<u64, LoadError> {
-        let Some(merging) = &mut self.merging else { return Ok(0) };
+        let Some(merging) = &mut self.merging else {
+            let seen = || self.seen.as_ref().map_or(0, SeenRows::distinct);
+            return Ok(self.latest.as_ref().map_or_else(seen, Latest::distinct));
+        };
+        if let Some(keys) = &self.keys {
+            return Ok(keys.count);
+        }
         let brought = std::mem::replace(&mut merging.brought, Brought::Sorted(Vec::new()));
         let runs = brought.sorted().await?;
         let shape = Arc::clone(&merging.shapes[0]);
@@ -446,9 +590,9 @@ impl Session {
             tables,
             dead_letters,
             repeated,
-            removed: 0,
-            outdated: 0,
-            not_in_folders: BTreeMap::new(),
+            removed: self.removed,
+            outdated: self.latest.as_ref().map_or(self.outdated, Latest::outdated),
+            not_in_folders: self.not_in_folders,
         })
     }
 

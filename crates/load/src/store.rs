@@ -52,6 +52,8 @@ pub enum OptionKind {
     Text,
     /// True or false.
     Flag,
+    /// The path of a file.
+    File,
     /// A text that nobody must see.
     Secret,
 }
@@ -114,7 +116,12 @@ const GCS: &[StoreOption] = &[
     text("endpoint", "base_url", "Address of the server; Google's own where absent."),
     ALLOW_HTTP,
     TIMEOUT,
-    text("service_account", "service_account", "Path of the service account's JSON file."),
+    StoreOption {
+        name: "service_account",
+        kind: OptionKind::File,
+        doc: "Path of the service account's JSON file.",
+        key: "service_account",
+    },
     flag("skip_signature", "skip_signature", "Whether requests go out unsigned."),
 ];
 

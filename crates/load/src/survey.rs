@@ -121,7 +121,7 @@ async fn attempt(log: &ReportLog, report: &Report, history: usize) -> Result<(Op
         let found = unless_damaged(log.damage(head.as_ref(), &listing).await, &mut damage)?.flatten();
         damage = damage.or(found);
     }
-    let dead_letters = pile(log, &["dead_letters"]).await?;
+    let dead_letters = pile(log, &["dead_letters", "rejected"]).await?;
     let pages = pile(log, &["pages", "raw"]).await?;
     let tables = table_sizes(log.destination(), report, &listing, &history).await?;
     let records = records.len();

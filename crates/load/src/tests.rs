@@ -1,12 +1,18 @@
 //! Tests over whole sessions, and what they share: a small report, pages of it, and a reader of what was stored.
 
+mod appended;
+mod brakes;
+mod clocks;
 mod compaction;
 mod damage;
 mod encoding;
 pub(crate) mod faults;
+mod latest;
 mod merge;
 mod merge_model;
+mod merge_moves;
 mod modes;
+mod owned;
 mod pages;
 mod partitions;
 mod records;
@@ -167,6 +173,7 @@ pub(crate) fn plan(mode: WriteMode, partition_by: &[PartitionBy], run: &str) -> 
     LoadPlan {
         pipeline: "daily".to_owned(),
         account: "acme".to_owned(),
+        identity: crate::Owner::default(),
         report: people(),
         mode,
         history: false,
@@ -188,7 +195,9 @@ pub(crate) fn outcome() -> Outcome {
         window,
         committed_at: instant("2026-02-02"),
         absent: Absent::Stay,
+        carry_over: false,
         brake: Brake::Off,
+        reach: Reach::default(),
         stats,
     }
 }

@@ -6,6 +6,7 @@ use ctct_extract::Today;
 use ctct_load::Destination;
 use serde::Serialize;
 
+use crate::identity;
 use crate::plan::{Ids, Plan, Standing};
 use crate::run::{Context, RunError, client};
 
@@ -68,9 +69,10 @@ pub(crate) async fn check(plan: &Plan, context: &Context, destination: &Destinat
 /// The least number of requests that the plan takes. What cannot be read counts nothing: the run itself says why.
 pub(crate) async fn least(plan: &Plan, context: &Context, destination: &Destination) -> u64 {
     let now = context.clock.now();
+    let source = identity::foresee(plan, context, Some(destination)).await.reader.source;
     let mut least = 0;
     for report in &plan.reports {
-        if let Ok(standing) = Standing::read(plan, report, destination, now).await {
+        if let Ok(standing) = Standing::read(plan, report, destination, &source, now).await {
             least += standing.requests(report, None, now).least;
         }
     }

@@ -7,6 +7,7 @@ mod document;
 mod error;
 mod event;
 mod fit;
+mod identity;
 mod keeping;
 mod metrics;
 mod notice;
@@ -34,18 +35,18 @@ pub use fit::Allowance;
 pub use keeping::{HostFolders, Keeping, TOKEN_KEY, shared_accounts};
 pub use metrics::{METRICS, Metric};
 pub use plan::{
-    Ask, Basis, Cost, Fits, Ids, LastCommit, NoWindow, Plan, PlanSummary, PlannedOption, PlannedReport, Price, Query,
-    ReportPlan, Requests, Scope, forecast,
+    Ask, AtLeastAtMost, Basis, Cost, Fits, Ids, LastCommit, NoWindow, Plan, PlanSummary, PlannedOption, PlannedReport,
+    Price, Query, Question, ReportPlan, Requests, Scope, forecast,
 };
 pub use policy::{Outcome, Policy, Retry};
-pub use run::{Context, RunError, open_destination, replay, run, with_causes};
+pub use run::{Context, RunError, open_destination, replay, replay_dead_letters, run, with_causes};
 pub use schema::schema;
-pub use stored_table::{Column, Layout, StoredTable, root};
+pub use stored_table::{Column, Layout, StoredTable, local_folder, root};
 pub use summary::{ApiSummary, ErrorSummary, IncompleteSummary, MergeSummary, ReportSummary, RunSummary, TableSummary};
 pub use upkeep::{
-    CommitSummary, CompactSummary, CompactedReport, CountSummary, Expectation, FindingSummary, Health, LastError,
-    LossSummary, PileSummary, RebuildResult, RebuildSummary, ReportRebuild, ReportState, ReportStatus, ReportVerified,
-    StagedSummary, StateSummary, StatusSummary, VerifiedTableSummary, VerifySummary, compact, rebuild, state, status,
-    verify,
+    AdoptSummary, AdoptedReport, CommitSummary, CompactSummary, CompactedReport, CountSummary, Expectation,
+    FindingSummary, Health, LastError, LossSummary, PileSummary, RebuildResult, RebuildSummary, ReportRebuild,
+    ReportState, ReportStatus, ReportVerified, StagedSummary, StateSummary, StatusSummary, VerifiedTableSummary,
+    VerifySummary, adopt, compact, rebuild, state, status, verify,
 };
 pub use yaml::Span;

@@ -130,8 +130,11 @@ impl Outcome {
     pub(crate) fn of_load(error: &LoadError) -> Self {
         match error {
             LoadError::Fenced { .. } | LoadError::Overtaken { .. } => Self::Held,
-            LoadError::Damaged { .. } | LoadError::NewerFormat { .. } | LoadError::Lost { .. } => Self::Damaged,
-            LoadError::TooMuchRemoved { .. } => Self::Partial,
+            LoadError::Damaged { .. }
+            | LoadError::Ahead { .. }
+            | LoadError::NewerFormat { .. }
+            | LoadError::Lost { .. } => Self::Damaged,
+            LoadError::TooMuchRemoved { .. } | LoadError::CannotStay { .. } => Self::Partial,
             LoadError::Shape { .. } | LoadError::Task { .. } => Self::Bug,
             error if error.is_transient() => Self::Transient,
             _ => Self::Configuration,

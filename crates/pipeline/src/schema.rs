@@ -106,6 +106,7 @@ fn store_options() -> Value {
     for option in Cloud::ALL.iter().flat_map(|cloud| cloud.options()) {
         let value = match option.kind {
             StoreOptionKind::Text => any_of([json!({"type": ["string", "number"]}), reference("env")]),
+            StoreOptionKind::File => reference("text"),
             StoreOptionKind::Flag => any_of([json!({"type": "boolean"}), reference("env")]),
             StoreOptionKind::Secret => reference("secret"),
         };

@@ -1,7 +1,7 @@
 //! A table as readers find it: the columns of its files, the folders above them, where it is, and how it joins. The table of
 //! runs is one too, without a report.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
@@ -227,10 +227,15 @@ impl<'a> StoredTable<'a> {
 /// The folder or the address below which a pipeline's tables are, without a slash at its end. A relative one starts from `base`.
 pub fn root(pipeline: &Pipeline, base: &Path) -> String {
     let url = pipeline.destination.url.as_str();
+    let folder = local_folder(url, base).map(|folder| folder.to_string_lossy().into_owned());
+    folder.unwrap_or_else(|| url.to_owned()).trim_end_matches('/').to_owned()
+}
+
+/// The folder on this host that a path or a `file://` URL names, absolute. A relative one starts from `base`.
+pub fn local_folder(url: &str, base: &Path) -> Option<PathBuf> {
     let is_folder = url.split_once("://").is_none_or(|(scheme, _)| scheme == "file");
     let opened = is_folder.then(|| Destination::open(url, base, &StoreOptions::default()).ok()).flatten();
-    let root = opened.as_ref().map_or(url, Destination::url);
-    root.trim_end_matches('/').to_owned()
+    opened.map(|destination| PathBuf::from(destination.url()))
 }
 
 fn account() -> Column {

@@ -101,7 +101,14 @@ pub struct ReportSummary {
     pub ids_not_found: u64,
     /// Records that could not be typed.
     pub dead_letters: u64,
-    /// Fields that the catalogue does not know, with the number of rows that had them.
+    /// Records of earlier dead letters that fit now and were written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<u64>,
+    /// Rows that came and are not among those that the pipeline keeps, since the request asks for all: `contact_status` in a
+    /// merge. Where such a row was stored, it has left the tables.
+    pub outside: u64,
+    /// Fields that the catalogue does not know, and fields with values that do not fit their column, with the number of
+    /// rows that had them.
     pub drift: BTreeMap<String, u64>,
     /// Lists that were asked for and did not come, by table, with the number of records that lack them: what is stored of
     /// them stays.

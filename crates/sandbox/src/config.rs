@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use crate::user::User;
 
 /// How to generate the account and how to serve it.
 #[derive(Debug, Clone)]
@@ -39,6 +41,9 @@ pub struct SandboxConfig {
     pub latency: Duration,
     /// People who can sign in, one at least. All of them read the same account, by the one API key and its limits.
     pub users: u32,
+    /// Share of records, 0 to 1, that have an odd value in an optional field: another type, a date in another form, text
+    /// that is not Unicode, an odd list element.
+    pub unfit: f64,
     /// What goes wrong, and how often.
     pub faults: Faults,
     /// How the API behaves where it is not documented or known to vary.
@@ -65,6 +70,7 @@ impl Default for SandboxConfig {
             daily_requests: 10_000,
             latency: Duration::ZERO,
             users: 1,
+            unfit: 0.0,
             faults: Faults::default(),
             quirks: Quirks::default(),
             clock: Utc::now,
@@ -79,6 +85,12 @@ impl SandboxConfig {
         self.requests_per_second = f64::INFINITY;
         self.daily_requests = u64::MAX;
         self
+    }
+
+    /// The id of the first user's account, as the API encodes it, and its organization.
+    pub fn identity(&self) -> (String, String) {
+        let user = User(0);
+        (user.encoded_account_id(self.seed), user.organization())
     }
 }
 
@@ -164,6 +176,10 @@ pub struct Quirks {
     /// So many users, the last ones, are campaign creators, who may read neither contacts nor reports. The others own the
     /// account.
     pub campaign_creators: u32,
+    /// All users share the account of the first one.
+    pub shared_account: bool,
+    /// Access tokens say nothing of themselves.
+    pub opaque_tokens: bool,
     /// Which clients the application is for.
     pub client: ClientType,
     /// Redirect URIs that are registered; others must be loopback ones, if those count. Compared character by character.
@@ -205,8 +221,13 @@ pub struct Quirks {
     pub list_removal_moves_updated_at: bool,
     /// Another value of a custom field moves a contact's `updated_at`. Not documented. Only edits change one alone.
     pub custom_field_change_moves_updated_at: bool,
+    /// How far the `Date` header is off the server's clock; everything else goes by the clock.
+    pub wrong_date: TimeDelta,
     /// Repeats `contacts_count` on later pages. Not documented; without it a client has the harder case.
     pub count_on_every_page: bool,
+    /// Keys of objects, and lists within a row such as its tags, come in another order at each request. JSON promises neither,
+    /// and nothing is documented.
+    pub reorder: bool,
 }
 
 impl Default for Quirks {
@@ -237,6 +258,8 @@ impl Default for Quirks {
             refresh_token_lifetime: Duration::from_hours(24 * 180),
             sign_in_ends_older: true,
             campaign_creators: 0,
+            shared_account: false,
+            opaque_tokens: false,
             client: ClientType::default(),
             redirect_uris: vec!["https://localhost".to_owned()],
             loopback_redirects: true,
@@ -258,7 +281,9 @@ impl Default for Quirks {
             deletion_moves_updated_at: true,
             list_removal_moves_updated_at: true,
             custom_field_change_moves_updated_at: true,
+            wrong_date: TimeDelta::zero(),
             count_on_every_page: false,
+            reorder: false,
         }
     }
 }

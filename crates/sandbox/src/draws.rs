@@ -33,6 +33,8 @@ pub(crate) enum Topic {
     Faults,
     RequestIds,
     Tokens,
+    Reorder,
+    Unfit,
 }
 
 /// An endless stream of draws (splitmix64) that depends on its key alone.

@@ -40,13 +40,14 @@ pub(crate) struct Gate {
 pub(crate) const API: &str = "/v3/";
 
 impl Gate {
-    pub(crate) fn new(config: &SandboxConfig) -> Self {
-        let (now, today) = (Instant::now(), (config.clock)().date_naive());
+    /// A gate that opens at `at`, by the server's clock.
+    pub(crate) fn new(config: &SandboxConfig, at: DateTime<Utc>) -> Self {
+        let (now, today) = (Instant::now(), at.date_naive());
         let counted = config.quirks.count_throttled;
         let pace = Pace::new(config.requests_per_second, config.burst, config.daily_requests, counted, now, today);
         let per_second = config.quirks.token_requests_per_second;
         Self {
-            grants: Mutex::new(Grants::new(config.seed, config.users, &config.quirks, (config.clock)())),
+            grants: Mutex::new(Grants::new(config.seed, config.users, &config.quirks, at)),
             pace: Mutex::new(pace),
             token_pace: per_second.map(|rate| Mutex::new(Pace::new(rate, 1, u64::MAX, counted, now, today))),
             log: Mutex::new(RequestLog::default()),
@@ -164,7 +165,8 @@ fn privilege(path: &str) -> Option<&'static str> {
 
 /// Headers as recorded.
 fn stamp(service: &Service, headers: &mut HeaderMap, date: DateTime<Utc>) {
-    let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let off = service.config.quirks.wrong_date;
+    let date = date.checked_add_signed(off).unwrap_or(date).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     set(headers, DATE, &date);
     if !service.config.quirks.edge_headers {
         return;

@@ -31,6 +31,7 @@ const LONGEST: Duration = Duration::from_hours(24 * 3650);
 pub(crate) struct Grants {
     draws: Draws,
     client_id: String,
+    seed: u64,
     users: u32,
     /// By the moment of sign-in. The last one of a user is the one in force.
     granted: Vec<Grant>,
@@ -83,7 +84,7 @@ impl Grants {
             })
             .collect();
         let (access, codes, devices) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { draws, client_id, users, granted, access, codes, devices }
+        Self { draws, client_id, seed, users, granted, access, codes, devices }
     }
 
     pub(crate) fn client_id(&self) -> &str {
@@ -190,7 +191,12 @@ impl Grants {
     fn issue_access(&mut self, index: usize, quirks: &Quirks, now: DateTime<Utc>) -> Option<String> {
         let end = after(now, quirks.access_token_lifetime);
         let grant = self.granted.get(index)?;
-        let token = json_web_token(&mut self.draws, &self.client_id, grant, now, end);
+        let token = if quirks.opaque_tokens {
+            opaque(&mut self.draws, 43)
+        } else {
+            let user = grant.user.platform_user_id(self.seed);
+            json_web_token(&mut self.draws, &self.client_id, grant, &user, now, end)
+        };
         self.access.retain(|_, access| now < access.end);
         self.access.insert(token.clone(), Access { grant: index, end });
         Some(token)
@@ -210,7 +216,14 @@ impl Grant {
 }
 
 /// A token in the form of the live ones: three parts, some thousand characters, expiry and scopes readable.
-fn json_web_token(draws: &mut Draws, client_id: &str, grant: &Grant, now: DateTime<Utc>, end: DateTime<Utc>) -> String {
+fn json_web_token(
+    draws: &mut Draws,
+    client_id: &str,
+    grant: &Grant,
+    user: &str,
+    now: DateTime<Utc>,
+    end: DateTime<Utc>,
+) -> String {
     let claims = serde_json::json!({
         "ver": 1,
         "jti": format!("AT.{}", opaque(draws, 43)),
@@ -219,10 +232,10 @@ fn json_web_token(draws: &mut Draws, client_id: &str, grant: &Grant, now: DateTi
         "iat": now.timestamp(),
         "exp": end.timestamp(),
         "cid": client_id,
-        "uid": opaque(draws, 20),
+        "uid": user.replace('-', ""),
         "scp": grant.scopes,
         "sub": grant.user.email(),
-        "platform_user_id": random_id(draws),
+        "platform_user_id": user,
     });
     let header = r#"{"kid":"sandbox","alg":"RS256"}"#;
     let signature = opaque(draws, 342);

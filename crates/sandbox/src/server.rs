@@ -5,14 +5,17 @@ mod editing;
 mod emails;
 mod lists;
 mod oauth;
+mod oddities;
 mod page;
 mod query;
+mod reorder;
 mod reports;
 mod user;
 mod variation;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -45,15 +48,19 @@ pub(crate) struct Service {
     /// How often each segment was asked for.
     segment_requests: Mutex<HashMap<u32, u32>>,
     edits: Mutex<Edits>,
+    /// Answers whose order was changed.
+    reordered: AtomicU64,
     token_endpoint: Mutex<oauth::TokenEndpoint>,
-    /// The time that was set; `None` goes by the configured clock.
+    /// Tells the time where none was set.
+    clock: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    /// The time that was set.
     time: Mutex<Option<DateTime<Utc>>>,
 }
 
 impl Service {
     /// The server's clock.
     pub(crate) fn time(&self) -> DateTime<Utc> {
-        lock(&self.time).unwrap_or_else(self.config.clock)
+        lock(&self.time).unwrap_or_else(&self.clock)
     }
 
     /// The same in seconds since 1970 UTC.
@@ -83,17 +90,32 @@ impl Sandbox {
     /// # Errors
     /// The address cannot be listened on.
     pub async fn start(config: SandboxConfig, address: SocketAddr) -> Result<Self, SandboxError> {
+        let clock = config.clock;
+        Self::start_by(clock, config, address).await
+    }
+
+    /// The same with a clock of its own in the place of the configured one.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub async fn start_by(
+        clock: impl Fn() -> DateTime<Utc> + Send + Sync + 'static,
+        config: SandboxConfig,
+        address: SocketAddr,
+    ) -> Result<Self, SandboxError> {
         let failed = |source| SandboxError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let cursor_lifetime = config.quirks.cursor_lifetime.map(|lifetime| lifetime.as_secs());
         let service = Arc::new(Service {
             account: Account::new(&config),
-            gate: Gate::new(&config),
+            gate: Gate::new(&config, clock()),
             cursors: Cursors { seed: config.seed, lifetime: cursor_lifetime },
             segment_requests: Mutex::new(HashMap::new()),
             edits: Mutex::new(Edits::default()),
+            reordered: AtomicU64::new(0),
             token_endpoint: Mutex::new(oauth::TokenEndpoint::new(&config.quirks)),
+            clock: Box::new(clock),
             time: Mutex::new(None),
             config,
         });
@@ -118,6 +140,11 @@ impl Sandbox {
     /// The generated account: the truth as long as nothing was edited.
     pub fn account(&self) -> &Account {
         &self.service.account
+    }
+
+    /// The id of the first user's account, as the API encodes it, and its organization.
+    pub fn identity(&self) -> (String, String) {
+        self.service.config.identity()
     }
 
     /// What was asked so far.
@@ -152,5 +179,14 @@ fn router(service: Arc<Service>) -> Router {
         .fallback(async || Refusal::NoRoute);
     let compression = CompressionLayer::new().gzip(service.config.quirks.gzip).quality(CompressionLevel::Fastest);
     let passing = axum::middleware::from_fn_with_state(Arc::clone(&service), gate::pass);
+    let reordering = service
+        .config
+        .quirks
+        .reorder
+        .then(|| axum::middleware::from_fn_with_state(Arc::clone(&service), reorder::pass));
+    let routes = match reordering {
+        Some(reordering) => routes.layer(reordering),
+        None => routes,
+    };
     routes.layer(compression).layer(passing).with_state(service)
 }

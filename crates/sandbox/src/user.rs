@@ -1,6 +1,8 @@
 //! A person who can sign in. All of them read the same account; what tells them apart is here.
 
-use crate::config::SandboxConfig;
+use crate::account::random_id;
+use crate::config::{Quirks, SandboxConfig};
+use crate::draws::{Draws, Topic};
 
 /// What reading contacts, their lists, tags, fields and segments needs.
 pub(crate) const READ_CONTACTS: &str = "contacts:read";
@@ -50,8 +52,18 @@ impl User {
         }
     }
 
+    /// The user whose account it is: itself, or the first one where all share that one's.
+    pub(crate) fn owner(self, quirks: &Quirks) -> Self {
+        if quirks.shared_account { Self(0) } else { self }
+    }
+
     /// The id of its account, as the API encodes it.
     pub(crate) fn encoded_account_id(self, seed: u64) -> String {
         format!("p07e{:010x}", seed.wrapping_add(u64::from(self.0) << 32))
+    }
+
+    /// Its id in tokens, which no other user has and no token changes.
+    pub(crate) fn platform_user_id(self, seed: u64) -> String {
+        random_id(&mut Draws::new(seed, Topic::Tokens, 1 + u64::from(self.0)))
     }
 }

@@ -15,10 +15,10 @@ use arrow::array::{
 use arrow::buffer::NullBuffer;
 use arrow::compute::{filter, nullif, take};
 use arrow::datatypes::{DataType, UInt32Type};
-use ctct_catalog::{COMMIT, EXTRA, EXTRACTED_AT, ORDINAL, PARENT_ORDINAL, Table, UTC};
+use ctct_catalog::{COMMIT, EXTRA, EXTRACTED_AT, OCCURRENCE, ORDINAL, PARENT_ORDINAL, Table, UTC};
 
-use crate::wire::MISFIT;
-use crate::{TableRows, TransformError, unknown};
+use crate::wire::{self, MISFIT};
+use crate::{TableRows, TransformError, extra};
 
 /// Columns that have one value for the whole page.
 pub(crate) struct Constants {
@@ -28,6 +28,8 @@ pub(crate) struct Constants {
     pub(crate) commit: i64,
     /// Values of `bound` columns of the report's own table, by column; each array holds one value.
     pub(crate) bound: Vec<(String, ArrayRef)>,
+    /// Names of the sub-resources that the request asked for.
+    pub(crate) asked: Vec<String>,
 }
 
 /// The rows of all tables, and the drift among them.
@@ -40,7 +42,7 @@ pub(crate) fn flatten(
     constants: &Constants,
 ) -> Result<(Vec<TableRows>, BTreeMap<String, u64>), TransformError> {
     let mut pass = Pass { tables, constants, done: Vec::with_capacity(tables.len()), drift: BTreeMap::new() };
-    pass.add("", records, None)?;
+    pass.add("", records, None, Vec::new())?;
     Ok((pass.done, pass.drift))
 }
 
@@ -64,11 +66,18 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Adds the next table from its rows, and then the tables of the lists in them. `path` leads to the rows' keys.
-    fn add(&mut self, path: &str, rows: &StructArray, link: Option<&Link>) -> Result<(), TransformError> {
+    /// Adds the next table from its rows, and then the tables of the lists in them. `path` leads to the rows' keys, `absent`
+    /// are the records whose rows were asked for and did not come.
+    fn add(
+        &mut self,
+        path: &str,
+        rows: &StructArray,
+        link: Option<&Link>,
+        absent: Vec<u32>,
+    ) -> Result<(), TransformError> {
         let here = self.done.len();
         let Some(table) = self.tables.get(here) else { return Err(mismatch(path)) };
-        unknown::count(path, rows, &mut self.drift);
+        extra::count(path, rows, &mut self.drift);
 
         let spliced = Spliced::new(rows)?;
         let fields = table.schema.fields();
@@ -82,13 +91,28 @@ impl Pass<'_> {
         let batch =
             RecordBatch::try_new(Arc::clone(&table.schema), columns).map_err(TransformError::arrow(&table.name))?;
         let parent_rows = link.map(|link| self.parent_rows(link)).transpose()?;
-        self.done.push(TableRows { batch, parent_rows, absent: Vec::new() });
+        // What is nested in a list that did not come did not come either.
+        let inherited = absent.clone();
+        self.done.push(TableRows { batch, parent_rows, absent });
 
-        for (name, list) in &spliced.lists {
+        for NestedList { path: name, list, subresource } in &spliced.lists {
+            let absent = match subresource {
+                Some(subresource) if link.is_none() => self.absent(subresource, list),
+                _ => inherited.clone(),
+            };
             let (elements, rows, ordinals) = elements(list)?;
-            self.add(&format!("{path}{name}."), &elements, Some(&Link { parent: here, rows, ordinals }))?;
+            let link = Link { parent: here, rows, ordinals };
+            self.add(&format!("{path}{name}."), &elements, Some(&link), absent)?;
         }
         Ok(())
+    }
+
+    /// The records whose list was asked for and did not come.
+    fn absent(&self, subresource: &str, list: &ListArray) -> Vec<u32> {
+        if list.null_count() == 0 || self.constants.asked.iter().all(|asked| asked != subresource) {
+            return Vec::new();
+        }
+        (0..).zip(0..list.len()).filter(|(_, index)| list.is_null(*index)).map(|(row, _)| row).collect()
     }
 
     /// A column that the table takes over from its parent table.
@@ -102,11 +126,13 @@ impl Pass<'_> {
     fn own(&self, spliced: &Spliced, rows: &StructArray, name: &str) -> Result<ArrayRef, TransformError> {
         let count = rows.len();
         Ok(match name {
-            EXTRA => Arc::new(unknown::extra(rows).unwrap_or_else(|| StringViewArray::new_null(count))),
+            EXTRA => Arc::new(extra::of(rows).cloned().unwrap_or_else(|| StringViewArray::new_null(count))),
             EXTRACTED_AT => {
                 let instants = TimestampMicrosecondArray::from_value(self.constants.extracted_at, count);
                 Arc::new(instants.with_timezone(UTC))
             }
+            // Until the pages before it are known, each is the first.
+            OCCURRENCE => Arc::new(Int64Array::from_value(1, count)),
             COMMIT => Arc::new(Int64Array::from_value(self.constants.commit, count)),
             _ => match spliced.columns.iter().find(|(column, _)| column == name) {
                 Some((_, column)) => Arc::clone(column),
@@ -142,8 +168,16 @@ fn mismatch(name: &str) -> TransformError {
 struct Spliced {
     /// Scalars, by column name.
     columns: Vec<(String, ArrayRef)>,
-    /// Lists, by dotted path.
-    lists: Vec<(String, ListArray)>,
+    lists: Vec<NestedList>,
+}
+
+/// A list in an object.
+struct NestedList {
+    /// Dotted path from the object.
+    path: String,
+    list: ListArray,
+    /// Its name, where the API sends it only when asked.
+    subresource: Option<String>,
 }
 
 impl Spliced {
@@ -168,7 +202,11 @@ impl Spliced {
                     let list = column.as_list::<i32>();
                     let nulls = NullBuffer::union(nulls.as_ref(), list.nulls());
                     let (offsets, values) = (list.offsets().clone(), Arc::clone(list.values()));
-                    self.lists.push((path.join("."), ListArray::new(Arc::clone(element), offsets, values, nulls)));
+                    self.lists.push(NestedList {
+                        path: path.join("."),
+                        list: ListArray::new(Arc::clone(element), offsets, values, nulls),
+                        subresource: wire::is_subresource(field).then(|| field.name().clone()),
+                    });
                 }
                 DataType::Null => {}
                 _ if [EXTRA, MISFIT].contains(&field.name().as_str()) => {}
@@ -262,7 +300,7 @@ mod tests {
         assert_eq!(name, "inner_n");
         assert_eq!(column.as_primitive::<Int64Type>().iter().collect::<Vec<_>>(), [None, Some(8), Some(9)]);
 
-        let (path, list) = &spliced.lists[0];
+        let NestedList { path, list, .. } = &spliced.lists[0];
         assert_eq!(path, "inner.list");
         for (list, shift) in [(list, 0), (&list.slice(1, 2), 1)] {
             let (elements, rows, ordinals) = super::elements(list).expect("elements");

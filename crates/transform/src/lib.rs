@@ -3,17 +3,18 @@
 //! ```text
 //! body --arrow-json--> tape --object--> one struct array --flatten--> a batch per table
 //!                               |                         |
-//!                        _extra, _misfit             dead letters (misfits and their rows leave)
+//!                        _extra, _misfit             dead letters (records without a key leave)
 //! ```
 //!
 //! 1. `wire` makes the shape of a page from the catalogue's report, once.
 //! 2. `arrow-json` reads the whole body into its tape. `object` turns each JSON object of the tape into a row of a
-//!    struct array with the final types (`values`, `timestamp`, `number`). What the catalogue does not know becomes
-//!    the struct's `_extra` column, and what does not fit leaves a mark in its `_misfit` column, so both stay with
-//!    their row through everything that follows.
-//! 3. `dead_letter` takes out the records that hold a misfit, with the reason and their raw text.
+//!    struct array with the final types (`values`, `timestamp`, `number`). What has no column, because the catalogue does
+//!    not know it or because it does not fit, becomes the struct's `_extra` column (`extra`); a record or an element that
+//!    cannot be a row leaves a mark in the `_misfit` column. So both stay with their row through everything that follows.
+//!    Where the body cannot be read because some text in it is not Unicode, `repair` puts U+FFFD there first.
+//! 3. `dead_letter` takes out the records without a usable key, with the reason and their raw text.
 //! 4. `flatten` splices nested objects into columns and makes a child table of each list by its offsets and `take`,
-//!    never a row at a time. `unknown` joins `_extra` columns and counts drift.
+//!    never a row at a time.
 //!
 //! A [`PageDecoder`] is shared by threads: callers decode pages side by side. Within a page nothing runs in parallel.
 //! Of the 2.5 ms that 500 contacts with all their lists were measured to take, flattening is 0.1 ms; the rest is
@@ -24,12 +25,15 @@
 
 mod dead_letter;
 mod error;
+mod extra;
 mod flatten;
+mod meaning;
 mod number;
 mod object;
+mod occurrence;
 mod page;
+mod repair;
 mod timestamp;
-mod unknown;
 mod values;
 mod wire;
 
@@ -40,6 +44,8 @@ use arrow::array::{RecordBatch, UInt32Array};
 use chrono::{DateTime, Utc};
 
 pub use error::TransformError;
+pub use meaning::fitting;
+pub use occurrence::Occurrences;
 pub use page::PageDecoder;
 pub use timestamp::parse_timestamp;
 
@@ -48,7 +54,8 @@ pub use timestamp::parse_timestamp;
 pub struct PageInput<'a> {
     /// The response's body, decompressed.
     pub body: &'a [u8],
-    /// Request parameters by name: the values of columns that the catalogue declares `bound`.
+    /// All request parameters by name: the values of columns that the catalogue declares `bound`, and which sub-resources
+    /// were asked for.
     pub bound: &'a [(String, String)],
     /// When the response arrived; becomes `_extracted_at`.
     pub extracted_at: DateTime<Utc>,
@@ -61,10 +68,11 @@ pub struct PageInput<'a> {
 pub struct DecodedPage {
     /// One entry per table of the report, in the order and with the schemas of [`ctct_catalog::Report::tables`].
     pub tables: Vec<TableRows>,
-    /// Records that cannot be typed, in the order of the page. None of their rows is in `tables`.
+    /// Records without a usable key, in the order of the page. None of their rows is in `tables`.
     pub dead_letters: Vec<DeadLetter>,
-    /// Keys that the catalogue does not know, as dotted paths (`email_address.foo`), with the number of objects that
-    /// had them among the rows that landed. Unknown keys of the envelope count 1.
+    /// What did not go as the catalogue says, as dotted paths (`email_address.foo`), with the number of objects that had
+    /// it among the rows that landed: keys that the catalogue does not know, values that do not fit their column, list
+    /// elements that make no row (the list's path), text that is not Unicode. Keys of the envelope count 1.
     pub drift: BTreeMap<String, u64>,
 }
 
@@ -81,16 +89,17 @@ pub struct TableRows {
     pub absent: Vec<u32>,
 }
 
-/// A record that cannot be typed.
+/// A record without a usable key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Position in the page, from 0.
     pub index: usize,
-    /// Path of the first field that does not fit, and what it should be: `phone_numbers[].created_at: not a
-    /// timestamp`. Never a value.
+    /// The field that is missing or unusable, and why: `contact_id: not a single value`. Never a value.
     pub reason: String,
-    /// The record's JSON as the API sent it. Personal data.
+    /// The record's JSON as the API sent it, with U+FFFD in place of what is not Unicode. Personal data.
     pub record: String,
+    /// The latest of its instants of change ([`ctct_catalog::Report::changed_columns`]), as far as they can be read.
+    pub changed_at: Option<DateTime<Utc>>,
 }
 
 // Rows, records and parameters are personal data: `Debug` tells sizes and reasons.
@@ -112,7 +121,7 @@ impl fmt::Debug for TableRows {
 
 impl fmt::Debug for DeadLetter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { index, reason, record: _ } = self;
+        let Self { index, reason, record: _, changed_at: _ } = self;
         f.debug_struct("DeadLetter").field("index", index).field("reason", reason).finish_non_exhaustive()
     }
 }

@@ -2,29 +2,30 @@
 //!
 //! arrow-json lets a program bring its own decoder for a type. This one stands in for the reader's struct decoder,
 //! for three reasons. The reader's stops the page at the first value that does not fit, with that value in the
-//! message; this one notes the row and goes on. The reader's drops unknown keys, or stops at them; this one keeps them
-//! with their row. And the reader's converts in silence (1.5 to the integer 1); `values` does not.
+//! message; this one leaves the column null and keeps the value with its row. The reader's drops unknown keys, or stops
+//! at them; this one keeps them with their row too. And the reader's converts silently (1.5 to the integer 1); `values`
+//! does not.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, NullArray, NullBufferBuilder, StructArray, UInt16Array};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, NullArray, NullBufferBuilder, StructArray, UInt16Array};
 use arrow::buffer::NullBuffer;
-
-use arrow::datatypes::{DataType, FieldRef, Fields};
+use arrow::datatypes::{DataType, FieldRef, Fields, UInt16Type};
 use arrow::error::ArrowError;
 use arrow::json::reader::{ArrayDecoder, DecoderContext, DecoderFactory, Tape, TapeElement};
 
-use crate::unknown::Unknown;
+use crate::extra::{self, Leftover, Leftovers};
 use crate::values;
-use crate::wire::{self, BARE};
+use crate::wire::{self, BARE, MISFIT, RECORD};
 
-/// What in a row of a struct array does not fit. Each row has the first found, as a number in the `_misfit` column.
+/// Why a row of a struct array cannot land. Each row has the first reason found, as a number in the `_misfit` column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Misfit {
-    /// The element of the list is no object.
-    NotAnObject,
-    /// The field at this index has a value of another kind.
-    Kind(u16),
+    /// The element of the list is not an object, or not a bare value of the list's type.
+    Element,
+    /// The required field at this index has a value that does not fit.
+    Unfit(u16),
     /// The required field at this index is absent, null or empty.
     Missing(u16),
 }
@@ -33,8 +34,8 @@ impl Misfit {
     /// The number that stands for it; 0 stands for a row that fits.
     fn code(self) -> u16 {
         match self {
-            Self::NotAnObject => 1,
-            Self::Kind(field) => 2 * field + 2,
+            Self::Element => 1,
+            Self::Unfit(field) => 2 * field + 2,
             Self::Missing(field) => 2 * field + 3,
         }
     }
@@ -43,11 +44,17 @@ impl Misfit {
     pub(crate) fn from_code(code: u16) -> Option<Self> {
         match code {
             0 => None,
-            1 => Some(Self::NotAnObject),
-            even if even % 2 == 0 => Some(Self::Kind(even / 2 - 1)),
+            1 => Some(Self::Element),
+            even if even % 2 == 0 => Some(Self::Unfit(even / 2 - 1)),
             odd => Some(Self::Missing(odd / 2 - 1)),
         }
     }
+}
+
+/// The numbers of the rows' misfits.
+pub(crate) fn codes(object: &StructArray) -> &[u16] {
+    let column = object.column_by_name(MISFIT).and_then(|column| column.as_primitive_opt::<UInt16Type>());
+    column.map_or(&[], |codes| codes.values())
 }
 
 /// Puts an [`ObjectDecoder`] wherever the schema has a struct.
@@ -93,15 +100,21 @@ struct Found {
     /// By field, then by row; 0 where a row lacks the field, which is where the tape has its null.
     positions: Vec<u32>,
     misfits: Vec<u16>,
+    /// What has no column to go to.
+    leftovers: Leftovers,
 }
 
 impl Found {
     fn new(fields: usize, rows: usize) -> Self {
-        Self { rows, positions: vec![0; fields * rows], misfits: vec![0; rows] }
+        Self { rows, positions: vec![0; fields * rows], misfits: vec![0; rows], leftovers: Leftovers::default() }
     }
 
     fn field(&self, field: usize) -> &[u32] {
         self.positions.get(field * self.rows..(field + 1) * self.rows).unwrap_or_default()
+    }
+
+    fn position(&self, field: usize, row: usize) -> u32 {
+        self.field(field).get(row).copied().unwrap_or_default()
     }
 
     fn place(&mut self, field: usize, row: usize, position: u32) {
@@ -121,60 +134,55 @@ impl ArrayDecoder for ObjectDecoder {
     fn decode(&mut self, tape: &Tape<'_>, positions: &[u32]) -> Result<ArrayRef, ArrowError> {
         let rows = positions.len();
         let mut found = Found::new(self.nested.len(), rows);
-        let mut unknown = Unknown::default();
         let mut nulls = NullBufferBuilder::new(rows);
         for (row, &position) in positions.iter().enumerate() {
             match tape.get(position) {
                 TapeElement::Null if self.nullable => nulls.append_null(),
                 _ if self.bare => {
                     nulls.append_non_null();
-                    self.place(tape, &mut found, 0, row, position);
+                    found.place(0, row, position);
                 }
                 TapeElement::StartObject(end) => {
                     nulls.append_non_null();
-                    self.walk(tape, &mut found, &mut unknown, row, position + 1..end)?;
+                    self.walk(tape, &mut found, row, position + 1..end)?;
                 }
                 _ if self.nullable => {
                     nulls.append_null();
-                    found.note(row, Misfit::NotAnObject);
+                    found.note(row, Misfit::Element);
                 }
                 _ => return Err(ArrowError::JsonError("the body is not an object".to_owned())),
             }
         }
 
-        let nulls = nulls.finish();
         let mut columns = Vec::with_capacity(self.fields.len());
         for index in 0..self.nested.len() {
             columns.push(self.column(tape, &mut found, index)?);
         }
+        let mut nulls = nulls.finish();
+        if self.bare && found.misfits.iter().any(|code| *code != 0) {
+            let fits: NullBuffer = found.misfits.iter().map(|code| *code == 0).collect();
+            nulls = NullBuffer::union(nulls.as_ref(), Some(&fits));
+        }
         self.require(&mut found, &columns, nulls.as_ref());
-        columns.push(Arc::new(unknown.finish(rows)));
+        columns.push(Arc::new(found.leftovers.finish(tape, rows)));
         columns.push(Arc::new(UInt16Array::from(found.misfits)));
         Ok(Arc::new(StructArray::try_new_with_length(self.fields.clone(), columns, nulls, rows)?))
     }
 }
 
 impl ObjectDecoder {
-    /// Goes over the keys of one object. Of a key that stands twice, the last counts.
-    fn walk(
-        &self,
-        tape: &Tape<'_>,
-        found: &mut Found,
-        unknown: &mut Unknown,
-        row: usize,
-        span: std::ops::Range<u32>,
-    ) -> Result<(), ArrowError> {
+    /// Goes over the keys of one object. Of duplicate keys, the last counts.
+    fn walk(&self, tape: &Tape<'_>, found: &mut Found, row: usize, span: Range<u32>) -> Result<(), ArrowError> {
         let mut expected = 0;
         let mut at = span.start;
         while at < span.end {
             let TapeElement::String(key) = tape.get(at) else { return Err(ArrowError::JsonError("no key".to_owned())) };
-            let key = tape.get_string(key);
-            match self.find(key, expected) {
+            match self.find(tape.get_string(key), expected) {
                 Some(index) => {
-                    self.place(tape, found, index, row, at + 1);
+                    found.place(index, row, at + 1);
                     expected = index + 1;
                 }
-                None => unknown.add(tape, row, key, at + 1),
+                None => found.leftovers.add(row, at + 1, Leftover::Value),
             }
             at = tape.next(at + 1, "value")?;
         }
@@ -189,29 +197,67 @@ impl ObjectDecoder {
         (expected..known).find(is_named).or_else(|| (0..expected.min(known)).find(is_named))
     }
 
-    fn place(&self, tape: &Tape<'_>, found: &mut Found, index: usize, row: usize, position: u32) {
-        let fits = match (self.kind(index), tape.get(position)) {
-            (_, TapeElement::Null) | (DataType::Null, _) => true,
-            (DataType::Struct(_), element) => matches!(element, TapeElement::StartObject(_)),
-            (DataType::List(_), element) => matches!(element, TapeElement::StartList(_)),
-            (_, element) => !matches!(element, TapeElement::StartObject(_) | TapeElement::StartList(_)),
-        };
-        if fits {
-            found.place(index, row, position);
-        } else {
-            found.note(row, Misfit::Kind(number(index)));
-        }
-    }
-
+    /// The column of a field: null where the value does not fit.
     fn column(&mut self, tape: &Tape<'_>, found: &mut Found, index: usize) -> Result<ArrayRef, ArrowError> {
-        if let Some(Some(nested)) = self.nested.get_mut(index) {
-            return nested.decode(tape, found.field(index));
-        }
-        if self.kind(index) == &DataType::Null {
+        let kind = self.kind(index).clone();
+        if kind == DataType::Null {
             return Ok(Arc::new(NullArray::new(found.rows)));
         }
-        let texts: Vec<Option<&str>> = found.field(index).iter().map(|position| text(tape, *position)).collect();
-        Ok(values::column(self.kind(index), &texts, |row| found.note(row, Misfit::Kind(number(index)))))
+        let mut unfit = Vec::new();
+        if self.nested.get(index).is_none_or(Option::is_none) {
+            let texts: Vec<Option<&str>> = (0..)
+                .zip(found.field(index))
+                .map(|(row, position)| match tape.get(*position) {
+                    TapeElement::String(text) | TapeElement::Number(text) => Some(tape.get_string(text)),
+                    TapeElement::True => Some("true"),
+                    TapeElement::False => Some("false"),
+                    TapeElement::StartObject(_) | TapeElement::StartList(_) => {
+                        unfit.push(row);
+                        None
+                    }
+                    _ => None,
+                })
+                .collect();
+            let column = values::column(&kind, &texts, |row| unfit.push(row));
+            for row in unfit {
+                self.leave(found, index, row);
+            }
+            return Ok(column);
+        }
+
+        let is_list = matches!(kind, DataType::List(_));
+        for (row, position) in (0..).zip(found.field(index)) {
+            match tape.get(*position) {
+                TapeElement::Null => {}
+                TapeElement::StartList(_) if is_list => {}
+                TapeElement::StartObject(_) if !is_list => {}
+                _ => unfit.push(row),
+            }
+        }
+        for row in unfit {
+            self.leave(found, index, row);
+            found.place(index, row, 0);
+        }
+        let Some(Some(nested)) = self.nested.get_mut(index) else { return Ok(Arc::new(NullArray::new(found.rows))) };
+        let column = nested.decode(tape, found.field(index))?;
+        if let Some(object) = column.as_struct_opt() {
+            gather_inside(found, index, object);
+        } else if let Some(list) = column.as_list_opt::<i32>() {
+            gather_elements(tape, found, index, list)?;
+        }
+        Ok(column)
+    }
+
+    /// Keeps a value that does not fit the field's column.
+    fn leave(&self, found: &mut Found, index: usize, row: usize) {
+        if self.fields.get(index).is_some_and(|field| wire::is_required(field)) {
+            found.note(row, Misfit::Unfit(number(index)));
+        } else if self.bare {
+            // It has no key here: the object around the list keeps it.
+            found.note(row, Misfit::Element);
+        } else {
+            found.leftovers.add(row, found.position(index, row), Leftover::Value);
+        }
     }
 
     /// Notes the rows that lack a required field.
@@ -236,19 +282,46 @@ impl ObjectDecoder {
     }
 }
 
+/// Keeps what is left over in the objects of a field under the field's name.
+fn gather_inside(found: &mut Found, index: usize, object: &StructArray) {
+    for (row, text) in extra::of(object).into_iter().flat_map(|texts| texts.iter().enumerate()) {
+        if let Some(text) = text {
+            found.leftovers.add(row, found.position(index, row), Leftover::Inside(text.to_owned()));
+        }
+    }
+}
+
+/// Keeps the elements of a field's lists that make no row, under the field's name. Records are dead letters instead.
+fn gather_elements(tape: &Tape<'_>, found: &mut Found, index: usize, list: &ListArray) -> Result<(), ArrowError> {
+    let is_records = matches!(list.data_type(), DataType::List(element) if element.name() == RECORD);
+    let codes = list.values().as_struct_opt().map_or(&[][..], codes);
+    if is_records || codes.iter().all(|code| *code == 0) {
+        return Ok(());
+    }
+    let mut rest = codes;
+    for (row, length) in list.offsets().lengths().enumerate() {
+        let Some((these, after)) = rest.split_at_checked(length) else { break };
+        rest = after;
+        if these.iter().all(|code| *code == 0) {
+            continue;
+        }
+        let position = found.position(index, row);
+        let mut elements = Vec::new();
+        let mut at = position + 1;
+        for code in these {
+            if *code != 0 {
+                elements.push(at);
+            }
+            at = tape.next(at, "list value")?;
+        }
+        found.leftovers.add(row, position, Leftover::Elements(elements));
+    }
+    Ok(())
+}
+
 /// The index of a field as it stands in a misfit's code. No catalogue file has 30,000 fields in one object.
 fn number(index: usize) -> u16 {
     u16::try_from(index).unwrap_or(u16::MAX / 2 - 2)
-}
-
-/// A scalar as text; null is `None`.
-fn text<'a>(tape: &Tape<'a>, position: u32) -> Option<&'a str> {
-    match tape.get(position) {
-        TapeElement::String(index) | TapeElement::Number(index) => Some(tape.get_string(index)),
-        TapeElement::True => Some("true"),
-        TapeElement::False => Some("false"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -258,8 +331,8 @@ mod tests {
     #[test]
     fn every_misfit_has_a_number_of_its_own() {
         let fields = [0, 1, 2, number(30_000)];
-        let misfits = fields.iter().flat_map(|field| [Misfit::Kind(*field), Misfit::Missing(*field)]);
-        for misfit in misfits.chain([Misfit::NotAnObject]) {
+        let misfits = fields.iter().flat_map(|field| [Misfit::Unfit(*field), Misfit::Missing(*field)]);
+        for misfit in misfits.chain([Misfit::Element]) {
             assert_ne!(misfit.code(), 0);
             assert_eq!(Misfit::from_code(misfit.code()), Some(misfit));
         }

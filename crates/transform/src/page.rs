@@ -1,39 +1,53 @@
-//! From the bytes of a page to its tables: what happens in which order, and what becomes of a page that is none.
+//! From the bytes of a page to its tables: what happens in which order, and what becomes of a body that is not a page.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StructArray};
 use arrow::compute::filter;
 use arrow::datatypes::SchemaRef;
 use arrow::json::ReaderBuilder;
-use ctct_catalog::{Field, Report};
+use ctct_catalog::{Field, OptionKind, Report};
 use serde_json::value::RawValue;
 
+use crate::dead_letter::{self, ChangedAt};
 use crate::flatten::{Constants, flatten};
 use crate::object::ObjectDecoders;
-use crate::{DeadLetter, DecodedPage, PageInput, TransformError, dead_letter, unknown, values, wire};
+use crate::repair::{self, Repaired};
+use crate::{DeadLetter, DecodedPage, PageInput, TransformError, extra, values, wire};
+
+/// Some programs put this in front of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Decodes the pages of one report. Built once, shared by threads, and without memory from one page to the next.
 #[derive(Debug, Clone)]
 pub struct PageDecoder {
     report: Arc<Report>,
     wire: SchemaRef,
+    changed_at: ChangedAt,
 }
 
 impl PageDecoder {
     /// A decoder for pages of `report`.
     pub fn new(report: Arc<Report>) -> Self {
         let wire = wire::envelope(&report);
-        Self { report, wire }
+        let changed_at = ChangedAt::new(&report);
+        Self { report, wire, changed_at }
+    }
+
+    /// The report whose pages it decodes.
+    pub fn report(&self) -> &Report {
+        &self.report
     }
 
     /// Decodes one page.
     ///
-    /// Records that cannot be typed become dead letters, and the rest of the page lands. A page without records gives
-    /// tables without rows.
+    /// A value that does not fit its column is null there and stands in the row's `_extra`; text that is not Unicode
+    /// has U+FFFD in that place. Records without a usable key become dead letters, and the rest of the page lands. A page
+    /// without records gives tables without rows.
     ///
     /// # Errors
-    /// - [`TransformError::NotJson`], [`TransformError::NotAPage`]: the body is no page of this report. None of it is
+    /// - [`TransformError::NotJson`], [`TransformError::NotAPage`]: the body is not a page of this report. None of it is
     ///   used.
     /// - [`TransformError::Bound`]: `page.bound` lacks a parameter that a column repeats, or its value has another type.
     pub fn decode(&self, page: &PageInput<'_>) -> Result<DecodedPage, TransformError> {
@@ -41,49 +55,57 @@ impl PageDecoder {
             extracted_at: page.extracted_at.timestamp_micros(),
             commit: page.commit,
             bound: self.report.columns.iter().filter_map(|field| bound(field, page.bound)).collect::<Result<_, _>>()?,
+            asked: self.asked(page.bound),
         };
-        let (envelope, mut dead_letters) = self.read_or_mend(page.body)?;
-        let records = self.landing(&self.records(&envelope)?, page.body, &mut dead_letters)?;
-        let (tables, mut drift) = flatten(self.report.tables(), &records, &constants)?;
+        let body = page.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(page.body);
+        let (envelope, repaired) = self.read_or_repair(body)?;
+        let body = repaired.as_ref().map_or(body, |repaired| &repaired.body);
+
+        let records = self.records(&envelope)?;
+        let mut reasons = dead_letter::reasons(&records);
+        for (path, records) in repaired.iter().flat_map(|repaired| &repaired.required) {
+            for record in records {
+                reasons.entry(*record).or_insert_with(|| format!("{path}: text that is not Unicode"));
+            }
+        }
+        if self.report.rows.is_none()
+            && let Some(reason) = reasons.remove(&0)
+        {
+            // The body is some other object: as a dead letter it would leave the table empty.
+            return Err(TransformError::NotAPage { reason });
+        }
+        let (landing, dead_letters) = self.landing(records, body, &reasons)?;
+        let (tables, mut drift) = flatten(self.report.tables(), &landing, &constants)?;
         if self.report.rows.is_some() {
-            unknown::count("", &envelope, &mut drift);
+            extra::count("", &envelope, &mut drift);
+        }
+        if let Some(repaired) = repaired {
+            add_repaired(&repaired, &reasons, &mut drift);
         }
         Ok(DecodedPage { tables, dead_letters, drift })
     }
 
-    /// The body as one row, and the dead letters that had to be cut out of it before it could be read.
-    ///
-    /// The one kind of record that JSON's grammar allows and the reader cannot take is text with half a surrogate pair
-    /// (`\ud83d` alone, an emoji that some system cut in two): it has no UTF-8.
-    fn read_or_mend(&self, body: &[u8]) -> Result<(StructArray, Vec<DeadLetter>), TransformError> {
+    /// Names of the sub-resources that the request asked for.
+    fn asked(&self, params: &[(String, String)]) -> Vec<String> {
+        let options = self.report.options.iter().filter(|option| option.kind == OptionKind::Subresources);
+        let names: Vec<&String> = options.flat_map(|option| &option.params).collect();
+        let values = params.iter().filter(|(name, _)| names.contains(&name));
+        values.flat_map(|(_, value)| value.split(',').map(str::to_owned)).collect()
+    }
+
+    /// The body as one row, and what had to be repaired in it before it could be read.
+    fn read_or_repair(&self, body: &[u8]) -> Result<(StructArray, Option<Repaired>), TransformError> {
         if let Some(envelope) = self.read(body) {
-            return Ok((envelope, Vec::new()));
+            return Ok((envelope, None));
         }
-        let raw: &RawValue = serde_json::from_slice(body).map_err(|error| not_json(body, &error))?;
+        let repaired = repair::repaired(body, &self.wire, self.report.rows.is_some());
+        let raw: &RawValue = serde_json::from_slice(&repaired.body).map_err(|error| not_json(body, &error))?;
+        let refused = |reason: &str| TransformError::NotAPage { reason: reason.to_owned() };
         if !raw.get().starts_with('{') {
-            return Err(TransformError::NotAPage { reason: "it is not an object".to_owned() });
+            return Err(refused("it is not an object"));
         }
-        let unreadable = || TransformError::NotAPage { reason: "it holds text that is not Unicode".to_owned() };
-        let rows = self.report.rows.as_deref().ok_or_else(unreadable)?;
-        let records = dead_letter::raw_records(body, Some(rows))?;
-        let is_readable = |raw: &RawValue| {
-            let mut alone = format!("{{{}:[", serde_json::Value::from(rows));
-            alone.push_str(raw.get());
-            alone.push_str("]}");
-            self.read(alone.as_bytes()).is_some()
-        };
-        let dead_letters: Vec<DeadLetter> = (0..)
-            .zip(records)
-            .filter(|(_, raw)| !is_readable(raw))
-            .map(|(index, raw)| DeadLetter {
-                index,
-                reason: "record: text that is not Unicode".to_owned(),
-                record: raw.get().to_owned(),
-            })
-            .collect();
-        let is_kept = |index| dead_letters.iter().all(|letter| letter.index != index);
-        let mended = dead_letter::without(body, rows, is_kept)?;
-        Ok((self.read(&mended).ok_or_else(unreadable)?, dead_letters))
+        let envelope = self.read(&repaired.body).ok_or_else(|| refused("it cannot be read"))?;
+        Ok((envelope, Some(repaired)))
     }
 
     /// The body as one row of the wire schema, or `None` where it is not exactly one JSON object.
@@ -102,9 +124,9 @@ impl PageDecoder {
         decoder.flush().ok()?.filter(|batch| batch.num_rows() == 1).map(RecordBatch::into)
     }
 
-    /// The records of the page, those that do not fit included.
+    /// The records of the page, those that cannot land included.
     fn records(&self, envelope: &StructArray) -> Result<StructArray, TransformError> {
-        let Some(rows) = &self.report.rows else { return self.one_record(envelope) };
+        let Some(rows) = &self.report.rows else { return Ok(envelope.clone()) };
         let list = envelope.column_by_name(rows).and_then(|column| column.as_list_opt::<i32>());
         let list = list.filter(|list| list.is_valid(0));
         let elements = list.map(|list| list.value(0));
@@ -112,40 +134,43 @@ impl PageDecoder {
         records.ok_or_else(|| TransformError::no_list(rows))
     }
 
-    /// The body as the one record. Without the key it is some other object: as a dead letter it would leave the table empty.
-    fn one_record(&self, envelope: &StructArray) -> Result<StructArray, TransformError> {
-        let lacks = |key: &&String| envelope.column_by_name(key).is_none_or(|column| column.is_null(0));
-        match self.report.key.iter().find(lacks) {
-            Some(key) => Err(TransformError::NotAPage { reason: format!("it has no `{key}`") }),
-            None => Ok(envelope.clone()),
-        }
-    }
-
-    /// The records that can be typed. The others are added to the dead letters.
+    /// The records that can land, and the dead letters of the others.
     fn landing(
         &self,
-        records: &StructArray,
+        records: StructArray,
         body: &[u8],
-        dead_letters: &mut Vec<DeadLetter>,
-    ) -> Result<StructArray, TransformError> {
-        let misfits = dead_letter::misfits(records);
-        if misfits.is_empty() {
-            return Ok(records.clone());
+        reasons: &BTreeMap<usize, String>,
+    ) -> Result<(StructArray, Vec<DeadLetter>), TransformError> {
+        if reasons.is_empty() {
+            return Ok((records, Vec::new()));
         }
         let raw = dead_letter::raw_records(body, self.report.rows.as_deref())?;
-        let mut lands = vec![true; records.len()];
-        for (index, reason) in misfits {
-            if let Some(lands) = lands.get_mut(index) {
-                *lands = false;
+        let letter = |(index, reason): (&usize, &String)| {
+            let record = raw.get(*index).copied().unwrap_or(RawValue::NULL);
+            DeadLetter {
+                index: *index,
+                reason: reason.clone(),
+                record: record.get().to_owned(),
+                changed_at: self.changed_at.of(record),
             }
-            if dead_letters.iter().all(|letter| letter.index != index) {
-                let record = raw.get(index).map_or("", |raw| raw.get()).to_owned();
-                dead_letters.push(DeadLetter { index, reason, record });
-            }
+        };
+        let dead_letters = reasons.iter().map(letter).collect();
+        let lands: BooleanArray = (0..records.len()).map(|index| Some(!reasons.contains_key(&index))).collect();
+        let records = filter(&records, &lands).map_err(TransformError::arrow("records"))?;
+        Ok((records.as_struct().clone(), dead_letters))
+    }
+}
+
+/// Counts the fields in which text was repaired, of the records that land.
+fn add_repaired(repaired: &Repaired, reasons: &BTreeMap<usize, String>, drift: &mut BTreeMap<String, u64>) {
+    for (path, records) in &repaired.fields {
+        let landed = records.iter().filter(|record| !reasons.contains_key(record)).count() as u64;
+        if landed > 0 {
+            *drift.entry(path.clone()).or_default() += landed;
         }
-        dead_letters.sort_by_key(|letter| letter.index);
-        let records = filter(records, &BooleanArray::from(lands)).map_err(TransformError::arrow("records"))?;
-        Ok(records.as_struct().clone())
+    }
+    for key in &repaired.envelope {
+        *drift.entry(key.clone()).or_default() += 1;
     }
 }
 

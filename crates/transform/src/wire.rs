@@ -2,6 +2,7 @@
 //!
 //! - An object is a struct, a list is a list of structs. Each struct ends with [`EXTRA`] and [`MISFIT`], which
 //!   `object` fills.
+//! - The records of a page are a list of structs named [`RECORD`].
 //! - A list of bare values is a list of structs named [`BARE`] with the one column.
 //! - A known key whose value nobody needs (links, counts) has type `Null`: anything fits, nothing is kept.
 //! - A `bound` column is no part of a row's JSON. Should the API send it one day, it is unknown and lands in `_extra`.
@@ -12,21 +13,25 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field as ArrowField, Fields, Schema, SchemaRef};
 use ctct_catalog::{EXTRA, Field, FieldType, Report};
 
-/// What of the struct's row does not fit; see `object::Misfit`. 0 where all does.
+/// Why the struct's row cannot land; see `object::Misfit`. 0 where it can.
 pub(crate) const MISFIT: &str = "_misfit";
 /// Name of the element of a list of bare values.
 pub(crate) const BARE: &str = "bare";
-/// Name of the element of a list of objects.
+/// Name of the element of the list of records.
+pub(crate) const RECORD: &str = "record";
+/// Name of the element of any other list of objects.
 const ELEMENT: &str = "element";
 /// Links to other pages ride in the envelope of every report, whether it says how to page or not.
 const LINKS: &str = "_links";
 /// Metadata key of a field without which a record cannot land.
 const REQUIRED: &str = "required";
+/// Metadata key of a field that the API sends only when asked.
+const SUBRESOURCE: &str = "subresource";
 
 /// The schema of a page's body.
 pub(crate) fn envelope(report: &Report) -> SchemaRef {
     let mut fields = match &report.rows {
-        Some(rows) => vec![list(rows, ELEMENT, &report.columns)],
+        Some(rows) => vec![list(rows, RECORD, &report.columns)],
         None => report.columns.iter().filter_map(sent).collect(),
     };
     let links = report.paging.as_ref().and_then(|paging| paging.next.split('.').next()).unwrap_or(LINKS);
@@ -45,20 +50,26 @@ pub(crate) fn is_required(field: &ArrowField) -> bool {
     field.metadata().contains_key(REQUIRED)
 }
 
+/// Whether the API sends this field only when asked.
+pub(crate) fn is_subresource(field: &ArrowField) -> bool {
+    field.metadata().contains_key(SUBRESOURCE)
+}
+
 /// The field as it stands in the JSON, or `None` where the request has it and the JSON does not.
 fn sent(field: &Field) -> Option<ArrowField> {
     if field.bound.is_some() {
         return None;
     }
     let name = field.name.as_str();
-    Some(match (field.kind, &field.item) {
+    let shape = match (field.kind, &field.item) {
         (FieldType::Object, _) => ArrowField::new(name, object(&field.fields), true),
         (FieldType::List, Some(item)) => list(name, BARE, std::slice::from_ref(item)),
         (FieldType::List, None) => list(name, ELEMENT, &field.fields),
-        (kind, _) if field.required => ArrowField::new(name, kind.data_type(), true)
-            .with_metadata(HashMap::from([(REQUIRED.to_owned(), String::new())])),
         (kind, _) => ArrowField::new(name, kind.data_type(), true),
-    })
+    };
+    let marks = [(REQUIRED, field.required), (SUBRESOURCE, field.subresource)];
+    let marks = marks.into_iter().filter(|(_, is_marked)| *is_marked);
+    Some(shape.with_metadata(marks.map(|(mark, _)| (mark.to_owned(), String::new())).collect::<HashMap<_, _>>()))
 }
 
 fn list(name: &str, element: &str, fields: &[Field]) -> ArrowField {

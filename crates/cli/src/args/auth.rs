@@ -23,7 +23,7 @@ pub(crate) struct AuthArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuthAction {
     /// Sign an account in, once: its tokens are renewed from then on.
-    Login(LoginArguments),
+    Login(Box<LoginArguments>),
     /// List the accounts that are signed in. Sends nothing.
     List(ListArguments),
     /// Show whose account each is, what may be read and until when: one request an account.
@@ -41,6 +41,7 @@ pub(crate) enum AuthAction {
   ctct-etl auth login --account acme --redirect-uri https://localhost --paste
   ctct-etl auth login --account acme --application on-servers --device
   ctct-etl auth login --account acme --state s3://bucket/prefix
+  ctct-etl auth login --account acme --replace
   ctct-etl auth login --account acme --server http://127.0.0.1:8080     on a sandbox
 
 The client id (API key) comes from --client-id, CTCT_CLIENT_ID, the application's profile, or a prompt. \
@@ -49,7 +50,11 @@ the profile, or a prompt. Both are kept in the profile, so that the next account
 
 The redirect URI must be registered for the application in the developer portal, to the letter.
 
+The account's organization and id are printed and kept with the sign-in: one request. A sign-in of another account than \
+the one stored under the name is refused, unless --replace is given.
+
 Exit code 10 says that nobody is signed in.")]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct LoginArguments {
     /// Name for the account, as pipelines call it.
     #[arg(long, value_name = "NAME", value_parser = name)]
@@ -82,9 +87,15 @@ pub(crate) struct LoginArguments {
     /// Type a code in on another device; the application must be set up for it.
     #[arg(long)]
     pub(crate) device: bool,
-    /// Another authorisation server, such as a sandbox.
+    /// Another authorization server, such as a sandbox. Runs read the API beside it, at `/v3` of the same server.
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<Url>,
+    /// Another API than the one beside the authorization server. Runs read this one.
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<Url>,
+    /// Replace the sign-in of another Constant Contact account that is stored under this name.
+    #[arg(long)]
+    pub(crate) replace: bool,
     #[command(flatten)]
     pub(crate) place: StateOption,
 }
@@ -115,8 +126,7 @@ pub(crate) struct StatusArguments {
     /// Send nothing: what is stored, whether it still works or not.
     #[arg(long)]
     pub(crate) offline: bool,
-    /// Where the API is, for accounts of another server than the vendor's; `/v3` at the server that they signed in at,
-    /// unless given.
+    /// Where the API is; the server that each account signed in at, unless given.
     #[arg(long, value_name = "URL", conflicts_with = "offline")]
     pub(crate) base_url: Option<Url>,
     /// Form of the status on stdout.

@@ -24,7 +24,8 @@ pub(crate) struct InitArguments {
     /// Read the embedded API instead of an account.
     #[arg(long)]
     pub(crate) sandbox: bool,
-    /// Where the Parquet goes: a path, or an address such as `s3://bucket/prefix`; ./data/NAME by default.
+    /// Where the Parquet goes: a path, which starts from the pipeline's folder, or an address such as `s3://bucket/prefix`;
+    /// ./data/NAME by default.
     #[arg(long, value_name = "URL")]
     pub(crate) destination: Option<String>,
     /// Reports to read, of those that `ctct-etl reports` lists; by default contacts with what their fields, tags and lists are

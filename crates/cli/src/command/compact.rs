@@ -61,7 +61,7 @@ fn text(summary: &CompactSummary) -> String {
         text += &format!("{table}\n");
     }
     for report in &summary.reports {
-        if let Some(why) = nothing_to_join(report) {
+        if let Some(why) = nothing_to_join(report, &summary.destination) {
             text += &format!("{}: {why}\n", report.report);
         }
     }
@@ -69,14 +69,15 @@ fn text(summary: &CompactSummary) -> String {
 }
 
 /// Why nothing of a report is joined.
-fn nothing_to_join(report: &CompactedReport) -> Option<&'static str> {
-    match report.write_mode {
-        _ if report.error.is_some() => Some("left as it is, see the error"),
-        _ if !report.tables.is_empty() => None,
-        None => Some("nothing is stored yet"),
-        Some(WriteMode::Merge) => Some("nothing to join: a merged table has one file a partition"),
-        Some(_) => Some("nothing to join"),
-    }
+fn nothing_to_join(report: &CompactedReport, destination: &str) -> Option<String> {
+    let why = match report.write_mode {
+        _ if report.error.is_some() => "left as it is, see the error",
+        _ if !report.tables.is_empty() => return None,
+        None => return Some(format!("nothing is stored yet in {destination}")),
+        Some(WriteMode::Merge) => "nothing to join: a merged table has one file a partition",
+        Some(_) => "nothing to join",
+    };
+    Some(why.to_owned())
 }
 
 #[cfg(test)]

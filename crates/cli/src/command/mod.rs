@@ -17,7 +17,7 @@ pub(crate) mod validate;
 pub(crate) mod verify;
 pub(crate) mod views;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ctct_catalog::Catalog;
 use ctct_extract::Clock;
@@ -54,12 +54,13 @@ pub(crate) fn keeping(global: &Global) -> Keeping {
     folders::of_host(global).map_or_else(Keeping::nowhere, Keeping::on_host)
 }
 
-/// What a command needs beside its plan, as this process has it.
-pub(crate) fn context(keeping: Keeping, events: Events, stop: CancellationToken) -> Context {
+/// What a command needs beside its plan, as this process has it. Relative paths start from `folder`: that of the pipeline,
+/// or the current one for what belongs to none.
+pub(crate) fn context(folder: &Path, keeping: Keeping, events: Events, stop: CancellationToken) -> Context {
     Context {
         clock: Clock::system(),
         run_id: Uuid::now_v7().to_string(),
-        base_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        base_dir: folder.to_owned(),
         environment: Environment::process(),
         events,
         stop,
@@ -95,7 +96,7 @@ pub(crate) fn with_plan(
         Err(code) => return code,
     };
     runtime.block_on(async {
-        let context = context(keeping(global), Events::none(), CancellationToken::new());
+        let context = context(plan.pipeline.folder(), keeping(global), Events::none(), CancellationToken::new());
         let plans = match plan.by_account(None, &context).await {
             Ok(plans) => plans,
             Err(error) => return no_accounts(&plan, &error),

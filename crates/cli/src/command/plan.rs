@@ -4,6 +4,7 @@ use std::path::Path;
 
 use chrono::Utc;
 use ctct_catalog::Catalog;
+use ctct_extract::Clock;
 use ctct_pipeline::{Events, Keeping, Plan, Scope, Shard, When, did_you_mean};
 use tokio_util::sync::CancellationToken;
 
@@ -31,8 +32,8 @@ pub(crate) fn plan(global: &Global, arguments: &PlanArguments) -> u8 {
 /// Prints what runs of these plans would ask and cost.
 pub(crate) async fn show(plans: &[Plan], keeping: &Keeping, shard: Option<Shard>, probe: bool, output: Output) -> u8 {
     let (mut shown, mut code) = (Vec::new(), exit_code::DONE);
-    let context = context(keeping.clone(), Events::none(), CancellationToken::new());
     for plan in plans {
+        let context = context(plan.pipeline.folder(), keeping.clone(), Events::none(), CancellationToken::new());
         let accounts = match plan.by_account(shard, &context).await {
             Ok(accounts) => accounts,
             Err(error) => {
@@ -49,7 +50,7 @@ pub(crate) async fn show(plans: &[Plan], keeping: &Keeping, shard: Option<Shard>
             });
         }
     }
-    context.keeping.release(&context.clock).await;
+    keeping.release(&Clock::system()).await;
     worse(code, print(&shown.join(if output == Output::Text { "\n\n" } else { "\n" })))
 }
 

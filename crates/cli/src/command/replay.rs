@@ -15,7 +15,11 @@ pub(crate) fn replay(global: &Global, arguments: &ReplayArguments) -> u8 {
     logging::start(global, &canvas);
     with_plan(&arguments.file, &arguments.reports, global, async |plan, context| {
         let context = Context { events: reporter::events(global, &canvas), ..context.clone() };
-        let summary = ctct_pipeline::replay(plan, &context).await;
+        let summary = if arguments.dead_letters {
+            ctct_pipeline::replay_dead_letters(plan, &context).await
+        } else {
+            ctct_pipeline::replay(plan, &context).await
+        };
         let printed = match arguments.output {
             Output::Text if global.quiet => exit_code::DONE,
             Output::Text => print(&reporter::summary::text(&summary)),

@@ -62,6 +62,9 @@ pub(crate) fn describe(report: &Report) -> String {
     for ignored in &report.ignored {
         text += &format!("\nRefused: {}: {}.", ignored.name, ignored.why);
     }
+    for gap in &report.gaps {
+        text += &format!("\nNot found: {gap}.");
+    }
     for table in &StoredTable::of_report(report) {
         text += &format!("\n\n{}\n", super::schema::table_text(table));
     }

@@ -67,7 +67,8 @@ async fn run_all(
             runs.outcomes.push(Outcome::Transient);
             break;
         }
-        let context = Context { deadline, ..context(keeping.clone(), Events::none(), stop.clone()) };
+        let context =
+            Context { deadline, ..context(plan.pipeline.folder(), keeping.clone(), Events::none(), stop.clone()) };
         let plans = match plan.by_account(arguments.shard, &context).await {
             Ok(plans) => plans,
             Err(error) => {

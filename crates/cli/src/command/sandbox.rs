@@ -49,14 +49,17 @@ fn config(arguments: &SandboxArguments) -> SandboxConfig {
         daily_requests: arguments.daily_requests,
         latency: Duration::from_millis(arguments.latency_ms),
         users: arguments.users,
+        unfit: arguments.unfit,
         faults: Faults { error_500: arguments.error_rate, ..Faults::default() },
         quirks: Quirks {
+            wrong_date: arguments.wrong_date,
             access_token_lifetime: arguments.token_lifetime,
             refresh_token: match arguments.refresh_tokens {
                 RefreshTokens::Rotating => RefreshToken::Rotating,
                 RefreshTokens::LongLived => RefreshToken::LongLived,
                 RefreshTokens::Omitted => RefreshToken::Omitted,
             },
+            reorder: arguments.reorder,
             ..Quirks::default()
         },
         ..SandboxConfig::default()
@@ -114,6 +117,7 @@ mod tests {
         assert_eq!((config.users, config.quirks.access_token_lifetime), (3, Duration::from_secs(90)));
         assert_eq!(config.quirks.refresh_token, RefreshToken::LongLived);
         assert_eq!(started_with(&["--refresh-tokens", "omitted"]).quirks.refresh_token, RefreshToken::Omitted);
+        assert!(!config.quirks.reorder && started_with(&["--reorder"]).quirks.reorder);
         assert_eq!(started_with(&["--today", "2026-01-31"]).today.to_string(), "2026-01-31");
         for wrong in [
             ["--users", "0"],

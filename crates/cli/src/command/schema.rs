@@ -49,16 +49,16 @@ fn refused(reason: &str) -> u8 {
 fn of_pipeline(pipeline: &Pipeline, only: &[String], format: Format, dialect: Dialect) -> Result<String, u8> {
     let known: Vec<&str> = pipeline.reports.iter().map(|config| config.report.name.as_str()).collect();
     check(only, &known, pipeline.file())?;
-    let base = std::env::current_dir().unwrap_or_default();
+    let base = pipeline.folder();
     let wanted = pipeline.reports.iter().filter(|config| only.is_empty() || only.contains(&config.report.name));
     let tables: Vec<StoredTable<'_>> =
-        wanted.flat_map(|config| StoredTable::of_pipeline(pipeline, config, &base)).collect();
+        wanted.flat_map(|config| StoredTable::of_pipeline(pipeline, config, base)).collect();
     Ok(match format {
         Format::Markdown => markdown::pipeline(&pipeline.name, pipeline.description.as_deref(), &tables),
         Format::Text => text::text(&tables),
         Format::Json => json::json(&tables),
         Format::Ddl => {
-            let runs = only.is_empty().then(|| Layout::of_runs(&ctct_pipeline::root(pipeline, &base)));
+            let runs = only.is_empty().then(|| Layout::of_runs(&ctct_pipeline::root(pipeline, base)));
             ddl::ddl(&tables.iter().map(StoredTable::layout).chain(runs).collect::<Vec<_>>(), dialect)
         }
     })

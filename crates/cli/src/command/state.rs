@@ -1,14 +1,15 @@
-//! `ctct-etl state`: what is stored of each report, and `state rebuild`, which mends a damaged log.
+//! `ctct-etl state`: what is stored of each report; `state rebuild`, which repairs a damaged log; and `state adopt`, which says
+//! that stored rows are another account's.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::{CellAlignment, Table};
 use ctct_pipeline::{
-    CommitSummary, LossSummary, PileSummary, RebuildResult, RebuildSummary, ReportRebuild, ReportState, StateSummary,
-    TableSummary,
+    AdoptSummary, AdoptedReport, CommitSummary, LossSummary, PileSummary, RebuildResult, RebuildSummary, ReportRebuild,
+    ReportState, StateSummary, TableSummary,
 };
 
 use super::{json, with_plan, worse};
-use crate::args::{Global, Output, RebuildArguments, StateAction, StateArguments};
+use crate::args::{AdoptArguments, Global, Output, RebuildArguments, StateAction, StateArguments};
 use crate::exit_code;
 use crate::logging;
 use crate::printer::print;
@@ -21,6 +22,7 @@ pub(crate) fn state(global: &Global, arguments: &StateArguments) -> u8 {
     logging::start(global, &reporter::canvas(global));
     match (&arguments.action, &arguments.file) {
         (Some(StateAction::Rebuild(arguments)), _) => rebuild(global, arguments),
+        (Some(StateAction::Adopt(arguments)), _) => adopt(global, arguments),
         (None, Some(file)) => with_plan(file, &arguments.reports, global, async |plan, context| {
             let summary = ctct_pipeline::state(plan, context).await;
             let shown = match arguments.output {
@@ -45,6 +47,39 @@ fn rebuild(global: &Global, arguments: &RebuildArguments) -> u8 {
     })
 }
 
+fn adopt(global: &Global, arguments: &AdoptArguments) -> u8 {
+    let all = arguments.reports.is_empty();
+    with_plan(&arguments.file, &arguments.reports, global, async |plan, context| {
+        let summary = ctct_pipeline::adopt(plan, context, all).await;
+        let shown = match arguments.output {
+            Output::Text => adopt_text(&summary),
+            Output::Json => json(&summary),
+        };
+        worse(summary.exit_code, print(&shown))
+    })
+}
+
+fn adopt_text(summary: &AdoptSummary) -> String {
+    let AdoptSummary { pipeline, account, destination, .. } = summary;
+    let mut text = format!("{pipeline}: account {account} in {destination}\n");
+    if let Some(error) = &summary.error {
+        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
+    }
+    let Some(owner) = &summary.owner else { return text };
+    for AdoptedReport { report, version, from, error, .. } in &summary.reports {
+        let from = from.as_deref().unwrap_or("an unknown account");
+        text += &match (version, error) {
+            (_, Some(error)) => format!("{report}: error: {}\nnext: {}\n", error.message, error.advice),
+            (Some(version), None) => format!("{report}: from {from} to {owner}, commit {version}\n"),
+            (None, None) => format!("{report}: {owner} already\n"),
+        };
+    }
+    if summary.reports.is_empty() {
+        text += &format!("nothing is stored that could become {owner}'s\n");
+    }
+    text
+}
+
 fn text(summary: &StateSummary) -> String {
     let StateSummary { pipeline, account, destination, .. } = summary;
     let mut text = format!("{pipeline}: account {account} in {destination}\n");
@@ -52,16 +87,19 @@ fn text(summary: &StateSummary) -> String {
         text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
     }
     for report in &summary.reports {
-        text += &report_text(report);
+        text += &report_text(report, destination);
     }
     text
 }
 
-fn report_text(report: &ReportState) -> String {
-    let mut text = format!("\n{}: {}\n", report.report, how_written(report));
+fn report_text(report: &ReportState, destination: &str) -> String {
+    let mut text = format!("\n{}: {}\n", report.report, how_written(report, destination));
     if let Some(commit) = report.commits.first().filter(|_| report.write_mode.is_some()) {
         let CommitSummary { version, committed_at, run_id, .. } = commit;
         text += &format!("  last commit: {version}, {} (run {run_id})\n", instant(*committed_at));
+    }
+    if let Some(owner) = &report.owner {
+        text += &format!("  rows of: {owner}\n");
     }
     if let Some(watermark) = report.watermark {
         let since = report.since.map(|since| format!(", rows since {}", instant(since))).unwrap_or_default();
@@ -69,6 +107,13 @@ fn report_text(report: &ReportState) -> String {
     }
     if let Some(at) = report.reconciled_at {
         text += &format!("  reconciled: {}\n", instant(at));
+    }
+    if report.incomplete > 0 {
+        text += "  incomplete: the API counts more than came; the next run reads everything again\n";
+    }
+    if let Some(since) = report.rejected_since {
+        text +=
+            &format!("  some records cannot be used, the first since {}; runs ask for them again\n", instant(since));
     }
     if report.in_progress {
         text += "  some ids are done, the next run goes on after them\n";
@@ -105,10 +150,14 @@ fn report_text(report: &ReportState) -> String {
     text
 }
 
-fn how_written(report: &ReportState) -> String {
+fn how_written(report: &ReportState, destination: &str) -> String {
     let Some(mode) = report.write_mode else {
         let nothing = report.records == 0 && report.tables.iter().all(|table| table.files == 0);
-        return if nothing { "nothing is stored" } else { "its newest commit cannot be read" }.to_owned();
+        return if nothing {
+            format!("nothing is stored in {destination}")
+        } else {
+            "its newest commit cannot be read".to_owned()
+        };
     };
     let mode = serde_json::json!(mode);
     let history = if report.history { " with history" } else { "" };
@@ -179,16 +228,18 @@ fn rebuild_text(summary: &RebuildSummary) -> String {
         text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
     }
     for report in &summary.reports {
-        text += &rebuilt_text(report, summary.dry_run);
+        text += &rebuilt_text(report, destination, summary.dry_run);
     }
     text
 }
 
-fn rebuilt_text(report: &ReportRebuild, dry_run: bool) -> String {
+fn rebuilt_text(report: &ReportRebuild, destination: &str, dry_run: bool) -> String {
     let name = &report.report;
     let version = report.version.unwrap_or_default();
     let mut text = match report.result {
-        RebuildResult::Nothing => format!("\n{name}: nothing is stored that a log could be rebuilt from\n"),
+        RebuildResult::Nothing => {
+            format!("\n{name}: nothing is stored in {destination} that a log could be rebuilt from\n")
+        }
         RebuildResult::Sound => format!("\n{name}: commit {version} goes with the tables, nothing to rebuild\n"),
         RebuildResult::Failed | RebuildResult::Refused => format!("\n{name}: not rebuilt\n"),
         RebuildResult::Rebuilt => {

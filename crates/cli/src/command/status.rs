@@ -61,7 +61,7 @@ fn text(summary: &StatusSummary) -> String {
         text += &format!("{table}\n");
     }
     for report in &summary.reports {
-        text += &notes(report);
+        text += &notes(report, destination);
     }
     match (summary.next_due, summary.reports.iter().find_map(|report| report.due)) {
         (Some(next), _) => text += &format!("next due: {}\n", instant(next)),
@@ -80,11 +80,25 @@ fn text(summary: &StatusSummary) -> String {
 }
 
 /// What a person should look at.
-fn notes(report: &ReportStatus) -> String {
+fn notes(report: &ReportStatus, destination: &str) -> String {
     let name = &report.report;
     let mut text = String::new();
+    // No run stored it there; or the pipeline names another place than the run did.
+    let begun = report.watermark.is_some() || report.in_progress || report.kept_pages.files > 0;
+    if report.last_success.is_none() && !begun && report.health != Health::Damaged {
+        text += &format!("{name}: nothing is stored in {destination}\n");
+    }
     if let (Health::Stale, Some(due)) = (report.health, report.due) {
         text += &format!("{name}: stale: it should have been read since {}\n", instant(due));
+    }
+    if report.incomplete > 0 {
+        text += &format!("{name}: incomplete: the API counts more than came; the next run reads everything again\n");
+    }
+    if let Some(since) = report.rejected_since {
+        text += &format!(
+            "{name}: some records cannot be used, the first since {}; runs ask for them again\n",
+            instant(since)
+        );
     }
     if report.in_progress {
         text += &format!("{name}: some ids are done, the next run goes on after them\n");

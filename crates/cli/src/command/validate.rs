@@ -6,7 +6,7 @@ use ctct_pipeline::Plan;
 use super::{catalog, pipeline, refuse};
 use crate::args::{Files, Global};
 use crate::exit_code;
-use crate::printer::print;
+use crate::printer::{complain, print};
 use crate::reporter::summary::counted;
 
 /// Checks every file and says which are fine; all mistakes are shown, not only the first file's.
@@ -17,11 +17,14 @@ pub(crate) fn validate(global: &Global, files: &Files) -> u8 {
     };
     let mut worst = exit_code::DONE;
     for file in &files.files {
-        let checked = pipeline(file, &catalog).and_then(|pipeline| {
-            Plan::new(&pipeline, Utc::now()).map(|plan| plan.reports.len() as u64).map_err(|errors| refuse(&errors))
-        });
+        let checked = pipeline(file, &catalog)
+            .and_then(|pipeline| Plan::new(&pipeline, Utc::now()).map_err(|errors| refuse(&errors)));
+        for warning in checked.iter().flat_map(|plan| &plan.reports).flat_map(|report| &report.warnings) {
+            complain(&format!("warning: {}: {warning}", file.display()));
+        }
         match checked {
-            Ok(reports) if !global.quiet => {
+            Ok(plan) if !global.quiet => {
+                let reports = plan.reports.len() as u64;
                 let code = print(&format!("{}: valid, {}", file.display(), counted(reports, "report")));
                 worst = worst.max(code);
             }

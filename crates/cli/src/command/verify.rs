@@ -44,16 +44,16 @@ fn text(summary: &VerifySummary) -> String {
         text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
     }
     for report in &summary.reports {
-        text += &report_text(report);
+        text += &report_text(report, destination);
     }
     text
 }
 
-fn report_text(report: &ReportVerified) -> String {
+fn report_text(report: &ReportVerified, destination: &str) -> String {
     let name = &report.report;
     let mut text = match (report.version, report.findings.len() as u64) {
         _ if report.error.is_some() && report.version.is_none() => format!("{name}: not verified\n"),
-        (None, 0) => format!("{name}: nothing is stored\n"),
+        (None, 0) => format!("{name}: nothing is stored in {destination}\n"),
         (Some(version), 0) => format!("{name}: commit {version}, nothing wrong\n"),
         (Some(version), findings) => format!("{name}: commit {version}, {}\n", counted(findings, "finding")),
         (None, findings) => format!("{name}: {}\n", counted(findings, "finding")),

@@ -39,8 +39,8 @@ pub(crate) fn views(global: &Global, arguments: &ViewsArguments) -> u8 {
     };
     let reports = pipeline.reports.iter().filter(|config| wanted(&config.report.name)).collect();
 
-    let base = std::env::current_dir().unwrap_or_else(|_| ".".into());
-    let destination = match ctct_pipeline::open_destination(&pipeline, &Environment::process(), &base) {
+    let opened = ctct_pipeline::open_destination(&pipeline, &Environment::process(), pipeline.folder());
+    let destination = match opened {
         Ok(destination) => destination,
         Err(error) => return failed(&error),
     };
@@ -53,18 +53,18 @@ pub(crate) fn views(global: &Global, arguments: &ViewsArguments) -> u8 {
         Err((report, source)) => return failed(&RunError::Load { report, source: Box::new(source) }),
     };
     if !global.quiet {
-        remark(&views, arguments);
+        remark(&views, arguments, destination.url());
     }
     let location = arguments.location.as_deref().unwrap_or_else(|| destination.url());
     print(&views.sql(arguments.dialect, arguments.schema.as_deref(), location))
 }
 
 /// Says what the views lack, and how to have it.
-fn remark(views: &Views<'_>, arguments: &ViewsArguments) {
+fn remark(views: &Views<'_>, arguments: &ViewsArguments, place: &str) {
     let (file, dialect) = (arguments.file.display(), arguments.dialect.word());
     if !views.missing().is_empty() {
         complain(&format!(
-            "note: nothing is stored yet of {}: the views are empty\nnext: ctct-etl run {file}, then \
+            "note: nothing is stored yet of {} in {place}: the views are empty\nnext: ctct-etl run {file}, then \
              ctct-etl views {file} --dialect {dialect} again",
             views.missing().join(", ")
         ));

@@ -1,7 +1,8 @@
 //! A run's summary as text for people.
 
 use comfy_table::{CellAlignment, Table};
-use ctct_pipeline::{MergeSummary, Outcome, ReportSummary, RunSummary};
+use ctct_catalog::{Catalog, Field, FieldType};
+use ctct_pipeline::{IncompleteSummary, MergeSummary, Outcome, ReportSummary, RunSummary};
 
 use crate::text_table::text_table;
 
@@ -17,6 +18,9 @@ pub(crate) fn text(summary: &RunSummary) -> String {
     text += &asked(summary);
     if summary.deadline {
         text += "the deadline ended the run; what it had paid for is kept, and the next run goes on there\n";
+    }
+    for warning in &summary.warnings {
+        text += &format!("warning: {warning}\n");
     }
     for report in &summary.reports {
         text += &oddities(summary, report);
@@ -103,23 +107,78 @@ fn oddities(summary: &RunSummary, report: &ReportSummary) -> String {
     if report.ids_not_found > 0 {
         text += &format!("{name}: the API does not know {} of the ids\n", report.ids_not_found);
     }
-    if report.dead_letters > 0 {
+    if let Some(replayed) = report.replayed {
+        text += &format!("{name}: {} fit now and are written\n", counted(replayed, "dead letter"));
+    }
+    if report.removed > 0 {
+        text += &format!("{name}: {} removed or marked as deleted\n", counted(report.removed, "stored row"));
+    }
+    if report.outdated > 0 {
+        text += &format!("{name}: {} older than what is stored, left out\n", counted(report.outdated, "record"));
+    }
+    // Where nothing was committed, the error says where they are.
+    if report.dead_letters > 0 && report.error.is_none() {
         text += &format!(
-            "{name}: {} that cannot be typed, kept in {}/_ctct/{}/{name}/dead_letters\n",
+            "{name}: {} without a usable key, kept in {}/_ctct/{}/{name}/dead_letters\n",
             counted(report.dead_letters, "record"),
             summary.destination,
             summary.account
         );
     }
-    for (field, rows) in &report.drift {
-        text +=
-            &format!("{name}: drift: `{field}` is not in the catalogue ({}); kept in _extra\n", counted(*rows, "row"));
+    for (path, values) in &report.drift {
+        text += &format!("{name}: drift: {}\n", drift(name, path, *values));
+    }
+    for (column, values) in &report.not_in_folders {
+        let values = counted(*values, "value");
+        text += &format!("{name}: `{column}`: {values} that a folder name cannot hold; kept in _extra\n");
+    }
+    for (table, records) in &report.absent {
+        let records = counted(*records, "record");
+        text += &format!(
+            "warning: {name}: {records} came without the list of `{table}`, which was requested; its stored rows stay\n"
+        );
+    }
+    if let Some(IncompleteSummary { read, counted: expected }) = report.incomplete {
+        text += &format!(
+            "warning: {name}: {} read and {expected} counted by the API; the next run reads everything again\n",
+            counted(read, "record")
+        );
+    }
+    for warning in &report.warnings {
+        text += &format!("warning: {name}: {warning}\n");
     }
     if let Some(error) = &report.error {
         // Messages name their report themselves.
         text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
     }
     text
+}
+
+/// What became of values that did not go as the catalog says.
+fn drift(report: &str, path: &str, values: u64) -> String {
+    let catalog = Catalog::embedded().ok();
+    let fields = catalog.as_ref().and_then(|catalog| catalog.get(report)).map(|report| report.columns.as_slice());
+    match fields.and_then(|fields| known(fields, path)) {
+        None => format!("`{path}` is not in the catalog ({}); kept in _extra", counted(values, "row")),
+        Some(FieldType::List) => {
+            format!("`{path}`: the list does not fit in {}; what does not is kept in _extra", counted(values, "row"))
+        }
+        Some(FieldType::Id | FieldType::String) => format!(
+            "`{path}`: {} {} not plain text; objects and lists are kept in _extra, and text that is not Unicode has U+FFFD in \
+             that place",
+            counted(values, "value"),
+            if values == 1 { "is" } else { "are" }
+        ),
+        Some(_) if values == 1 => format!("`{path}`: 1 value does not fit the column; kept in _extra"),
+        Some(_) => format!("`{path}`: {values} values do not fit the column; kept in _extra"),
+    }
+}
+
+/// The type of the field at this path, if the catalog has it.
+fn known(fields: &[Field], path: &str) -> Option<FieldType> {
+    let (name, below) = path.split_once('.').map_or((path, None), |(name, below)| (name, Some(below)));
+    let field = fields.iter().find(|field| field.name == name && field.bound.is_none())?;
+    below.map_or(Some(field.kind), |below| known(&field.fields, below))
 }
 
 /// Where the Parquet is, and a first query over it.
@@ -175,7 +234,7 @@ mod tests {
             started_at: DateTime::UNIX_EPOCH,
             seconds: 61.25,
             api: ApiSummary { requests: 42, retries: 2, throttled: 1, bytes: 31_500_000, ..ApiSummary::default() },
-            warnings: Vec::new(),
+            warnings: vec!["something to know".to_owned()],
             reports,
             error: None,
         }
@@ -194,7 +253,17 @@ mod tests {
             pages: 3,
             rows: 1_200,
             dead_letters: 1,
-            drift: BTreeMap::from([("email_address.verified".to_owned(), 1_200)]),
+            drift: [("email_address.verified", 1_200), ("email_address.created_at", 3), ("birthday_day", 1)]
+                .into_iter()
+                .chain([("taggings", 2), ("phone_numbers.kind", 1), ("created_at.more", 5)])
+                .map(|(path, values)| (path.to_owned(), values))
+                .collect(),
+            not_in_folders: BTreeMap::from([("job_title".to_owned(), 1)]),
+            absent: BTreeMap::from([("contacts_taggings".to_owned(), 2)]),
+            incomplete: Some(IncompleteSummary { read: 1_199, counted: 1_200 }),
+            removed: 4,
+            outdated: 1,
+            warnings: vec!["the server's clock is wrong".to_owned()],
             watermark_before: at(1),
             watermark_after: at(2),
             tables: vec![table("contacts", 1_199, 2_345_678), table("contacts_notes", 30, 999)],

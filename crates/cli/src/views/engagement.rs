@@ -1,10 +1,8 @@
 //! Engagement by contact and by campaign: what was sent, opened and clicked, how often and when.
 //!
 //! The events of `contact_activity_details` say most. Where a pipeline has only `contact_action_summary`, which counts, the
-//! same columns come from there, as far as it has them: of the rows of a campaign the one that was read last counts, since
-//! periods that overlap hold it several times.
-
-use ctct_catalog::{COMMIT, EXTRACTED_AT};
+//! same columns come from there, as far as it has them. Its current view has a contact and a campaign once, whatever periods
+//! were asked for.
 
 use super::dialect::{Column, Kind};
 use super::script::Script;
@@ -48,7 +46,7 @@ const UNIQUE: [(&str, &str, &str); 3] = [
 pub(crate) fn views(script: &mut Script, source: Source, campaigns: bool) {
     let rows = match source {
         Source::Events => script.name("contact_activity_details_current"),
-        Source::Counts => newest_counts(script),
+        Source::Counts => script.name("contact_action_summary_current"),
     };
     let (columns, select) = grouped(script, source, &rows, CONTACT, CAMPAIGN, "The contact.");
     script.view("engagement_per_contact", "What each contact did with what was sent to it.", &columns, &select);
@@ -59,22 +57,6 @@ pub(crate) fn views(script: &mut Script, source: Source, campaigns: bool) {
         _ => (columns, select),
     };
     script.view("engagement_per_campaign", "What contacts did with each campaign activity.", &columns, &select);
-}
-
-/// The rows of the summary, one a contact and campaign.
-fn newest_counts(script: &Script) -> String {
-    let name = |name: &str| script.dialect.name(name);
-    let by = [ACCOUNT, CONTACT, CAMPAIGN].map(name).join(", ");
-    format!(
-        "(\n  SELECT * FROM (\n    SELECT *, row_number() OVER (PARTITION BY {by} ORDER BY {} DESC, {} DESC, {} DESC) AS {}\n    \
-         FROM {}\n  ) AS n\n  WHERE n.{} = 1\n)",
-        name(COMMIT),
-        name(EXTRACTED_AT),
-        name("period_end"),
-        name("_rank"),
-        script.name("contact_action_summary_current"),
-        name("_rank"),
-    )
 }
 
 /// One row for each value of `by`; `other` are counted once each.

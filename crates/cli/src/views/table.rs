@@ -1,6 +1,6 @@
 //! A stored table as readers see it: the view of its files, of the newest version of each row, and of those of a moment.
 
-use ctct_catalog::{COMMIT, EXTRACTED_AT, Table};
+use ctct_catalog::{COMMIT, EXTRACTED_AT, OptionKind, Table};
 use ctct_load::{DELETE_REASON, DELETED_AT, VALID_FROM, VALID_TO};
 use ctct_pipeline::{ReportConfig, StoredTable, WriteMode};
 
@@ -113,23 +113,39 @@ impl<'a> TableViews<'a> {
     /// Writes the view of the newest version of each row, and what gives the one of an earlier moment.
     pub(crate) fn versions(&self, script: &mut Script) {
         let name = self.name();
+        let (from, to) = (script.dialect.name(VALID_FROM), script.dialect.name(VALID_TO));
         let select = match self.config.write_mode {
+            _ if !self.periods().is_empty() => {
+                self.newest(script, self.has_history().then(|| format!("{to} IS NULL")).as_deref())
+            }
             WriteMode::Replace => self.stored(script, None),
             WriteMode::Merge if !self.has_history() => self.stored(script, None),
-            WriteMode::Merge => self.stored(script, Some(&format!("r.{} IS NULL", script.dialect.name(VALID_TO)))),
+            WriteMode::Merge => self.stored(script, Some(&format!("r.{to} IS NULL"))),
             // Append and partition: a row whose partition changed may stand in two of them.
             _ => self.newest(script, None),
         };
-        let doc = format!("{} The newest version of each row.", self.table.doc);
+        let doc = if self.periods().is_empty() {
+            "The newest version of each row."
+        } else {
+            "The newest version of each row; of periods that hold the same activity the one that was read last."
+        };
+        let doc = format!("{} {doc}", self.table.doc);
         script.view(&format!("{name}_current"), &doc, &self.current_columns(), &select);
         if self.keeps_versions() {
             let moment = script.moment();
-            let select = if self.has_history() {
-                let (from, to) = (script.dialect.name(VALID_FROM), script.dialect.name(VALID_TO));
-                let held = format!("r.{from} <= {moment} AND (r.{to} IS NULL OR {moment} < r.{to})");
-                self.stored(script, Some(&held))
-            } else {
-                self.newest(script, Some(&moment))
+            let select = match (self.has_history(), self.periods().is_empty()) {
+                (true, true) => {
+                    let held = format!("r.{from} <= {moment} AND (r.{to} IS NULL OR {moment} < r.{to})");
+                    self.stored(script, Some(&held))
+                }
+                (true, false) => {
+                    let held = format!("{from} <= {moment} AND ({to} IS NULL OR {moment} < {to})");
+                    self.newest(script, Some(&held))
+                }
+                (false, _) => {
+                    let read = format!("{} <= {moment}", script.dialect.name(EXTRACTED_AT));
+                    self.newest(script, Some(&read))
+                }
             };
             script.function(&format!("{name}_as_of"), &self.current_columns(), &select);
         }
@@ -141,18 +157,34 @@ impl<'a> TableViews<'a> {
         format!("SELECT\n  {}\nFROM {} AS r{condition}", self.selected(script.dialect, "r"), script.name(self.name()))
     }
 
-    /// The newest version of each row, of those that were read up to a moment. A child row goes with its parent's.
-    fn newest(&self, script: &Script, until: Option<&str>) -> String {
+    /// Key columns that only say which period was asked for. The same activity is in the rows of every period that holds it,
+    /// so these do not tell two things apart.
+    fn periods(&self) -> Vec<&'a str> {
+        let report = &self.config.report;
+        let is_period = |kind| matches!(kind, OptionKind::Day | OptionKind::RangeStart | OptionKind::RangeEnd);
+        let options = || report.options.iter().filter(|option| is_period(option.kind));
+        let asked = |param: &str| options().any(|option| option.params.iter().any(|name| name == param));
+        let columns = report.columns.iter().filter(|field| field.bound.as_deref().is_some_and(asked));
+        columns.map(|field| field.name.as_str()).filter(|name| report.key.iter().any(|key| key == name)).collect()
+    }
+
+    /// The newest version of each row, of those for which a condition holds. A child row goes with its parent's.
+    fn newest(&self, script: &Script, condition: Option<&str>) -> String {
         let dialect = script.dialect;
         let root = self.root();
-        let key: Vec<&str> = [ACCOUNT].into_iter().chain(root.key.iter().map(String::as_str)).collect();
+        let periods = self.periods();
+        let key = root.key.iter().map(String::as_str).filter(|name| !periods.contains(name));
+        let key: Vec<&str> = [ACCOUNT].into_iter().chain(key).collect();
         let names: Vec<String> = key.iter().map(|name| dialect.name(name)).collect();
         let (commit, read) = (dialect.name(COMMIT), dialect.name(EXTRACTED_AT));
-        let until = until.map(|moment| format!("\n  WHERE {read} <= {moment}")).unwrap_or_default();
+        let changed = self.changed_at(dialect, &read);
+        let condition = condition.map(|condition| format!("\n  WHERE {condition}")).unwrap_or_default();
+        let order: Vec<String> = periods.iter().map(|name| format!(", {} DESC", dialect.name(name))).collect();
+        let order = order.concat();
         let ranked = if self.is_root() { "*".to_owned() } else { format!("{}, {commit}, {read}", names.join(", ")) };
         let versions = format!(
-            "(\n  SELECT {ranked}, row_number() OVER (PARTITION BY {} ORDER BY {commit} DESC, {read} DESC) AS {}\n  \
-             FROM {}{until}\n)",
+            "(\n  SELECT {ranked}, row_number() OVER (PARTITION BY {} ORDER BY {changed}{commit} DESC, {read} DESC{order}) AS \
+             {}\n  FROM {}{condition}\n)",
             names.join(", "),
             dialect.name(RANK),
             script.name(&root.name),
@@ -167,6 +199,20 @@ impl<'a> TableViews<'a> {
         let same = same.collect::<Vec<_>>().join(" AND ");
         let name = script.name(self.name());
         format!("SELECT\n  {columns}\nFROM {name} AS r\nJOIN {versions} AS p\n  ON {same}\nWHERE p.{newest} = 1")
+    }
+}
+
+impl TableViews<'_> {
+    /// What versions of a row are ordered by before the order in which they came: when the row changed, or for a version that
+    /// does not say so, when it was read.
+    fn changed_at(&self, dialect: Dialect, read: &str) -> String {
+        let columns = self.config.report.changed_columns();
+        let names: Vec<String> = columns.iter().map(|column| dialect.name(column)).collect();
+        match &names[..] {
+            [] => String::new(),
+            [one] => format!("coalesce({one}, {read}) DESC, "),
+            several => format!("coalesce(greatest({}), {read}) DESC, ", several.join(", ")),
+        }
     }
 }
 

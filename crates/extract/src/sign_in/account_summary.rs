@@ -1,12 +1,12 @@
 //! Who it is that signed in.
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::api_error::printable;
 use crate::{Client, ExtractError, Place};
 
 /// Whose account a token opens (`GET /account/summary`; vendor's OpenAPI description). Any of it may be absent.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountSummary {
     /// The vendor's own name for the account, which never changes.
     pub encoded_account_id: Option<String>,
@@ -29,22 +29,29 @@ impl Client {
         }
         let place = Place::new("account summary".to_owned(), "GET", &url);
         let answer = self.fetch(&place, "account_read", &url).await?;
-        let summary = serde_json::from_slice::<AccountSummary>(&answer.body).map_err(|_| ExtractError::NotAPage {
-            place,
-            reply: answer.reply,
-            reason: "it is no account summary".to_owned(),
-        })?;
-        Ok(summary.printable())
+        if let Ok(Value::Object(summary)) = serde_json::from_slice(&answer.body) {
+            return Ok(AccountSummary::of(&summary));
+        }
+        let reason = "it is not an account summary".to_owned();
+        Err(ExtractError::NotAPage { place, reply: answer.reply, reason })
     }
 }
 
 impl AccountSummary {
-    fn printable(self) -> Self {
-        let safe = |text: Option<String>| text.map(|text| printable(&text));
+    /// What can be told of it. A field of another kind than expected does not hide the others.
+    fn of(summary: &serde_json::Map<String, Value>) -> Self {
+        let text = |key: &str| {
+            let text = match summary.get(key)? {
+                Value::String(text) => printable(text.trim()),
+                Value::Number(number) => number.to_string(),
+                _ => return None,
+            };
+            Some(text).filter(|text| !text.is_empty())
+        };
         Self {
-            encoded_account_id: safe(self.encoded_account_id),
-            organization_name: safe(self.organization_name),
-            contact_email: safe(self.contact_email),
+            encoded_account_id: text("encoded_account_id"),
+            organization_name: text("organization_name"),
+            contact_email: text("contact_email"),
         }
     }
 }

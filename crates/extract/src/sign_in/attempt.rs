@@ -16,7 +16,7 @@ use super::returned::{AuthorizationCode, code_in_pasted};
 use super::{Application, Authority, SCOPES, SignInFailure};
 use crate::token_reply::TokenReply;
 use crate::transport::Transport;
-use crate::{AccessToken, ClientConfig, Clock, ExtractError, SignIn, Token};
+use crate::{AccessToken, ClientConfig, Clock, ExtractError, Identity, SignIn, Token};
 
 /// Time for a request to the authorisation server: a person is waiting.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,6 +31,8 @@ pub struct SignInAttempt {
     pub(super) clock: Clock,
     pub(super) authority: Authority,
     pub(super) transport: Transport,
+    /// The API that the tokens are for.
+    server: Url,
 }
 
 /// What a browser was asked for: where it goes, and how its answer is known to be one.
@@ -60,7 +62,14 @@ impl SignInAttempt {
             max_body_bytes: MAX_BODY_BYTES,
             ..ClientConfig::new(authority.token_url.clone(), nothing)
         })?;
-        Ok(Self { account: account.into(), application, clock, authority, transport })
+        let server = Authority::api_beside(&authority.token_url);
+        Ok(Self { account: account.into(), application, clock, authority, transport, server })
+    }
+
+    /// The same attempt for tokens of another API than the one beside the authorization server.
+    #[must_use]
+    pub fn for_api(self, server: Url) -> Self {
+        Self { server, ..self }
     }
 
     /// Begins with a browser: where to send it. `redirect_uri` must be registered for the application, to the letter
@@ -120,6 +129,8 @@ impl SignInAttempt {
             access_token: Some(AccessToken::new(reply.access_token.into_secret())),
             expires_at: lifetime.and_then(|lifetime| now.checked_add_signed(lifetime)),
             refresh_token: reply.refresh_token.map(|token| SecretString::from(token.into_secret())),
+            server: Some(self.server.clone()),
+            identity: Identity::default(),
             signed_in_at: now,
             renewed_at: now,
             generation: 0,

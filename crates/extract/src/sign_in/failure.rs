@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{ApiError, Place, Reply, RetryAdvice};
+use crate::{ApiError, Identity, Place, Reply, RetryAdvice};
 
 /// Why nobody is signed in now. Troubles of the connection are not among them:
 /// [`ExtractError::Transient`](crate::ExtractError::Transient) says those.
@@ -50,6 +50,18 @@ pub enum SignInFailure {
     /// Nobody typed in the device's code in time.
     #[error("the code was not typed in before it ended; start again")]
     DeviceCodeEnded,
+    /// Another account is signed in under this name.
+    #[error(
+        "`{account}` is signed in for {stored}, and this sign-in is for {found}; nothing was changed: choose another name with --account, or put this one in its place with --replace"
+    )]
+    OtherAccount {
+        /// The name.
+        account: String,
+        /// Whose account is signed in under it.
+        stored: Box<Identity>,
+        /// Whose account it would be.
+        found: Box<Identity>,
+    },
     /// The authorisation server does not take the application or the code.
     #[error("{place}: refused ({reply}); {}", advice(.reply))]
     Refused {
@@ -72,7 +84,7 @@ impl SignInFailure {
     /// When it makes sense to start again.
     pub(crate) fn retry(&self) -> RetryAdvice {
         match self {
-            Self::RedirectUri { .. } | Self::Port { .. } => RetryAdvice::Never,
+            Self::RedirectUri { .. } | Self::Port { .. } | Self::OtherAccount { .. } => RetryAdvice::Never,
             Self::NobodyCame { .. }
             | Self::Denied(_)
             | Self::OtherState

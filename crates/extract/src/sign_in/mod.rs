@@ -24,6 +24,11 @@ pub use returned::AuthorizationCode;
 
 use crate::ExtractError;
 
+/// Where the vendor serves the API (vendor's OpenAPI description: `host`, `basePath`).
+const VENDORS_API: &str = "https://api.cc.email/v3";
+/// The token endpoint's path on every server that is like the vendor's.
+const TOKEN_PATH: &str = "/oauth2/default/v1/token";
+
 /// What a sign-in asks for: exactly what reading needs, and a refresh token (vendor's guide, "Scopes").
 pub const SCOPES: [&str; 4] = ["contact_data", "campaign_data", "account_read", "offline_access"];
 
@@ -64,10 +69,25 @@ impl Authority {
         Self::below(server).map_err(|_| unfit("must be an http or https URL with a host"))
     }
 
+    /// The API that goes with a token endpoint: the vendor's, or `/v3` on the same server where that has the vendor's paths.
+    ///
+    /// # Panics
+    /// Never: what it parses is written above.
+    pub fn api_beside(token_url: &Url) -> Url {
+        if token_url.path() == TOKEN_PATH
+            && *token_url != Self::vendor().token_url
+            && let Ok(api) = token_url.join("/v3")
+        {
+            return api;
+        }
+        #[expect(clippy::expect_used, reason = "the text is a URL")]
+        VENDORS_API.parse().expect("the vendor's API has a URL")
+    }
+
     fn below(server: &Url) -> Result<Self, url::ParseError> {
         Ok(Self {
             authorize_url: server.join("/oauth2/default/v1/authorize")?,
-            token_url: server.join("/oauth2/default/v1/token")?,
+            token_url: server.join(TOKEN_PATH)?,
             device_url: server.join("/oauth2/default/v1/device/authorize")?,
         })
     }

@@ -22,6 +22,8 @@ pub(super) fn sign_in(account: &str) -> SignIn {
         access_token: Some(AccessToken::new(ACCESS)),
         expires_at: Some(noon() + Duration::from_hours(23)),
         refresh_token: Some(REFRESH.into()),
+        server: None,
+        identity: crate::Identity::default(),
         signed_in_at: noon() - Duration::from_hours(1),
         renewed_at: noon() - Duration::from_hours(1),
         generation: 0,

@@ -30,7 +30,7 @@ pub use claim::Claim;
 pub use key::TokenKey;
 pub use sign_in::SignIn;
 
-use crate::{Clock, ExtractError, RefreshGrant};
+use crate::{Clock, ExtractError, RefreshGrant, SignInFailure};
 use bucket::Bucket;
 use folder::Folder;
 use memory::Memory;
@@ -93,6 +93,18 @@ impl Accounts {
     /// # Errors
     /// It cannot be written; what was there is still there.
     pub async fn store(&self, sign_in: SignIn) -> Result<(), ExtractError> {
+        self.put(sign_in, true).await
+    }
+
+    /// As [`Self::store`], unless the account is signed in and is known to be another one.
+    ///
+    /// # Errors
+    /// [`SignInFailure::OtherAccount`], and those of [`Self::store`]; what was there is still there.
+    pub async fn store_same(&self, sign_in: SignIn) -> Result<(), ExtractError> {
+        self.put(sign_in, false).await
+    }
+
+    async fn put(&self, sign_in: SignIn, replaces: bool) -> Result<(), ExtractError> {
         let account = sign_in.account.clone();
         self.change(&account, move |old| {
             // One that cannot be read is what a new sign-in mends.
@@ -100,6 +112,11 @@ impl Accounts {
                 Err(ExtractError::TokensDamaged { .. } | ExtractError::TokenKey { .. }) => None,
                 old => old?,
             };
+            let stored = old.as_ref().map(|old| &old.sign_in.identity);
+            if let Some(stored) = stored.filter(|stored| !replaces && stored.contradicts(&sign_in.identity)) {
+                let (stored, found) = (Box::new(stored.clone()), Box::new(sign_in.identity.clone()));
+                return Err(SignInFailure::OtherAccount { account: sign_in.account.clone(), stored, found }.into());
+            }
             let mut record = Record::new(sign_in.clone());
             record.seed = old.and_then(|old| old.seed);
             Ok(Some(record))

@@ -9,7 +9,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::Claim;
-use crate::{AccessToken, SignIn};
+use crate::{AccessToken, Identity, SignIn};
 
 /// The format that this version writes.
 const FORMAT: u32 = 1;
@@ -96,6 +96,8 @@ impl Record {
             expires_at: self.sign_in.expires_at,
             lifetime_seconds: self.lifetime.map(|lifetime| lifetime.as_secs_f64()),
             refresh_token: self.sign_in.refresh_token.clone(),
+            server: self.sign_in.server.clone(),
+            identity: self.sign_in.identity.clone(),
             previous_refresh_token: self.previous.clone(),
             signed_in_at: self.sign_in.signed_in_at,
             renewed_at: self.sign_in.renewed_at,
@@ -136,6 +138,8 @@ impl Record {
             access_token: written.access_token.map(AccessToken::from),
             expires_at: written.expires_at,
             refresh_token: written.refresh_token,
+            server: written.server,
+            identity: written.identity,
             signed_in_at: written.signed_in_at,
             renewed_at: written.renewed_at,
             generation: written.generation,
@@ -172,12 +176,21 @@ struct Written {
     refresh_token: Option<SecretString>,
     #[serde(default, serialize_with = "reveal", deserialize_with = "conceal", skip_serializing_if = "Option::is_none")]
     previous_refresh_token: Option<SecretString>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    server: Option<Url>,
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    identity: Identity,
     signed_in_at: DateTime<Utc>,
     renewed_at: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seed: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     claims: Vec<Claim>,
+}
+
+/// Whether nothing is known that would be worth writing.
+fn is_unknown(identity: &Identity) -> bool {
+    *identity == Identity::default()
 }
 
 #[expect(clippy::ref_option, reason = "serde passes the field")]

@@ -20,10 +20,10 @@ const AT_A_TIME: usize = 8;
 
 /// A file of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listed {
+pub(crate) struct Listed {
     /// Relative to the destination.
-    pub(super) path: String,
-    pub(super) bytes: u64,
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
 }
 
 /// What joins add to their commit's record.

@@ -24,8 +24,8 @@ use crate::publish;
 use crate::record::{Commit, CommittedFile, ReportState, StateFile, Window};
 use crate::{Destination, FileOptions, LoadError, WriteMode, folder};
 
-use join::Listed;
-pub(crate) use join::{Joined, Rewriter};
+pub(crate) use join::{Joined, Listed, Rewriter};
+pub(crate) use source::SourceFile;
 
 /// What can be joined in the tables of one report of one account.
 #[derive(Debug)]
@@ -241,6 +241,7 @@ impl Compaction {
             let stamp = Stamp {
                 pipeline: head.pipeline.clone(),
                 account: head.account.clone(),
+                identity: head.identity.in_files(),
                 report: head.report.clone(),
                 table: table.name.clone(),
                 commit: head.version + 1,

@@ -10,6 +10,7 @@ use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
@@ -25,7 +26,7 @@ const BATCH_ROWS: usize = 1_024;
 
 /// A stored file whose footer was read.
 #[derive(Debug)]
-pub(super) struct SourceFile {
+pub(crate) struct SourceFile {
     destination: Destination,
     key: Path,
     shown: String,
@@ -39,7 +40,7 @@ impl SourceFile {
     ///
     /// # Errors
     /// [`LoadError::Damaged`] where it is no Parquet; else as the store fails.
-    pub(super) async fn open(destination: &Destination, file: &Listed) -> Result<Self, LoadError> {
+    pub(crate) async fn open(destination: &Destination, file: &Listed) -> Result<Self, LoadError> {
         let key = destination.key(&file.path)?;
         let shown = destination.shown(&file.path);
         let damaged = |error: &dyn std::fmt::Display| LoadError::Damaged {
@@ -64,7 +65,7 @@ impl SourceFile {
         }
     }
 
-    pub(super) fn row_groups(&self) -> usize {
+    pub(crate) fn row_groups(&self) -> usize {
         self.metadata.metadata().num_row_groups()
     }
 
@@ -86,14 +87,16 @@ impl SourceFile {
             && schema.fields().iter().all(|field| field.is_nullable() || here.field_with_name(field.name()).is_ok())
     }
 
-    /// The rows of a row group, in this schema.
+    /// The rows of a row group, in this schema. Columns that it does not have are not fetched, those at the edges at least.
     ///
     /// # Errors
     /// The store fails, or the row group cannot be decoded.
-    pub(super) async fn read(&self, row_group: usize, schema: &SchemaRef) -> Result<Vec<RecordBatch>, LoadError> {
-        let range = range(self.metadata.metadata(), row_group);
+    pub(crate) async fn read(&self, row_group: usize, schema: &SchemaRef) -> Result<Vec<RecordBatch>, LoadError> {
+        let range = range(self.metadata.metadata(), row_group, schema);
         let piece = if range.start >= self.tail.at {
             self.tail.clone()
+        } else if range.is_empty() {
+            Piece { at: range.start, bytes: Bytes::new() }
         } else {
             let fetched = self.destination.store.get_range(&self.key, range.clone()).await;
             let failed = |source| LoadError::Store { action: "read", path: self.shown.clone(), source };
@@ -106,9 +109,13 @@ impl SourceFile {
     }
 }
 
-/// The bytes that a row group takes in the file.
-fn range(metadata: &ParquetMetaData, row_group: usize) -> std::ops::Range<u64> {
-    let columns = metadata.row_group(row_group).columns().iter().map(ColumnChunkMetaData::byte_range);
+/// The bytes that these columns of a row group take in the file.
+fn range(metadata: &ParquetMetaData, row_group: usize, schema: &Schema) -> std::ops::Range<u64> {
+    let wanted = |column: &&ColumnChunkMetaData| {
+        let name = column.column_path().parts().first();
+        name.is_some_and(|name| schema.field_with_name(name).is_ok())
+    };
+    let columns = metadata.row_group(row_group).columns().iter().filter(wanted).map(ColumnChunkMetaData::byte_range);
     let (mut start, mut end) = (u64::MAX, 0);
     for (at, length) in columns {
         start = start.min(at);
@@ -123,7 +130,10 @@ fn decode(
     row_group: usize,
     schema: &SchemaRef,
 ) -> Result<Vec<RecordBatch>, ParquetError> {
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let columns = ProjectionMask::columns(metadata.parquet_schema(), names);
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(piece, metadata)
+        .with_projection(columns)
         .with_row_groups(vec![row_group])
         .with_batch_size(BATCH_ROWS)
         .build()?;

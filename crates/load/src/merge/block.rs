@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{Schema, TimestampMicrosecondType};
 use arrow::error::ArrowError;
@@ -35,6 +35,11 @@ impl Block {
     /// The value of a column of instants that has no nulls.
     pub(crate) fn instant(&self, column: usize, row: usize) -> i64 {
         self.rows.column(column).as_primitive::<TimestampMicrosecondType>().value(row)
+    }
+
+    /// The value of a column of instants.
+    pub(crate) fn instant_or_none(&self, column: usize, row: usize) -> Option<i64> {
+        self.rows.column(column).is_valid(row).then(|| self.instant(column, row))
     }
 
     /// Whether no row stands before a row that it should follow.

@@ -8,7 +8,7 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
-use ctct_catalog::{COMMIT, EXTRACTED_AT, FieldType, Report, Table};
+use ctct_catalog::{COMMIT, EXTRACTED_AT, FieldType, ORDINAL, PARENT_ORDINAL, Report, Table};
 
 use crate::encode::FileLayout;
 use crate::merge::block::Columns;
@@ -80,6 +80,12 @@ pub(crate) struct Shape {
     pub(crate) columns: Columns,
     /// Columns that make two versions of a row differ.
     pub(crate) content: Vec<usize>,
+    /// Number of the table that its rows hang on; `None` for the report's own table.
+    pub(crate) parent: Option<usize>,
+    /// What tells how lists compare, in child tables.
+    pub(crate) list: Option<ListShape>,
+    /// Columns whose greatest value tells which version of a row is newer, in the report's own table.
+    pub(crate) changed: Vec<usize>,
     pub(crate) commit: usize,
     /// `_deleted_at` and `_delete_reason`, in the report's own table.
     pub(crate) deleted: Option<(usize, usize)>,
@@ -87,9 +93,88 @@ pub(crate) struct Shape {
     pub(crate) valid: Option<(usize, usize)>,
     /// Schema of delta rows.
     pub(crate) delta: SchemaRef,
-    /// Columns that delta rows are sorted by, as they are compared.
-    sort: Vec<usize>,
-    sort_keys: RowConverter,
+    /// What delta rows are sorted by.
+    pub(crate) order: Arc<SortOrder>,
+}
+
+/// What rows are sorted by.
+#[derive(Debug)]
+pub(crate) struct SortOrder {
+    table: String,
+    columns: Vec<usize>,
+    converter: RowConverter,
+}
+
+impl SortOrder {
+    /// By these columns of the schema, ascending. `table` is for messages.
+    pub(crate) fn new(table: &str, schema: &Schema, columns: Vec<usize>) -> Result<Self, ArrowError> {
+        let converter = converter(schema, &columns)?;
+        Ok(Self { table: table.to_owned(), columns, converter })
+    }
+
+    /// Name of the table.
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// What the rows are sorted by, in a form that compares by its bytes.
+    pub(crate) fn keys(&self, rows: &RecordBatch) -> Result<Rows, LoadError> {
+        let columns: Vec<ArrayRef> = self.columns.iter().map(|at| Arc::clone(rows.column(*at))).collect();
+        self.converter.convert_columns(&columns).map_err(self.failed("sort"))
+    }
+
+    /// Names the table and what was tried in an error of Arrow's.
+    pub(crate) fn failed(&self, action: &'static str) -> impl FnOnce(ArrowError) -> LoadError + use<> {
+        let table = self.table.clone();
+        move |source| LoadError::Arrow { table, action, source }
+    }
+}
+
+/// How rows of a list compare where their order does not count.
+#[derive(Debug)]
+pub(crate) struct ListShape {
+    /// Columns whose values are those of the row itself, and not its place.
+    pub(crate) own: Vec<usize>,
+    pub(crate) own_rows: RowConverter,
+    /// For a list within a list, the columns that name the row that it hangs on.
+    pub(crate) link: Vec<usize>,
+    pub(crate) link_rows: RowConverter,
+    /// For each list within this one, the columns that name a row to it.
+    pub(crate) names: Vec<(usize, Vec<usize>, RowConverter)>,
+}
+
+impl ListShape {
+    fn new(
+        report: &Report,
+        table: &Table,
+        schema: &Schema,
+        content: &[usize],
+        index: impl Fn(&str) -> Result<usize, LoadError>,
+        failed: impl Fn(ArrowError) -> LoadError,
+    ) -> Result<Self, LoadError> {
+        let places = [ORDINAL, PARENT_ORDINAL];
+        let name = |at: &usize| schema.field(*at).name().as_str();
+        let own: Vec<usize> = content.iter().copied().filter(|at| !places.contains(&name(at))).collect();
+        // A nested list carries what names the row that it hangs on; the report's key is the same for all.
+        let carried = |nested: &Table| {
+            let names = nested.key.iter().filter(|name| *name != ORDINAL && !report.key.contains(name));
+            names.cloned().collect::<Vec<String>>()
+        };
+        let link = if table.parent == Some(0) { Vec::new() } else { carried(table) };
+        let link: Vec<usize> = link.iter().map(|name| index(name)).collect::<Result<_, _>>()?;
+        let here = report.tables().iter().position(|other| other.name == table.name);
+        let mut names = Vec::new();
+        for (at, nested) in report.tables().iter().enumerate().filter(|(_, nested)| nested.parent == here) {
+            let columns = carried(nested).into_iter();
+            let columns = columns.map(|name| index(if name == PARENT_ORDINAL { ORDINAL } else { &name }));
+            let columns: Vec<usize> = columns.collect::<Result<_, _>>()?;
+            let rows = converter(schema, &columns).map_err(&failed)?;
+            names.push((at, columns, rows));
+        }
+        let own_rows = converter(schema, &own).map_err(&failed)?;
+        let link_rows = converter(schema, &link).map_err(&failed)?;
+        Ok(Self { own, own_rows, link, link_rows, names })
+    }
 }
 
 impl Shape {
@@ -98,6 +183,7 @@ impl Shape {
         report: &Report,
         table: &Table,
         history: bool,
+        changed: &[String],
         layout: impl FnOnce(&Table) -> Result<FileLayout, LoadError>,
     ) -> Result<Self, LoadError> {
         let layout = Arc::new(layout(&stored_table(report, table, history))?);
@@ -110,7 +196,7 @@ impl Shape {
         let deleted = if table.parent.is_none() { Some((index(DELETED_AT)?, index(DELETE_REASON)?)) } else { None };
         let own = [COMMIT, EXTRACTED_AT, DELETED_AT, DELETE_REASON, VALID_FROM, VALID_TO];
         let fields = schema.fields();
-        let content = (0..fields.len()).filter(|at| !own.contains(&fields[*at].name().as_str())).collect();
+        let content: Vec<usize> = (0..fields.len()).filter(|at| !own.contains(&fields[*at].name().as_str())).collect();
 
         let mut delta = fields.to_vec();
         delta.push(Arc::new(Field::new("partition", DataType::UInt32, false)));
@@ -122,15 +208,26 @@ impl Shape {
         let sort: Vec<usize> =
             [partition].into_iter().chain(keys.iter().copied()).chain([sequence]).chain(rest).collect();
         let failed = || layout.arrow_error("sort");
+        let list = match table.parent {
+            None => None,
+            Some(_) => Some(ListShape::new(report, table, &schema, &content, index, |error| failed()(error))?),
+        };
+        let changed = changed.iter().filter(|_| table.parent.is_none());
+        let changed = changed.filter_map(|name| {
+            let at = schema.index_of(name).ok()?;
+            matches!(schema.field(at).data_type(), DataType::Timestamp(..)).then_some(at)
+        });
         Ok(Self {
             columns: Columns::new(&schema, keys, index(EXTRACTED_AT)?).map_err(failed())?,
+            parent: table.parent,
+            list,
+            changed: changed.collect(),
             content,
             commit: index(COMMIT)?,
             deleted,
             valid,
-            sort_keys: converter(&delta, &sort).map_err(failed())?,
+            order: Arc::new(SortOrder::new(&table.name, &delta, sort).map_err(failed())?),
             delta,
-            sort,
             layout,
         })
     }
@@ -164,12 +261,6 @@ impl Shape {
         columns.push(Arc::new(UInt32Array::from(partitions)));
         columns.push(Arc::new(UInt64Array::from(sequences)));
         RecordBatch::try_new(Arc::clone(&self.delta), columns).map_err(self.layout.arrow_error("extend"))
-    }
-
-    /// What delta rows are sorted by, in a form that compares by its bytes.
-    pub(crate) fn sort_keys(&self, delta: &RecordBatch) -> Result<Rows, ArrowError> {
-        let columns: Vec<ArrayRef> = self.sort.iter().map(|at| Arc::clone(delta.column(*at))).collect();
-        self.sort_keys.convert_columns(&columns)
     }
 
     /// The rows with other values in some of their columns.

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::row::Rows;
 
 use crate::encode::RowBuffer;
-use crate::merge::columns::Shape;
+use crate::merge::columns::{Shape, SortOrder};
 use crate::merge::runs::{Run, Scratch, gathered};
 use crate::sort::RowAt;
 use crate::writer::on_rayon;
@@ -31,7 +31,7 @@ pub(crate) struct Delta {
 
 #[derive(Debug)]
 struct Gathered {
-    shape: Arc<Shape>,
+    order: Arc<SortOrder>,
     rows: RowBuffer,
     /// Sorted rows that did not fit into memory.
     runs: Vec<Run>,
@@ -39,11 +39,16 @@ struct Gathered {
 
 impl Delta {
     pub(crate) fn new(shapes: &[Arc<Shape>], options: &FileOptions) -> Self {
-        let gathered = |shape| Gathered { shape: Arc::clone(shape), rows: RowBuffer::default(), runs: Vec::new() };
+        Self::sorted_by(shapes.iter().map(|shape| Arc::clone(&shape.order)), options.memory_bytes)
+    }
+
+    /// Rows of some kinds, each sorted in its own way.
+    pub(crate) fn sorted_by(orders: impl Iterator<Item = Arc<SortOrder>>, memory_bytes: usize) -> Self {
+        let gathered = |order| Gathered { order, rows: RowBuffer::default(), runs: Vec::new() };
         Self {
-            tables: shapes.iter().map(gathered).collect(),
-            memory_bytes: options.memory_bytes,
-            batch_bytes: (options.memory_bytes / 32).clamp(1, BATCH_BYTES),
+            tables: orders.map(gathered).collect(),
+            memory_bytes,
+            batch_bytes: (memory_bytes / 32).clamp(1, BATCH_BYTES),
         }
     }
 
@@ -53,10 +58,10 @@ impl Delta {
         while self.held_bytes() > self.memory_bytes {
             let largest = self.tables.iter_mut().max_by_key(|table| table.rows.bytes());
             let Some(largest) = largest.filter(|table| table.rows.bytes() > 0) else { break };
-            let (shape, rows) = (Arc::clone(&largest.shape), std::mem::take(&mut largest.rows));
-            tracing::debug!(table = shape.table(), bytes = rows.bytes(), "sorted rows go to disk");
+            let (order, rows) = (Arc::clone(&largest.order), std::mem::take(&mut largest.rows));
+            tracing::debug!(table = order.table(), bytes = rows.bytes(), "sorted rows go to disk");
             let bytes = self.batch_bytes;
-            let spill = move || sorted(&shape, rows, bytes, Some(&Arc::new(Scratch::new()?)));
+            let spill = move || sorted(&order, rows, bytes, Some(&Arc::new(Scratch::new()?)));
             largest.runs.push(on_rayon("spill rows".to_owned(), spill).await??);
         }
         Ok(())
@@ -73,8 +78,8 @@ impl Delta {
         let most = (self.memory_bytes / (2 * BATCH_BYTES)).clamp(2, MOST_RUNS);
         let bytes = self.batch_bytes;
         let mut done = Vec::with_capacity(self.tables.len());
-        for Gathered { shape, rows, runs } in self.tables {
-            done.push(on_rayon("sort rows".to_owned(), move || one_run(&shape, rows, runs, bytes, most)).await??);
+        for Gathered { order, rows, runs } in self.tables {
+            done.push(on_rayon("sort rows".to_owned(), move || one_run(&order, rows, runs, bytes, most)).await??);
         }
         Ok(done)
     }
@@ -82,21 +87,21 @@ impl Delta {
 
 /// Merges runs until one is left, as many at once as memory allows.
 fn one_run(
-    shape: &Shape,
+    order: &SortOrder,
     rows: RowBuffer,
     mut runs: Vec<Run>,
     batch_bytes: usize,
     most: usize,
 ) -> Result<Run, LoadError> {
     if rows.bytes() > 0 || runs.is_empty() {
-        runs.push(sorted(shape, rows, batch_bytes, None)?);
+        runs.push(sorted(order, rows, batch_bytes, None)?);
     }
     while runs.len() > 1 {
         let scratch = Arc::new(Scratch::new()?);
         let mut merged = Vec::new();
         while !runs.is_empty() {
             let some: Vec<Run> = runs.drain(..most.min(runs.len())).collect();
-            merged.push(if some.len() == 1 { some } else { vec![merge(shape, &some, batch_bytes, &scratch)?] });
+            merged.push(if some.len() == 1 { some } else { vec![merge(order, &some, batch_bytes, &scratch)?] });
         }
         runs = merged.into_iter().flatten().collect();
     }
@@ -104,12 +109,10 @@ fn one_run(
 }
 
 /// Rows as a sorted run, in this file or in memory.
-fn sorted(shape: &Shape, rows: RowBuffer, batch_bytes: usize, file: Option<&Arc<Scratch>>) -> Result<Run, LoadError> {
+fn sorted(by: &SortOrder, rows: RowBuffer, batch_bytes: usize, file: Option<&Arc<Scratch>>) -> Result<Run, LoadError> {
     let bytes = rows.bytes();
     let batches = rows.into_batches();
-    let failed = || shape.layout.arrow_error("sort");
-    let keys: Vec<Rows> =
-        batches.iter().map(|batch| shape.sort_keys(batch)).collect::<Result<_, _>>().map_err(failed())?;
+    let keys: Vec<Rows> = batches.iter().map(|batch| by.keys(batch)).collect::<Result<_, _>>()?;
     let rows = |(batch, keys): (usize, &Rows)| (0..keys.num_rows()).map(move |row| (batch, row));
     let mut order: Vec<RowAt> = keys.iter().enumerate().flat_map(rows).collect();
     order.sort_by(|left, right| keys[left.0].row(left.1).cmp(&keys[right.0].row(right.1)));
@@ -119,18 +122,17 @@ fn sorted(shape: &Shape, rows: RowBuffer, batch_bytes: usize, file: Option<&Arc<
     let sources: Vec<&RecordBatch> = batches.iter().collect();
     let batch_rows = (batch_bytes * order.len() / bytes.max(1)).max(1);
     for rows in order.chunks(batch_rows) {
-        run.push(gathered(&sources, rows).map_err(failed())?)?;
+        run.push(gathered(&sources, rows).map_err(by.failed("sort"))?)?;
     }
     Ok(run)
 }
 
 /// Merges runs into one.
-fn merge(shape: &Shape, runs: &[Run], batch_bytes: usize, scratch: &Arc<Scratch>) -> Result<Run, LoadError> {
-    let failed = || shape.layout.arrow_error("merge");
+fn merge(by: &SortOrder, runs: &[Run], batch_bytes: usize, scratch: &Arc<Scratch>) -> Result<Run, LoadError> {
     let mut merged = Run::new(Some(scratch));
     let mut heads = BinaryHeap::new();
     for (number, run) in runs.iter().enumerate() {
-        heads.extend(Head::at(shape, run, number, 0)?.map(Reverse));
+        heads.extend(Head::at(by, run, number, 0)?.map(Reverse));
     }
     // Batches that rows of `order` are in.
     let mut batches: Vec<RecordBatch> = Vec::new();
@@ -147,12 +149,12 @@ fn merge(shape: &Shape, runs: &[Run], batch_bytes: usize, scratch: &Arc<Scratch>
         head.row += 1;
         let finished = head.row == head.keys.num_rows();
         if finished {
-            heads.extend(Head::at(shape, &runs[head.run], head.run, head.number + 1)?.map(Reverse));
+            heads.extend(Head::at(by, &runs[head.run], head.run, head.number + 1)?.map(Reverse));
         } else {
             heads.push(Reverse(head));
         }
         if bytes >= batch_bytes || heads.is_empty() {
-            merged.push(gathered(&batches.iter().collect::<Vec<_>>(), &order).map_err(failed())?)?;
+            merged.push(gathered(&batches.iter().collect::<Vec<_>>(), &order).map_err(by.failed("merge"))?)?;
             (batches, order, bytes) = (Vec::new(), Vec::new(), 0);
             heads = heads.into_iter().map(|Reverse(head)| Reverse(Head { place: None, ..head })).collect();
         }
@@ -174,10 +176,10 @@ struct Head {
 }
 
 impl Head {
-    fn at(shape: &Shape, run: &Run, number: usize, batch: usize) -> Result<Option<Self>, LoadError> {
+    fn at(by: &SortOrder, run: &Run, number: usize, batch: usize) -> Result<Option<Self>, LoadError> {
         let at = batch;
         let Some((batch, row_bytes)) = run.batch(at)? else { return Ok(None) };
-        let keys = shape.sort_keys(&batch).map_err(shape.layout.arrow_error("merge"))?;
+        let keys = by.keys(&batch)?;
         Ok(Some(Self { run: number, number: at, batch, keys, row_bytes, row: 0, place: None }))
     }
 }

@@ -16,8 +16,13 @@ mod block;
 mod columns;
 mod delta;
 mod group;
+mod judge;
+mod lists;
+mod mentions;
+mod outline;
 mod output;
 mod runs;
+mod sequences;
 mod stored;
 mod table;
 
@@ -32,13 +37,17 @@ use tokio::task::JoinSet;
 pub use columns::{DELETE_REASON, DELETED_AT, VALID_FROM, VALID_TO, stored_schema};
 pub(crate) use columns::{Shape, stored_key};
 pub(crate) use delta::Delta;
+pub(crate) use group::Verdict;
 pub(crate) use runs::Run;
+pub(crate) use sequences::Sequences;
 
-use crate::merge::group::Parents;
+use crate::merge::group::Lane;
+use crate::merge::judge::Judge;
+use crate::merge::outline::Parents;
 use crate::merge::table::{Merged, TableMerge};
 use crate::read::StoredFile;
-use crate::writer::{StagedFile, on_rayon};
-use crate::{Destination, LoadError};
+use crate::writer::StagedFile;
+use crate::{Destination, LoadError, Reach};
 
 /// What a merge did to the rows of one table. With history, versions that were replaced count by what took their place.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,29 +105,71 @@ pub(crate) struct Merge {
     pub(crate) stored: Vec<BTreeMap<u32, ObjectMeta>>,
     /// For each table what the run brought.
     pub(crate) delta: Vec<Run>,
+    /// What is known of the parent rows beside their values.
+    pub(crate) verdict: Verdict,
+    /// For each partition which others may hold the same key: those with the same number. `None` where a key says in which
+    /// partition its row is.
+    pub(crate) families: Option<Vec<u32>>,
+    /// Whether a version that is older than the stored one is left out.
+    pub(crate) compares_stored: bool,
+    /// Partition folders by number.
+    pub(crate) folders: Vec<String>,
+    /// Which stored rows the run could have brought.
+    pub(crate) reach: Reach,
+    /// Arrow bytes that may be in memory while versions are judged.
+    pub(crate) memory_bytes: usize,
 }
 
 /// Tables that are merged at a time, over all reports of the process: each holds some row groups. One whose store does not
 /// answer must not stop all others.
 static PERMITS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(rayon::current_num_threads().max(2)));
 
-/// New files, and what was done to each table.
-pub(crate) type Done = (Vec<StagedFile>, Vec<MergeTotals>);
+/// What merging came to.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// New files.
+    pub(crate) files: Vec<StagedFile>,
+    /// What was done to each table.
+    pub(crate) totals: Vec<MergeTotals>,
+    /// Versions that were left out because they are older than those that count.
+    pub(crate) outdated: u64,
+    /// Where what the run did not bring does not stay: stored rows within reach that are there no more.
+    pub(crate) removed: u64,
+    /// Such rows, and those that are there as before.
+    pub(crate) stored: u64,
+}
+
+impl Done {
+    fn of(tables: usize) -> Self {
+        Self { totals: vec![MergeTotals::default(); tables], ..Self::default() }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.files.extend(other.files);
+        self.totals.iter_mut().zip(other.totals).for_each(|(all, one)| all.add(one));
+        self.removed += other.removed;
+        self.stored += other.stored;
+    }
+}
 
 impl Merge {
     /// Merges every partition that may change. Tables are merged side by side, as many at once as there are permits.
-    pub(crate) async fn run(self) -> Result<Done, LoadError> {
-        let mut partitions = self.touched.clone();
-        if self.vanished != Vanished::Stay {
-            partitions.extend(self.stored.iter().flat_map(BTreeMap::keys));
+    pub(crate) async fn run(mut self) -> Result<Done, LoadError> {
+        let runtime = Handle::current();
+        let judged = on_thread("judge rows".to_owned(), move || {
+            let _within = runtime.enter();
+            let parents = self.judge()?;
+            Ok::<_, LoadError>((self, parents))
+        });
+        let (merge, parents) = judged.await??;
+        let mut partitions = merge.touched.clone();
+        partitions.extend(merge.verdict.moves.iter().flat_map(|moves| &moves.partitions));
+        if merge.vanished != Vanished::Stay {
+            partitions.extend(merge.stored.iter().flat_map(BTreeMap::keys));
         }
         let threads = rayon::current_num_threads();
-        let mut done = (Vec::new(), vec![MergeTotals::default(); self.shapes.len()]);
-        let merge = Arc::new(self);
-        let parents = Arc::clone(&merge);
-        let parents =
-            on_rayon("find parent rows".to_owned(), move || Parents::of(&parents.shapes[0], &parents.delta[0]));
-        let parents = Arc::new(parents.await??);
+        let mut done = Done { outdated: merge.verdict.outdated.len(), ..Done::of(merge.shapes.len()) };
+        let (merge, parents) = (Arc::new(merge), Arc::new(parents));
         let mut waiting = partitions.into_iter();
         let mut running = JoinSet::new();
         let mut failed = None;
@@ -132,30 +183,49 @@ impl Merge {
             }
             let Some(joined) = running.join_next().await else { break };
             match joined.unwrap_or_else(|_| Err(LoadError::Task { task: "merge a partition".to_owned() })) {
-                Ok((files, totals)) => {
-                    done.0.extend(files);
-                    done.1.iter_mut().zip(totals).for_each(|(all, one)| all.add(one));
-                }
+                Ok(partition) => done.add(partition),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
         failed.map_or(Ok(done), Err)
     }
 
+    /// Finds the parent rows, and judges their versions.
+    fn judge(&mut self) -> Result<Parents, LoadError> {
+        let parents = Parents::of(&self.shapes[0], &self.delta[0])?;
+        let mut verdict = std::mem::take(&mut self.verdict);
+        let judge = Judge {
+            destination: &self.destination,
+            shape: &self.shapes[0],
+            parents: &parents,
+            touched: &self.touched,
+            stored: &self.stored[0],
+            families: self.families.as_deref(),
+            compares_stored: self.compares_stored,
+            memory_bytes: self.memory_bytes,
+        };
+        judge.judge(&mut verdict)?;
+        self.verdict = verdict;
+        Ok(parents)
+    }
+
     async fn partition(self: Arc<Self>, partition: u32, parents: Arc<Parents>) -> Result<Done, LoadError> {
         // What a complete read did not bring is marked in the report's own table only.
-        let only_marks = !self.touched.contains(&partition) && matches!(self.vanished, Vanished::Marked(_));
-        let tables = if only_marks { 1 } else { self.shapes.len() };
-        let mut done = (Vec::new(), vec![MergeTotals::default(); self.shapes.len()]);
+        let only_marks = !self.is_touched(partition) && matches!(self.vanished, Vanished::Marked(_));
+        let trees = trees(&self.shapes).into_iter().take(if only_marks { 1 } else { usize::MAX });
+        let mut done = Done::of(self.shapes.len());
         let mut running = JoinSet::new();
-        for table in 0..tables {
+        for tables in trees {
             let (merge, parents) = (Arc::clone(&self), Arc::clone(&parents));
-            running.spawn(async move { (table, merge.table(table, partition, parents).await) });
+            running.spawn(async move { (tables.clone(), merge.tables(tables, partition, parents).await) });
         }
         let mut failed = None;
         while let Some(joined) = running.join_next().await {
             match joined {
-                Ok((table, Ok(merged))) => self.keep(table, partition, merged, &mut done),
+                Ok((tables, Ok(merged))) => {
+                    let merged = tables.into_iter().zip(merged);
+                    merged.for_each(|(table, merged)| self.keep(table, partition, merged, &mut done));
+                }
                 Ok((_, Err(error))) => failed = failed.or(Some(error)),
                 Err(_) => failed = failed.or(Some(LoadError::Task { task: "merge a table".to_owned() })),
             }
@@ -163,39 +233,73 @@ impl Merge {
         failed.map_or(Ok(done), Err)
     }
 
+    /// Whether the run brought rows for a partition, or takes some out of it.
+    fn is_touched(&self, partition: u32) -> bool {
+        let moves = || self.verdict.moves.as_ref().is_some_and(|moves| moves.partitions.contains(&partition));
+        self.touched.contains(&partition) || moves()
+    }
+
     /// Notes what merging came to.
     fn keep(&self, table: usize, partition: u32, merged: Merged, done: &mut Done) {
-        let Merged { file, totals } = merged;
-        done.0.extend(file.map(|(path, totals)| StagedFile { table, partition, path, totals }));
-        done.1[table].add(totals);
+        let Merged { file, totals, removed, stored } = merged;
+        done.files.extend(file.map(|(path, totals)| StagedFile { table, partition, path, totals }));
+        done.totals[table].add(totals);
+        done.removed += removed;
+        done.stored += stored;
         tracing::debug!(table = self.shapes[table].table(), partition, ?totals, "merged");
     }
 
-    async fn table(self: Arc<Self>, table: usize, partition: u32, parents: Arc<Parents>) -> Result<Merged, LoadError> {
+    /// Merges a table, or a list and those within it, in one partition.
+    async fn tables(
+        self: Arc<Self>,
+        tables: Vec<usize>,
+        partition: u32,
+        parents: Arc<Parents>,
+    ) -> Result<Vec<Merged>, LoadError> {
         // The semaphore is never closed.
         let _permit = PERMITS.acquire().await.ok();
         let runtime = Handle::current();
-        let task = format!("merge rows of `{}`", self.shapes[table].table());
+        let first = tables.first().copied().unwrap_or_default();
+        let task = format!("merge rows of `{}`", self.shapes[first].table());
         on_thread(task, move || {
             let _within = runtime.enter();
             // Child rows of what is marked stay as they were.
-            let stays = table > 0 && matches!(self.vanished, Vanished::Marked(_));
-            let stored = self.stored[table].get(&partition);
-            let stored = stored.map(|object| StoredFile::new(&self.destination, object.clone()));
+            let stays = first > 0 && matches!(self.vanished, Vanished::Marked(_));
+            let stored = |table: &usize| {
+                let object = self.stored[*table].get(&partition)?;
+                Some(StoredFile::new(&self.destination, object.clone()))
+            };
+            let lane = |table: &usize| Lane { table: *table, shape: &self.shapes[*table], delta: &self.delta[*table] };
+            let path = |table: &usize| format!("{}/merged-{table:02}-{partition:06}.parquet", self.staging);
             let merge = TableMerge {
                 destination: &self.destination,
-                shape: &self.shapes[table],
+                lanes: tables.iter().map(lane).collect(),
                 version: self.version,
                 vanished: if stays { Vanished::Stay } else { self.vanished },
                 partition,
-                delta: &self.delta[table],
-                parents: (table > 0).then_some(&*parents),
-                path: format!("{}/merged-{table:02}-{partition:06}.parquet", self.staging),
+                parents: (first > 0).then_some(&*parents),
+                verdict: &self.verdict,
+                reach: (first == 0).then_some(&self.reach),
+                folders: self.folders.get(partition as usize).map_or("", String::as_str),
+                paths: tables.iter().map(path).collect(),
             };
-            merge.run(stored)
+            merge.run(tables.iter().map(stored).collect())
         })
         .await?
     }
+}
+
+/// The tables in groups that are merged together: the report's own table, and each list with those within it.
+fn trees(shapes: &[Arc<Shape>]) -> Vec<Vec<usize>> {
+    let mut trees: Vec<Vec<usize>> = Vec::new();
+    for (table, shape) in shapes.iter().enumerate() {
+        let within = shape.parent.filter(|parent| *parent > 0);
+        match within.and_then(|parent| trees.iter_mut().find(|tree| tree.contains(&parent))) {
+            Some(tree) => tree.push(table),
+            None => trees.push(vec![table]),
+        }
+    }
+    trees
 }
 
 /// Runs work that waits for the store on a thread of its own. Not on one of rayon's: while such a thread waits for its share

@@ -82,12 +82,14 @@ impl Run {
     /// How many different keys its rows have. It must be sorted.
     pub(crate) fn distinct(&self, shape: &Shape) -> Result<u64, LoadError> {
         let failed = || shape.layout.arrow_error("count");
-        let (mut last, mut count, mut at): (Option<OwnedRow>, u64, usize) = (None, 0, 0);
+        let (mut last, mut count, mut at): (Option<(u32, OwnedRow)>, u64, usize) = (None, 0, 0);
         while let Some((batch, _)) = self.batch(at)? {
-            for key in &shape.columns.keys(&batch).map_err(failed())? {
-                if last.as_ref().is_none_or(|last| last.row() != key) {
+            let (partitions, _) = hidden(&batch);
+            // A part of the key may be in the folder.
+            for (key, partition) in shape.columns.keys(&batch).map_err(failed())?.iter().zip(partitions.iter()) {
+                if last.as_ref().is_none_or(|(known, last)| known != partition || last.row() != key) {
                     count += 1;
-                    last = Some(key.owned());
+                    last = Some((*partition, key.owned()));
                 }
             }
             at += 1;

@@ -1,15 +1,17 @@
 //! A stored file, read a row group at a time with one request each, in the order of its key.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchReader, new_null_array};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::row::{OwnedRow, Row, Rows};
 use bytes::{Buf, Bytes};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
@@ -18,10 +20,13 @@ use parquet::file::reader::{ChunkReader, Length};
 use tokio::task::JoinHandle;
 
 use crate::LoadError;
-use crate::merge::block::{Block, Blocks};
+use crate::merge::block::{Block, Blocks, Columns};
 use crate::merge::columns::{Shape, converter};
+use crate::merge::outline::Outline;
 use crate::read::StoredFile;
 
+/// Bytes between two columns that are fetched rather than asked around.
+const GAP_BYTES: u64 = 128 << 10;
 /// Bytes from the end of a file that are fetched first: most footers, and the whole of small files.
 const TAIL_BYTES: u64 = 512 << 10;
 
@@ -31,8 +36,13 @@ pub(crate) struct StoredTable<'a> {
     file: StoredFile,
     shape: &'a Shape,
     metadata: ArrowReaderMetadata,
-    /// For each column of the table its place in the file; `None` where the file is older than the column.
+    /// What batches have: all columns of the table, or some.
+    columns: &'a Columns,
+    schema: SchemaRef,
+    /// For each of them its place in the file; `None` where the file is older than the column.
     places: Vec<Option<usize>>,
+    /// Whether these are some columns only.
+    some: bool,
     tail: Piece,
     /// The greatest value of the first key column in each row group, where that is known.
     greatest: ArrayRef,
@@ -41,6 +51,20 @@ pub(crate) struct StoredTable<'a> {
 
 impl<'a> StoredTable<'a> {
     pub(crate) fn open(file: StoredFile, shape: &'a Shape) -> Result<Self, LoadError> {
+        Self::open_some(file, shape, &shape.columns, None)
+    }
+
+    /// Opens a file of which only some columns are of interest.
+    pub(crate) fn open_outline(file: StoredFile, shape: &'a Shape, outline: &'a Outline) -> Result<Self, LoadError> {
+        Self::open_some(file, shape, &outline.keys, Some(outline))
+    }
+
+    fn open_some(
+        file: StoredFile,
+        shape: &'a Shape,
+        columns: &'a Columns,
+        outline: Option<&Outline>,
+    ) -> Result<Self, LoadError> {
         let failed = |error| file.failed(error);
         let tail = Piece::fetch(&file, file.size().saturating_sub(TAIL_BYTES)..file.size()).map_err(failed)?;
         let metadata = footer(&file, &tail).map_err(failed)?;
@@ -65,7 +89,14 @@ impl<'a> StoredTable<'a> {
         let keys = converter(shape.schema(), &[key]);
         let greatest_keys = keys.and_then(|keys| keys.convert_columns(&[Arc::clone(&greatest)]));
         let greatest_keys = greatest_keys.map_err(shape.layout.arrow_error("compare"))?;
-        Ok(Self { file, shape, metadata, places, tail, greatest, greatest_keys })
+        let (schema, places) = match outline {
+            None => (Arc::clone(shape.schema()), places),
+            Some(outline) => {
+                (Arc::clone(&outline.schema), outline.columns.iter().map(|column| places[*column]).collect())
+            }
+        };
+        let some = outline.is_some();
+        Ok(Self { file, shape, metadata, columns, schema, places, some, tail, greatest, greatest_keys })
     }
 
     /// Its row groups in order. Where all of them are wanted, each is fetched while the one before is in work.
@@ -77,39 +108,53 @@ impl<'a> StoredTable<'a> {
         self.metadata.metadata().num_row_groups()
     }
 
-    /// The bytes of a row group's columns, which stand side by side.
-    fn range(&self, group: usize) -> Range<u64> {
-        let columns = self.metadata.metadata().row_group(group).columns();
-        let ends = columns.iter().map(|column| {
-            let (start, length) = column.byte_range();
-            (start, start + length)
-        });
-        let (start, end) = ends.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1))).unwrap_or_default();
-        start..end
+    /// The bytes of a row group's columns that are wanted. All of them stand side by side; of some, those that are close to
+    /// each other are fetched together.
+    fn ranges(&self, group: usize) -> Vec<Range<u64>> {
+        let columns = self.metadata.metadata().row_group(group).columns().iter().enumerate();
+        let wanted = columns.filter(|(at, _)| !self.some || self.places.contains(&Some(*at)));
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        let mut found: Vec<(u64, u64)> = wanted.map(|(_, column)| column.byte_range()).collect();
+        found.sort_unstable();
+        for (start, length) in found {
+            match ranges.last_mut() {
+                Some(last) if !self.some || start <= last.end + GAP_BYTES => last.end = last.end.max(start + length),
+                _ => ranges.push(start..start + length),
+            }
+        }
+        ranges
     }
 
-    /// The rows of a row group as one batch with the columns of the table.
-    fn decode(&self, group: usize, bytes: Piece) -> Result<RecordBatch, LoadError> {
+    /// The rows of a row group as one batch with the columns that are wanted.
+    fn decode(&self, group: usize, bytes: Pieces) -> Result<RecordBatch, LoadError> {
         let failed = |error| self.file.failed(error);
         let rows = usize::try_from(self.metadata.metadata().row_group(group).num_rows()).unwrap_or_default();
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.metadata.clone())
-            .with_row_groups(vec![group])
-            .with_batch_size(rows.max(1))
-            .build()
-            .map_err(failed)?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.metadata.clone());
+        let mask = if self.some {
+            ProjectionMask::roots(builder.parquet_schema(), self.places.iter().flatten().copied())
+        } else {
+            ProjectionMask::all()
+        };
+        let reader = builder.with_projection(mask).with_row_groups(vec![group]).with_batch_size(rows.max(1)).build();
+        let reader = reader.map_err(failed)?;
+        let read = reader.schema();
         let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(|error| failed(error.into()))?;
         let batch = match batches.as_slice() {
             [batch] => Ok(batch.clone()),
-            batches => concat_batches(self.metadata.schema(), batches),
+            batches => concat_batches(&read, batches),
         };
         let extended = batch.and_then(|batch| {
             let column = |(place, field): (&Option<usize>, &Arc<Field>)| match place {
+                // Columns come in the order of the file.
+                Some(place) if self.some => {
+                    let before = self.places.iter().flatten().filter(|other| *other < place);
+                    Arc::clone(batch.column(before.collect::<BTreeSet<_>>().len()))
+                }
                 Some(place) => Arc::clone(batch.column(*place)),
                 None => new_null_array(field.data_type(), batch.num_rows()),
             };
-            let schema = self.shape.schema();
-            let columns = self.places.iter().zip(schema.fields()).map(column).collect();
-            RecordBatch::try_new(Arc::clone(schema), columns)
+            let columns = self.places.iter().zip(self.schema.fields()).map(column).collect();
+            RecordBatch::try_new(Arc::clone(&self.schema), columns)
         });
         extended.map_err(|error| failed(error.into()))
     }
@@ -169,15 +214,18 @@ impl StoredBlocks<'_> {
         }
     }
 
-    fn piece(&mut self, group: usize) -> Result<Piece, ParquetError> {
-        let range = self.table.range(group);
-        match self.ahead.take() {
-            Some(ahead) => Ok(Piece { bytes: self.table.file.fetched(ahead)?, start: range.start }),
-            None => match self.table.tail.part(&range) {
-                Some(part) => Ok(part),
-                None => Piece::fetch(&self.table.file, range),
-            },
+    fn pieces(&mut self, group: usize) -> Result<Pieces, ParquetError> {
+        let mut pieces = Vec::new();
+        for range in self.table.ranges(group) {
+            pieces.push(match self.ahead.take() {
+                Some(ahead) => Piece { bytes: self.table.file.fetched(ahead)?, start: range.start },
+                None => match self.table.tail.part(&range) {
+                    Some(part) => part,
+                    None => Piece::fetch(&self.table.file, range)?,
+                },
+            });
         }
+        Ok(Pieces(pieces))
     }
 }
 
@@ -188,18 +236,18 @@ impl Blocks for StoredBlocks<'_> {
             return Ok(None);
         }
         let group = self.next;
-        let piece = self.piece(group).map_err(|error| table.file.failed(error))?;
+        let pieces = self.pieces(group).map_err(|error| table.file.failed(error))?;
         self.next += 1;
-        if self.all && self.next < table.row_groups() {
-            let range = table.range(self.next);
+        if self.all && !table.some && self.next < table.row_groups() {
+            let range = table.ranges(self.next).into_iter().next().unwrap_or_default();
             self.ahead = table.tail.part(&range).is_none().then(|| table.file.fetch_ahead(range));
         }
-        let rows = table.decode(group, piece)?;
+        let rows = table.decode(group, pieces)?;
         if rows.num_rows() == 0 {
             return self.next();
         }
         let row_bytes = rows.get_array_memory_size().div_ceil(rows.num_rows());
-        let block = table.shape.columns.block(rows, ScalarBuffer::from(Vec::new()), row_bytes);
+        let block = table.columns.block(rows, ScalarBuffer::from(Vec::new()), row_bytes);
         let block = block.map_err(table.shape.layout.arrow_error("compare"))?;
         if !block.is_sorted() || self.last.as_ref().is_some_and(|last| last.row() > block.key(0)) {
             let reason = "its rows are not in the order of their key".to_owned();
@@ -231,22 +279,26 @@ impl Piece {
     }
 }
 
-impl Length for Piece {
+/// Pieces of a file in their order, which are all that its reader asks for.
+struct Pieces(Vec<Piece>);
+
+impl Length for Pieces {
     fn len(&self) -> u64 {
-        self.start + self.bytes.len() as u64
+        self.0.last().map_or(0, |piece| piece.start + piece.bytes.len() as u64)
     }
 }
 
-impl ChunkReader for Piece {
+impl ChunkReader for Pieces {
     type T = Box<dyn Read + Send>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        let rest = self.part(&(start..self.len())).ok_or_else(outside)?;
-        Ok(Box::new(rest.bytes.reader()))
+        let rest = self.0.iter().find_map(|piece| piece.part(&(start..piece.start + piece.bytes.len() as u64)));
+        Ok(Box::new(rest.ok_or_else(outside)?.bytes.reader()))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        self.part(&(start..start + length as u64)).map(|part| part.bytes).ok_or_else(outside)
+        let range = start..start + length as u64;
+        self.0.iter().find_map(|piece| piece.part(&range)).map(|part| part.bytes).ok_or_else(outside)
     }
 }
 

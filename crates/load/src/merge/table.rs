@@ -1,4 +1,4 @@
-//! Merges one partition of one table: the stored file, sorted by the report's key, with what a run brings, sorted alike.
+//! Merges one partition of a table: the stored file, sorted by the report's key, with what a run brings, sorted alike.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -8,104 +8,196 @@ use arrow::compute::SortOptions;
 use arrow::error::ArrowError;
 
 use crate::encode::FileTotals;
+use crate::folder::decode;
 use crate::merge::block::{Block, Cursor, Span, count, each_row};
 use crate::merge::columns::Shape;
-use crate::merge::group::{Group, Groups, Parents};
+use crate::merge::group::{Group, Groups, Lane, Verdict, Version};
+use crate::merge::lists::canonical;
+use crate::merge::outline::Parents;
 use crate::merge::output::{NewFile, Output};
-use crate::merge::runs::Run;
 use crate::merge::stored::{StoredBlocks, StoredTable};
 use crate::merge::{MergeTotals, Vanished};
 use crate::read::StoredFile;
-use crate::{Destination, LoadError};
+use crate::session::within_reach;
+use crate::{Destination, LoadError, Reach};
 
-/// One partition of one table, and what is to be merged there.
+/// One partition of a table, or of a list and those within it, and what is to be merged there. Lists within each other are
+/// merged together: their rows name each other by their places, so that either none is written again or each that differs.
 pub(crate) struct TableMerge<'a> {
     pub(crate) destination: &'a Destination,
-    pub(crate) shape: &'a Shape,
+    /// The tables, a list before those within it.
+    pub(crate) lanes: Vec<Lane<'a>>,
     /// Number of the commit.
     pub(crate) version: i64,
     pub(crate) vanished: Vanished,
     pub(crate) partition: u32,
-    pub(crate) delta: &'a Run,
     /// The run's parent rows; `None` in the report's own table.
     pub(crate) parents: Option<&'a Parents>,
-    /// Where a new file goes, relative to the destination.
-    pub(crate) path: String,
+    pub(crate) verdict: &'a Verdict,
+    /// In the report's own table, which stored rows the run could have brought.
+    pub(crate) reach: Option<&'a Reach>,
+    /// Folders of the partition.
+    pub(crate) folders: &'a str,
+    /// For each table where a new file goes, relative to the destination.
+    pub(crate) paths: Vec<String>,
 }
 
-/// What merging came to.
+/// What merging came to in one table.
 pub(crate) struct Merged {
     /// The new file; `None` where nothing changed.
     pub(crate) file: Option<(String, FileTotals)>,
     pub(crate) totals: MergeTotals,
+    /// Rows of the report's own table that were there and within reach, and are there no more because the run did not bring
+    /// them.
+    pub(crate) removed: u64,
+    /// All rows that were there and within reach.
+    pub(crate) stored: u64,
 }
 
 impl TableMerge<'_> {
-    /// Merges with the stored file, if there is one. Blocks on the store: for a thread that does not drive tokio, within
-    /// a runtime.
-    pub(crate) fn run(&self, stored: Option<StoredFile>) -> Result<Merged, LoadError> {
-        let stored = stored.map(|file| StoredTable::open(file, self.shape)).transpose()?;
-        if stored.is_some() {
-            let compared = self.walk(stored.as_ref(), None)?;
+    /// Merges with the stored file of each table, if there is one. Blocks on the store: for a thread that does not drive
+    /// tokio, within a runtime.
+    pub(crate) fn run(&self, stored: Vec<Option<StoredFile>>) -> Result<Vec<Merged>, LoadError> {
+        let opened = stored.into_iter().zip(&self.lanes);
+        let opened = opened.map(|(file, lane)| file.map(|file| StoredTable::open(file, lane.shape)).transpose());
+        let stored: Vec<_> = opened.collect::<Result<_, _>>()?;
+        if stored.iter().any(Option::is_some) {
+            let compared = self.walk(&stored, |_| Ok(None))?;
             if !compared.changed {
                 return Ok(compared.merged);
             }
         }
-        let file = NewFile::new(self.destination, self.shape, self.path.clone())?;
-        Ok(self.walk(stored.as_ref(), Some(file))?.merged)
+        let file =
+            |lane: usize| NewFile::new(self.destination, self.lanes[lane].shape, self.paths[lane].clone()).map(Some);
+        Ok(self.walk(&stored, file)?.merged)
     }
 
-    fn walk(&self, stored: Option<&StoredTable<'_>>, file: Option<NewFile>) -> Result<Walked, LoadError> {
-        let mut walk = Walk {
-            shape: self.shape,
-            vanished: self.vanished,
-            output: Output::new(self.shape, self.version, file),
-            totals: MergeTotals::default(),
-            comparators: None,
-        };
-        let walked = self.steps(stored, &mut walk);
-        let changed = walk.output.changed();
-        if walked.is_err() || !changed {
-            walk.output.abort();
+    fn walk(
+        &self,
+        stored: &[Option<StoredTable<'_>>],
+        file: impl Fn(usize) -> Result<Option<NewFile>, LoadError>,
+    ) -> Result<Walked, LoadError> {
+        let mut tables = Vec::with_capacity(self.lanes.len());
+        for (at, lane) in self.lanes.iter().enumerate() {
+            tables.push(TableWalk {
+                shape: lane.shape,
+                vanished: self.vanished,
+                output: Output::new(lane.shape, self.version, file(at)?),
+                totals: MergeTotals::default(),
+                comparators: None,
+                reach: self.reach.map(|reach| Within { reach, folders: self.folders, known: None }),
+                removed: 0,
+                stored: 0,
+            });
         }
-        walked?;
-        Ok(Walked { changed, merged: Merged { file: walk.output.finish()?, totals: walk.totals } })
+        let mut walk = Walk { lanes: &self.lanes, tables };
+        let walked = self.steps(stored, &mut walk);
+        let mut done = Walked { changed: false, merged: Vec::new() };
+        let mut failed = walked.err();
+        for TableWalk { mut output, totals, removed, stored, .. } in walk.tables {
+            let changed = output.changed();
+            done.changed |= changed;
+            if failed.is_some() || !changed {
+                output.abort();
+            }
+            match output.finish() {
+                Ok(file) => done.merged.push(Merged { file, totals, removed, stored }),
+                Err(error) => {
+                    output.abort();
+                    failed = failed.or(Some(error));
+                }
+            }
+        }
+        failed.map_or(Ok(done), Err)
     }
 
-    fn steps(&self, stored: Option<&StoredTable<'_>>, walk: &mut Walk<'_>) -> Result<(), LoadError> {
-        let all = walk.output.wants_all();
-        let mut stored = stored.map(|table| Cursor::new(table.blocks(all || self.vanished != Vanished::Stay)));
-        let mut groups = Groups::new(self.shape, self.delta, self.parents, self.partition);
+    fn steps(&self, stored: &[Option<StoredTable<'_>>], walk: &mut Walk<'_>) -> Result<(), LoadError> {
+        let all = walk.tables.iter().any(|table| table.output.wants_all()) || self.vanished != Vanished::Stay;
+        let blocks = stored.iter().map(|table| table.as_ref().map(|table| Cursor::new(table.blocks(all))));
+        let mut stored: Vec<_> = blocks.collect();
+        let mut groups = Groups::new(&self.lanes, self.parents, self.verdict, self.partition);
         while let Some(group) = groups.next()? {
-            let mut before = Vec::new();
-            if let Some(stored) = &mut stored {
-                walk.pass(stored, Some(&group))?;
-                before = stored.take_equal(group.key.row())?;
+            let mut before = Vec::with_capacity(stored.len());
+            for (table, stored) in walk.tables.iter_mut().zip(&mut stored) {
+                before.push(match stored {
+                    Some(stored) => {
+                        table.pass(stored, Some(&group))?;
+                        stored.take_equal(group.key.row())?
+                    }
+                    None => Vec::new(),
+                });
             }
             walk.settle(&group, before)?;
-            if walk.output.is_decided() {
+            if walk.is_decided() {
                 return Ok(());
             }
         }
-        match &mut stored {
-            Some(stored) => walk.pass(stored, None),
-            None => Ok(()),
+        for (table, stored) in walk.tables.iter_mut().zip(&mut stored) {
+            if let Some(stored) = stored {
+                table.pass(stored, None)?;
+            }
         }
+        Ok(())
     }
 }
 
 struct Walked {
     changed: bool,
-    merged: Merged,
+    merged: Vec<Merged>,
 }
 
-/// One pass over the rows.
+/// One pass over the rows of tables that are merged together.
 struct Walk<'a> {
+    lanes: &'a [Lane<'a>],
+    tables: Vec<TableWalk<'a>>,
+}
+
+/// One pass over the rows of one table.
+struct TableWalk<'a> {
     shape: &'a Shape,
     vanished: Vanished,
     output: Output<'a>,
     totals: MergeTotals,
     comparators: Option<Comparators>,
+    reach: Option<Within<'a>>,
+    removed: u64,
+    stored: u64,
+}
+
+/// Which stored rows the run could have brought.
+struct Within<'a> {
+    reach: &'a Reach,
+    folders: &'a str,
+    /// The answer for the rows of the last block.
+    known: Option<(Arc<Block>, Vec<bool>)>,
+}
+
+impl Within<'_> {
+    fn count(&mut self, shape: &Shape, span: &Span) -> u64 {
+        if *self.reach == Reach::default() {
+            return span.len as u64;
+        }
+        if self.known.as_ref().is_none_or(|(block, _)| !Arc::ptr_eq(block, &span.block)) {
+            let within = within_reach(&span.block.rows, self.reach);
+            self.known = Some((Arc::clone(&span.block), within));
+        }
+        let after = self.reach.changed_after.map_or(i64::MIN, |after| after.timestamp_micros());
+        let changed = |row| shape.changed.iter().filter_map(|at| span.block.instant_or_none(*at, row)).max();
+        let within = |row: &usize| {
+            self.known.as_ref().is_some_and(|(_, within)| within[*row])
+                && changed(*row).is_none_or(|changed| changed >= after)
+        };
+        if self.folders_are_out() { 0 } else { span.rows().filter(within).count() as u64 }
+    }
+
+    /// Whether the folders name another value than those that the run asked for.
+    fn folders_are_out(&self) -> bool {
+        let levels = self.folders.split('/').filter_map(|level| level.split_once('='));
+        levels.filter_map(|(key, value)| Some((key, decode(value)?))).any(|(key, value)| {
+            let ids = self.reach.ids.as_ref().is_some_and(|(column, ids)| column == key && !ids.contains(&value));
+            ids || self.reach.bound.iter().any(|(column, text)| column == key && *text != value)
+        })
+    }
 }
 
 /// Compares the content of rows of two blocks.
@@ -116,6 +208,88 @@ struct Comparators {
 }
 
 impl Walk<'_> {
+    /// Whether all that was asked is known.
+    fn is_decided(&self) -> bool {
+        self.tables.iter().any(|table| table.output.is_decided())
+    }
+
+    /// Brings what the run has for a key together with what is stored in each table.
+    fn settle(&mut self, group: &Group, stored: Vec<Vec<Span>>) -> Result<(), LoadError> {
+        let mut settling: Vec<Settling<'_>> = Vec::with_capacity(stored.len());
+        for (table, spans) in self.tables.iter().zip(stored) {
+            settling.push(table.settling(spans));
+        }
+        // What holds, and each version that differs from the one before, with the instant from which it holds.
+        let mut current: Vec<Vec<Span>> = settling.iter().map(|table| table.open.clone()).collect();
+        for (rows, came) in self.versions(group) {
+            if !self.differ(&current, &rows)? {
+                continue;
+            }
+            for (at, rows) in rows.iter().enumerate() {
+                let Some(rows) = *rows else { continue };
+                let table = &mut self.tables[at];
+                if table.same(&current[at], rows)? {
+                    continue;
+                }
+                table.totals.replace(count(&current[at]), count(rows));
+                let settling = &mut settling[at];
+                // No two versions begin at once: each held for a while, and rows stay in the order of their time.
+                settling.from = came.max(settling.from.saturating_add(1));
+                settling.changes.push((rows, settling.from));
+                current[at] = rows.to_vec();
+            }
+        }
+        self.tables.iter_mut().zip(settling).try_for_each(|(table, settling)| table.settle(&settling))
+    }
+
+    /// The versions that count, with the rows of each table and the instant at which they came. Without history that is the
+    /// last one, with the lists that came last where some did not come with it.
+    fn versions<'g>(&self, group: &'g Group) -> Vec<(Vec<Option<&'g [Span]>>, i64)> {
+        let rows = |version: &'g Version| version.rows.iter().map(Option::as_deref).collect::<Vec<_>>();
+        if self.tables.iter().any(|table| table.shape.valid.is_some()) {
+            return group.versions.iter().map(|version| (rows(version), version.from)).collect();
+        }
+        let Some((last, before)) = group.versions.split_last() else { return Vec::new() };
+        let mut known = rows(last);
+        for version in before.iter().rev() {
+            if known.iter().all(Option::is_some) {
+                break;
+            }
+            known.iter_mut().zip(&version.rows).for_each(|(known, rows)| *known = known.or(rows.as_deref()));
+        }
+        vec![(known, last.from)]
+    }
+
+    /// Whether rows that came differ from those that hold. The order of a list's rows does not count.
+    fn differ(&mut self, current: &[Vec<Span>], came: &[Option<&[Span]>]) -> Result<bool, LoadError> {
+        let mut alike = true;
+        for ((table, current), came) in self.tables.iter_mut().zip(current).zip(came) {
+            let Some(came) = *came else { continue };
+            if count(current) != count(came) {
+                return Ok(true);
+            }
+            alike = alike && table.same(current, came)?;
+        }
+        let Some(first) = self.lanes.first().filter(|lane| !alike && lane.shape.list.is_some()) else {
+            return Ok(!alike);
+        };
+        let held: Vec<Option<&[Span]>> = current.iter().zip(came).map(|(held, came)| came.map(|_| &held[..])).collect();
+        let failed = || first.shape.layout.arrow_error("compare");
+        Ok(canonical(self.lanes, &held).map_err(failed())? != canonical(self.lanes, came).map_err(failed())?)
+    }
+}
+
+/// What becomes of the rows of one key in one table.
+struct Settling<'g> {
+    open: Vec<Span>,
+    closed: Vec<Span>,
+    /// Versions that take the place of what is open, each with the instant from which it holds.
+    changes: Vec<(&'g [Span], i64)>,
+    /// The last instant so far at which a version began or ended.
+    from: i64,
+}
+
+impl TableWalk<'_> {
     /// Deals with the stored rows before the group's key, or with all that are left: the run did not bring them.
     fn pass(&mut self, stored: &mut Cursor<StoredBlocks<'_>>, until: Option<&Group>) -> Result<(), LoadError> {
         let key = until.map(|group| group.key.row());
@@ -149,6 +323,7 @@ impl Walk<'_> {
                 continue;
             }
             self.totals.deleted += span.len as u64;
+            self.count(&span, true);
             if self.shape.valid.is_none() {
                 self.output.mark(&span, at)?;
                 continue;
@@ -171,6 +346,11 @@ impl Walk<'_> {
                 continue;
             }
             self.totals.deleted += span.len as u64;
+            for (span, marked) in span.divided(|row| self.is_marked(&span.block, row)) {
+                if !marked {
+                    self.count(&span, true);
+                }
+            }
             if self.shape.valid.is_some() {
                 self.output.close(&span, at)?;
             } else {
@@ -180,33 +360,37 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Brings what the run has for a key together with what is stored.
-    fn settle(&mut self, group: &Group, stored: Vec<Span>) -> Result<(), LoadError> {
+    /// Counts rows that were there, and that are gone because the run did not bring them.
+    fn count(&mut self, span: &Span, gone: bool) {
+        let Some(within) = self.reach.as_mut().filter(|_| self.vanished != Vanished::Stay) else { return };
+        let rows = within.count(self.shape, span);
+        self.stored += rows;
+        self.removed += if gone { rows } else { 0 };
+    }
+
+    /// The stored rows of a key, before anything takes their place.
+    fn settling<'g>(&self, stored: Vec<Span>) -> Settling<'g> {
         let (mut open, mut closed) = (Vec::new(), Vec::new());
         for span in stored {
             for (span, is_open) in span.divided(|row| self.is_open(&span.block, row)) {
                 if is_open { open.push(span) } else { closed.push(span) }
             }
         }
-        // Without history only the last version counts.
-        let first = if self.shape.valid.is_some() { 0 } else { group.versions.len().saturating_sub(1) };
+        let from = self.after(&closed, self.after(&open, i64::MIN));
+        Settling { open, closed, changes: Vec::new(), from }
+    }
 
-        // What holds, and each version that differs from the one before, with the instant from which it holds.
-        let mut current: &[Span] = &open;
-        let mut changes: Vec<(&[Span], i64)> = Vec::new();
-        let mut from = self.after(&closed, self.after(&open, i64::MIN));
-        for version in group.versions.iter().skip(first) {
-            if !self.same(current, &version.rows)? {
-                self.totals.replace(count(current), count(&version.rows));
-                from = from.max(version.extracted_at);
-                changes.push((&version.rows, from));
-                current = &version.rows;
+    /// Writes what became of the rows of a key.
+    fn settle(&mut self, settling: &Settling<'_>) -> Result<(), LoadError> {
+        let Settling { open, closed, changes, .. } = settling;
+        for span in open {
+            if !self.is_marked(&span.block, span.start) {
+                self.count(span, false);
             }
         }
         if changes.is_empty() {
-            self.totals.unchanged += count(&open) as u64;
+            self.totals.unchanged += count(open) as u64;
         }
-
         let output = &mut self.output;
         closed.iter().try_for_each(|span| output.keep(span))?;
         match changes.as_slice() {

@@ -6,17 +6,19 @@ use chrono::{DateTime, Utc};
 use ctct_catalog::Report;
 
 use super::{Found, Loss, Records};
+use crate::error::ahead;
 use crate::footer::Stamp;
 use crate::inventory::{Listing, TableInventory};
 use crate::log::ReportLog;
 use crate::named::NamedFiles;
 use crate::publish::is_anchor;
 use crate::record::ReportState;
-use crate::{WriteMode, folder};
+use crate::{Owner, WriteMode, folder};
 
 /// What a new record takes over from an older one, or from a footer.
 #[derive(Debug, Clone)]
 pub(super) struct Basis {
+    pub(super) identity: Owner,
     pub(super) state: ReportState,
     pub(super) write_mode: WriteMode,
     pub(super) history: bool,
@@ -31,6 +33,8 @@ pub(super) struct Evidence<'a> {
     pub(super) listing: &'a Listing,
     pub(super) files: &'a [Found],
     pub(super) staged: &'a [String],
+    /// The time.
+    pub(super) at: DateTime<Utc>,
 }
 
 impl Evidence<'_> {
@@ -72,7 +76,29 @@ impl Evidence<'_> {
         for table in self.unexplained(&tables_hit) {
             back_to(&self.listing.folder(&table), "files of it are gone, and no record tells which".to_owned(), None);
         }
+        if let Some(watermark) = basis.state.watermark.filter(|_| basis.state.is_ahead_of(self.at)) {
+            basis.state.watermark = self.watermark_of_a_right_clock();
+            basis.state.progress = None;
+            let version = self.records.highest;
+            let path = self.log.destination().shown(&self.log.commit_path(version));
+            lost.push(Loss { path, reason: ahead(watermark, self.at) });
+        }
+        let past = |instant: &DateTime<Utc>| *instant <= self.at;
+        basis.state.reconciled_at = basis.state.reconciled_at.filter(past);
+        basis.state.reconcile_tried_at = basis.state.reconcile_tried_at.filter(past);
         (basis, lost)
+    }
+
+    /// The newest watermark that no wrong clock has made: of a record, not after the record itself; else of a footer.
+    fn watermark_of_a_right_clock(&self) -> Option<DateTime<Utc>> {
+        let mut records = self.records.readable.iter().rev().filter(|commit| commit.committed_at <= self.at);
+        let of_records = records.find_map(|commit| commit.state.watermark.filter(|at| *at <= commit.committed_at));
+        of_records.or_else(|| {
+            // A footer does not tell when it was written; what its run had started from is the past in any case.
+            let stamps = self.files.iter().map(|found| &found.stamp);
+            let past = stamps.filter(|stamp| stamp.state.watermark.is_some_and(|at| at <= self.at));
+            past.max_by_key(|stamp| stamp.commit).and_then(|stamp| stamp.state.watermark)
+        })
     }
 
     /// The newest that is known: a record that can be read, or a footer of a later commit.
@@ -82,12 +108,14 @@ impl Evidence<'_> {
         let stamp = whole.max_by_key(|stamp| (stamp.commit, stamp.state.watermark));
         match (record, stamp) {
             (Some(commit), stamp) if stamp.is_none_or(|stamp| stamp.commit <= commit.version) => Basis {
+                identity: self.identity(),
                 state: commit.state.clone(),
                 write_mode: commit.write_mode,
                 history: commit.history,
                 partition_by: commit.partition_by.clone(),
             },
             (_, Some(stamp)) => Basis {
+                identity: self.identity(),
                 state: stamp.state.clone(),
                 write_mode: stamp.write_mode,
                 history: stamp.history,
@@ -95,12 +123,14 @@ impl Evidence<'_> {
             },
             (_, None) => self.files.first().map_or_else(
                 || Basis {
+                    identity: self.identity(),
                     state: ReportState::default(),
                     write_mode: WriteMode::Append,
                     history: false,
                     partition_by: Vec::new(),
                 },
                 |found| Basis {
+                    identity: self.identity(),
                     state: ReportState::default(),
                     write_mode: found.stamp.write_mode,
                     history: found.stamp.history,
@@ -108,6 +138,17 @@ impl Evidence<'_> {
                 },
             ),
         }
+    }
+
+    /// Whose rows they are by whatever says so last. Files do not tell who asked, so that the next run may ask once more.
+    fn identity(&self) -> Owner {
+        let records = self.records.readable.iter().map(|commit| (commit.version, true, &commit.identity));
+        let files = self.files.iter().map(|found| (found.stamp.commit, false, &found.stamp.identity));
+        let known = records.chain(files).filter(|(.., owner)| owner.account.is_some());
+        known
+            .max_by_key(|(version, record, _)| (*version, *record))
+            .map(|(.., owner)| owner.clone())
+            .unwrap_or_default()
     }
 
     /// Whether a file's commit was only published in part, and its record cannot tell what is missing: some of its

@@ -9,7 +9,7 @@ mod evidence;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use ctct_catalog::Report;
+use ctct_catalog::{OCCURRENCE, Report};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 
@@ -107,7 +107,7 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
     let listing = log.listing(plan.report.tables(), newest).await?;
     if newest.is_some_and(|head| head.version == records.highest) {
         let sound = match log.damage(newest, &listing).await {
-            Ok(damage) => damage.is_none(),
+            Ok(damage) => damage.is_none() && newest.is_none_or(|head| !head.state.is_ahead_of(plan.at)),
             Err(LoadError::Damaged { .. }) => false,
             Err(error) => return Err(error),
         };
@@ -131,6 +131,7 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
         listing: &listing,
         files: &files,
         staged: &staged,
+        at: plan.at,
     };
     let (basis, lost) = evidence.weigh();
     let record = record(plan, &records, &files, basis);
@@ -199,6 +200,8 @@ impl Records {
 struct Found {
     file: CommittedFile,
     stamp: Stamp,
+    /// Whether it numbers events with equal keys.
+    counts: bool,
 }
 
 /// Reads every file's footer and checksum. What is none of the report's files is told apart.
@@ -229,7 +232,9 @@ async fn read_files(
             let (table, partition) = (stamp.table.clone(), partition_of(&path).to_owned());
             let file =
                 CommittedFile { table, path, staged: String::new(), rows, bytes, sha256, partition, joined: false };
-            Ok::<_, LoadError>(Ok(Found { file, stamp }))
+            let columns = footer.file_metadata().schema_descr().columns();
+            let counts = columns.iter().any(|column| column.name() == OCCURRENCE);
+            Ok::<_, LoadError>(Ok(Found { file, stamp, counts }))
         }
     });
     let read: Vec<_> = stream::iter(read).buffered(AT_A_TIME).try_collect().await?;
@@ -246,7 +251,10 @@ async fn read_files(
 fn record(plan: &Rebuild<'_>, records: &Records, files: &[Found], basis: Basis) -> Commit {
     let stamped = files.iter().map(|found| found.stamp.commit).max().unwrap_or_default();
     let version = stamped.max(records.highest) + 1;
-    let Basis { state, write_mode, history, partition_by } = basis;
+    let own = |found: &&Found| found.file.table == plan.report.name;
+    let counts = files.iter().filter(own).all(|found| found.counts);
+    let key = plan.report.key.iter().filter(|column| counts || *column != OCCURRENCE).cloned().collect();
+    let Basis { identity, state, write_mode, history, partition_by } = basis;
     let files: Vec<CommittedFile> = files.iter().map(|found| found.file.clone()).collect();
     let mut rows: BTreeMap<String, u64> = BTreeMap::new();
     for file in &files {
@@ -258,11 +266,13 @@ fn record(plan: &Rebuild<'_>, records: &Records, files: &[Found], basis: Basis) 
         run_id: plan.run_id.to_owned(),
         pipeline: plan.pipeline.to_owned(),
         account: plan.account.to_owned(),
+        identity,
         report: plan.report.name.clone(),
         committed_at: plan.at,
         write_mode,
         history,
         partition_by,
+        key,
         window: Window::default(),
         state,
         layout: LAYOUT_VERSION,

@@ -14,8 +14,9 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::ChunkReader;
 use sha2::{Digest, Sha256};
 
-use super::{Entry, UNDATED};
+use super::UNDATED;
 use crate::encode::{FileLayout, TableEncoder};
+use crate::index::{Entry, Index, RunBuilder};
 use crate::read::StoredFile;
 use crate::record::{StateFile, hex};
 use crate::upload::Upload;
@@ -26,19 +27,34 @@ const ROW_GROUP: usize = 1 << 16;
 /// Largest file that is read as a whole. A larger one is read twice, once to check it, a row group at a time.
 const WHOLE_BYTES: u64 = 4 << 20;
 /// Names what the hashes are made of; another way to make them needs another number.
-const HASHES: (&str, &str) = ("ctct.seen_hashes", "1");
+const HASHES: (&str, &str) = ("ctct.seen_hashes", "2");
+/// Names the instant, in microseconds, from which on every record that is stored has an entry; absent where every record has.
+const FROM: &str = "ctct.seen_from";
+
+/// What a file holds.
+#[derive(Debug)]
+pub(super) enum Read {
+    Usable {
+        index: Index,
+        /// From when on every record that is stored has an entry; `None` where every record has.
+        from: Option<i64>,
+    },
+    /// It is not there, is not what was written, or was written by another version of this program.
+    Unusable(String),
+}
 
 /// Writes entries to staging.
 pub(super) async fn write(
     destination: &Destination,
     staged: String,
     path: String,
-    entries: impl Iterator<Item = Entry>,
+    from: Option<i64>,
+    mut entries: impl Iterator<Item = Result<Entry, LoadError>>,
 ) -> Result<StateFile, LoadError> {
     let table = Table {
         name: "seen".to_owned(),
         schema: schema(),
-        key: ["scope", "key", "content"].map(str::to_owned).to_vec(),
+        key: ["key_high", "key_low"].map(str::to_owned).to_vec(),
         ids: Vec::new(),
         parent: None,
         path: String::new(),
@@ -46,13 +62,16 @@ pub(super) async fn write(
         references: Vec::new(),
         doc: String::new(),
     };
-    let metadata = [(HASHES.0, HASHES.1.to_owned())];
+    let mut metadata = vec![(HASHES.0, HASHES.1.to_owned())];
+    metadata.extend(from.map(|from| (FROM, from.to_string())));
     let layout = Arc::new(FileLayout::new(&table, &[], &metadata, &FileOptions::default())?);
     let mut encoder = TableEncoder::new(&layout)?;
     let mut upload = Upload::new(destination, staged.clone());
-    let mut entries = entries.peekable();
-    while entries.peek().is_some() {
-        let group: Vec<Entry> = entries.by_ref().take(ROW_GROUP).collect();
+    loop {
+        let group: Vec<Entry> = entries.by_ref().take(ROW_GROUP).collect::<Result<_, _>>()?;
+        if group.is_empty() {
+            break;
+        }
         let batch = batch(&group).map_err(layout.arrow_error("gather"))?;
         upload.put(encoder.encode(&[batch], None)?).await?;
     }
@@ -62,17 +81,19 @@ pub(super) async fn write(
     Ok(StateFile { path, staged: Some(staged), rows: totals.rows, bytes: totals.bytes, sha256: totals.sha256 })
 }
 
-/// Reads the entries of a file, sorted, and checks that it is what was written.
-pub(super) async fn read(destination: &Destination, file: &StateFile) -> Result<Vec<Entry>, LoadError> {
-    let damaged = |reason: String| LoadError::Damaged { path: destination.shown(&file.path), reason };
+/// Reads the entries of a file, and checks that it is what was written.
+///
+/// # Errors
+/// The store fails, or what does not fit into memory cannot be kept aside.
+pub(super) async fn read(destination: &Destination, file: &StateFile) -> Result<Read, LoadError> {
     let key = destination.key(&file.path)?;
     let found = match destination.store.get(&key).await {
         Ok(found) => found,
-        Err(StoreError::NotFound { .. }) => return Err(damaged("it is not there".to_owned())),
+        Err(StoreError::NotFound { .. }) => return Ok(Read::Unusable("it is not there".to_owned())),
         Err(error) => return Err(destination.failed("read", &file.path)(error)),
     };
     if found.meta.size != file.bytes {
-        return Err(damaged(format!("it has {} bytes, not {}", found.meta.size, file.bytes)));
+        return Ok(Read::Unusable(format!("it has {} bytes, not {}", found.meta.size, file.bytes)));
     }
     let meta = found.meta.clone();
     let mut sha256 = Sha256::new();
@@ -85,60 +106,73 @@ pub(super) async fn read(destination: &Destination, file: &StateFile) -> Result<
         }
     }
     if hex(&sha256.finalize()) != file.sha256 {
-        return Err(damaged("its SHA-256 is not the one in the commit record".to_owned()));
+        return Ok(Read::Unusable("its SHA-256 is not the one in the commit record".to_owned()));
     }
-    let rows = usize::try_from(file.rows).unwrap_or_default();
     let stored = StoredFile::new(destination, meta);
     let whole = (file.bytes <= WHOLE_BYTES).then(|| Bytes::from(whole));
     let entries = tokio::task::spawn_blocking(move || match whole {
-        Some(whole) => entries(whole, rows),
-        None => entries(stored, rows),
+        Some(whole) => entries(whole),
+        None => entries(stored),
     });
     let entries = entries.await.map_err(|_| LoadError::Task { task: "read the seen rows".to_owned() })?;
-    entries.map_err(|error| damaged(format!("it cannot be read ({error})")))
+    match entries {
+        Ok(read) => read,
+        Err(error) => Ok(Read::Unusable(format!("it cannot be read ({error})"))),
+    }
 }
 
-fn entries(file: impl ChunkReader + 'static, rows: usize) -> Result<Vec<Entry>, ParquetError> {
+/// The entries of a file; the outer error is the file's, the inner one that of keeping them.
+fn entries(file: impl ChunkReader + 'static) -> Result<Result<Read, LoadError>, ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
     let pairs = builder.metadata().file_metadata().key_value_metadata();
-    let hashes = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == HASHES.0));
-    if hashes.and_then(|pair| pair.value.as_deref()) != Some(HASHES.1) {
-        return Err(ParquetError::General("its hashes are of a kind that this version does not know".to_owned()));
+    let pair = |name: &str| pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == name)?.value.clone());
+    if pair(HASHES.0).as_deref() != Some(HASHES.1) {
+        return Ok(Ok(Read::Unusable("its hashes are of another version of this program".to_owned())));
     }
-    let mut entries = Vec::with_capacity(rows);
+    let from = match pair(FROM).map(|from| from.parse()) {
+        Some(Err(_)) => return Ok(Ok(Read::Unusable("it does not say from when on it has every record".to_owned()))),
+        from => from.and_then(Result::ok),
+    };
+    let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();
+    let mut run = RunBuilder::new(0, rows);
     for batch in builder.with_batch_size(8192).build()? {
         let batch = batch?;
-        let [scope, key, content] = ["scope", "key", "content"]
+        let [high, low, content] = ["key_high", "key_low", "content"]
             .map(|name| batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<UInt64Type>()));
         let at = batch.column_by_name("at").and_then(|column| column.as_primitive_opt::<Int64Type>());
-        let (Some(scope), Some(key), Some(content), Some(at)) = (scope, key, content, at) else {
+        let (Some(high), Some(low), Some(content), Some(at)) = (high, low, content, at) else {
             return Err(ParquetError::General("its columns are not those of seen rows".to_owned()));
         };
-        entries.extend((0..batch.num_rows()).map(|row| Entry {
-            scope: scope.value(row),
-            key: key.value(row),
-            content: content.value(row),
-            at: if at.is_valid(row) { at.value(row) } else { UNDATED },
-        }));
+        for row in 0..batch.num_rows() {
+            let entry = Entry {
+                key: (u128::from(high.value(row)) << 64) | u128::from(low.value(row)),
+                content: content.value(row),
+                at: if at.is_valid(row) { at.value(row) } else { UNDATED },
+                order: 0,
+            };
+            match run.push(entry) {
+                Ok(true) => {}
+                Ok(false) => return Err(ParquetError::General("its entries are not in order".to_owned())),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
     }
-    // They are sorted already; looking them up depends on it.
-    entries.sort_unstable();
-    Ok(entries)
+    Ok(Index::of_run(run).map(|index| Read::Usable { index, from }))
 }
 
 fn schema() -> Arc<Schema> {
     Arc::new(Schema::new(vec![
-        Field::new("scope", DataType::UInt64, false),
-        Field::new("key", DataType::UInt64, false),
+        Field::new("key_high", DataType::UInt64, false),
+        Field::new("key_low", DataType::UInt64, false),
         Field::new("content", DataType::UInt64, false),
         Field::new("at", DataType::Int64, true),
     ]))
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a key is written as its two halves")]
 fn batch(entries: &[Entry]) -> Result<RecordBatch, ArrowError> {
     let hashes = |of: fn(&Entry) -> u64| Arc::new(entries.iter().map(of).collect::<UInt64Array>()) as ArrayRef;
     let at: Int64Array = entries.iter().map(|entry| (entry.at != UNDATED).then_some(entry.at)).collect();
-    let columns =
-        vec![hashes(|entry| entry.scope), hashes(|entry| entry.key), hashes(|entry| entry.content), Arc::new(at)];
-    RecordBatch::try_new(schema(), columns)
+    let (high, low) = (hashes(|entry| (entry.key >> 64) as u64), hashes(|entry| entry.key as u64));
+    RecordBatch::try_new(schema(), vec![high, low, hashes(|entry| entry.content), Arc::new(at)])
 }

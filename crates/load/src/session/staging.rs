@@ -11,7 +11,7 @@ use crate::compact::{self, Rewriter};
 use crate::dead_letters::LetterTotals;
 use crate::inventory::{Inventory, table_folder};
 use crate::manner::Manner;
-use crate::merge::{Merge, MergeTotals, Vanished};
+use crate::merge::{Done, Merge, MergeTotals, Vanished, Verdict};
 use crate::publish::{ANCHOR, is_anchor};
 use crate::record::{Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, RECORD_FORMAT};
 use crate::seen;
@@ -21,7 +21,10 @@ use crate::{LoadError, LoadPlan, WriteMode};
 impl Session {
     /// Brings everything into staging and drafts the record. Also gives what a merge did to each table.
     pub(super) async fn stage(&mut self, outcome: Outcome) -> Result<(Commit, Vec<MergeTotals>), LoadError> {
-        let mut staged = self.writers.finish().await?;
+        let staged = self.writers.finish().await?;
+        let mut staged = Box::pin(self.settle_versions(staged)).await?;
+        self.carries_over = outcome.carry_over;
+        self.refuse_to_carry_over()?;
         let mut merged = Vec::new();
         if let Some(merging) = self.merging.take() {
             (staged, merged) = self.merge(merging, &outcome).await?;
@@ -31,6 +34,10 @@ impl Session {
             WriteMode::Merge => !self.reads_stored() && (self.plan.rebuild || self.previous.is_some()),
             WriteMode::Replace | WriteMode::Partition => true,
         };
+        self.removed = Box::pin(self.count_removed(&outcome)).await?;
+        if takes_over && self.carries_over {
+            Box::pin(self.carry_over(&mut staged)).await?;
+        }
         let mut removed = if takes_over {
             self.take_over(&mut staged).await?
         } else {
@@ -47,12 +54,15 @@ impl Session {
         let version = self.version();
         let mut files = self.name_files(staged);
         let next = match &mut self.seen {
+            // Of rows that stay this run knows nothing: the next one reads the tables.
+            Some(_) if self.plan.rebuild && self.carries_over => None,
             Some(seen) => seen.finish(&self.destination, &self.staging, self.log.seen(version, &self.run)).await?,
             None => None,
         };
         let previous = self.previous.as_ref().and_then(|commit| commit.seen.as_ref());
         let (seen, obsolete) = seen::replaced(previous, next, !files.is_empty());
         removed.extend(obsolete);
+        removed.append(&mut self.letters_to_remove);
         let mut rows: BTreeMap<String, u64> =
             self.plan.report.tables().iter().map(|table| (table.name.clone(), 0)).collect();
         for file in &files {
@@ -69,10 +79,12 @@ impl Session {
             run_id: self.plan.run_id.clone(),
             pipeline: self.plan.pipeline.clone(),
             account: self.plan.account.clone(),
+            identity: self.plan.identity.clone(),
             report: self.plan.report.name.clone(),
             committed_at: outcome.committed_at,
             write_mode: self.plan.mode,
             partition_by: self.plan.partition_by.iter().map(ToString::to_string).collect(),
+            key: self.plan.report.key.clone(),
             window: outcome.window,
             history: self.plan.history,
             state: outcome.state,
@@ -101,7 +113,7 @@ impl Session {
         merging: Merging,
         outcome: &Outcome,
     ) -> Result<(Vec<StagedFile>, Vec<MergeTotals>), LoadError> {
-        let Merging { shapes, brought, .. } = merging;
+        let Merging { shapes, brought, outside, absent, .. } = merging;
         // So far only the run's rows were routed.
         let touched = (0..).zip(self.router.folders()).map(|(number, _)| number).collect();
         let mut stored = vec![BTreeMap::new(); shapes.len()];
@@ -116,6 +128,7 @@ impl Session {
             version: self.version(),
             staging: self.staging.clone(),
             vanished: match outcome.absent {
+                _ if self.carries_over => Vanished::Stay,
                 Absent::Stay => Vanished::Stay,
                 Absent::Mark(at) => Vanished::Marked(at.timestamp_micros()),
                 Absent::Go => Vanished::Gone(outcome.committed_at.timestamp_micros()),
@@ -123,15 +136,32 @@ impl Session {
             touched,
             stored,
             delta: brought.sorted().await?,
+            verdict: Verdict { outside, absent, ..Verdict::default() },
+            families: self.router.families(&self.plan.report.key),
+            folders: self.router.folders().to_vec(),
+            compares_stored: !self.plan.rebuild,
+            reach: outcome.reach.clone(),
+            memory_bytes: self.plan.files.memory_bytes,
         };
-        merge.run().await
+        let Done { files, totals, outdated, removed, stored } = merge.run().await?;
+        if outcome.brake.stops(removed, stored) {
+            return Err(LoadError::TooMuchRemoved {
+                account: self.plan.account.clone(),
+                report: self.plan.report.name.clone(),
+                removed,
+                stored,
+            });
+        }
+        (self.outdated, self.removed) = (outdated, removed);
+        Ok((files, totals))
     }
 
     /// Whether a merge goes on from the files that are stored. A rebuild has no use for them, but for their history.
-    fn reads_stored(&self) -> bool {
+    pub(super) fn reads_stored(&self) -> bool {
         self.previous.as_ref().is_some_and(|commit| {
             let alike = Manner::of_commit(commit) == Manner::of_plan(&self.plan);
-            alike && (!self.plan.rebuild || self.plan.history && !self.plan.forgets_history)
+            let keeps = self.carries_over || self.plan.history && !self.plan.forgets_history;
+            alike && (!self.plan.rebuild || keeps)
         })
     }
 

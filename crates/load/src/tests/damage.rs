@@ -30,7 +30,7 @@ pub(super) async fn run_until(destination: &Destination, plan: LoadPlan, rows: &
         watermark: Some(instant(watermark)),
         since: Some(instant("2025-01-01")),
         query: "all".to_owned(),
-        progress: Some(Progress { through: Some("c".to_owned()), also: Vec::new() }),
+        progress: Some(Progress { through: Some("c".to_owned()), also: Vec::new(), of: "a question".to_owned() }),
         ..ReportState::default()
     };
     session.commit(Outcome { state, ..outcome() }).await.unwrap();
@@ -292,21 +292,24 @@ async fn a_rebuild_mends_every_kind_of_damage_and_never_leaves_the_watermark_ahe
 #[tokio::test]
 async fn a_rebuild_goes_back_to_the_oldest_partition_that_was_put_back() {
     let destination = Destination::in_memory();
-    let by = [PartitionBy::Column("kind".to_owned())];
-    let anchor = "people/account=acme/kind=x/part-00000.parquet";
+    let by = [PartitionBy::Month("created_at".to_owned())];
+    let anchor = "people/account=acme/created_at_month=2026-01/part-00000.parquet";
     let write = async |run: &str, rows: &[Person], day: &str| {
         run_until(&destination, plan(WriteMode::Partition, &by, run), rows, day).await;
     };
-    write("r1", &[person("a", "x", ""), person("b", "y", "")], "2026-01-01").await;
+    write("r1", &[person("a", "x", "2026-01-05"), person("b", "y", "2026-02-05")], "2026-01-01").await;
     let older = bytes(&destination, anchor).await;
     write("r2", &[person("a", "x", "2026-01-05"), person("c", "x", "2026-01-05")], "2026-01-02").await;
-    write("r3", &[person("d", "y", "")], "2026-01-03").await;
+    write("r3", &[person("d", "y", "2026-02-05")], "2026-01-03").await;
     put(&destination, anchor, older).await;
     let report = people();
     let rebuilt = rebuild(&destination, &rebuilding(&report, false)).await.unwrap();
     insta::assert_snapshot!(shown(&destination, &rebuilt));
     let Rebuilt::Done { record, .. } = rebuilt else { panic!() };
-    assert_eq!((record.write_mode, record.partition_by.as_slice()), (WriteMode::Partition, &["kind".to_owned()][..]));
+    assert_eq!(
+        (record.write_mode, record.partition_by.as_slice()),
+        (WriteMode::Partition, &["month(created_at)".to_owned()][..])
+    );
 }
 
 #[tokio::test]
@@ -488,10 +491,10 @@ async fn runs_at_once_never_take_each_other_for_damage() {
             let runners = (0..4).map(|runner| {
                 let destination = destination.clone();
                 tokio::spawn(async move {
-                    let by = [PartitionBy::Column("kind".to_owned())];
+                    let by = [PartitionBy::Month("created_at".to_owned())];
                     for turn in 0..12 {
-                        let kind = ["x", "y", "z"][(runner + turn) % 3];
-                        let rows = [person(&format!("{runner}-{turn}"), kind, "").phone("1", &["p"])];
+                        let day = ["2026-01-05", "2026-02-05", "2026-03-05"][(runner + turn) % 3];
+                        let rows = [person(&format!("{runner}-{turn}"), "x", day).phone("1", &["p"])];
                         match run(&destination, plan(mode, &by, &format!("r{runner}-{turn}")), &rows).await {
                             Ok(_) | Err(LoadError::Fenced { .. }) => {}
                             Err(error) => panic!("{mode:?}: {error}"),

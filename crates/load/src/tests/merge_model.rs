@@ -74,7 +74,21 @@ impl Row {
 #[derive(Debug, Clone, Default)]
 struct Model {
     tables: [BTreeMap<String, Vec<Row>>; 3],
+    /// The phones of each id, as they are stored.
+    phones: BTreeMap<String, Phones>,
     history: bool,
+}
+
+type Phones = Vec<(String, Vec<String>)>;
+
+/// Phones without regard to their order.
+pub(crate) fn unordered(phones: &[(String, Vec<String>)]) -> Phones {
+    let mut phones = phones.to_vec();
+    for (_, lines) in &mut phones {
+        lines.sort();
+    }
+    phones.sort();
+    phones
 }
 
 impl Model {
@@ -88,23 +102,37 @@ impl Model {
         }
         for (id, versions) in &brought {
             let versions = if self.history { &versions[..] } else { &versions[versions.len() - 1..] };
+            let mut phones = self.phones.get(*id).cloned().unwrap_or_default();
+            // For each version whether its phones are others than those before; their order does not count.
+            let other: Vec<bool> = versions
+                .iter()
+                .map(|(_, person)| {
+                    let other = unordered(&person.phones) != unordered(&phones);
+                    if other {
+                        phones.clone_from(&person.phones);
+                    }
+                    other
+                })
+                .collect();
+            self.phones.insert((*id).to_owned(), phones);
             for (table, totals) in totals.iter_mut().enumerate() {
                 let rows = self.tables[table].entry((*id).to_owned()).or_default();
                 let mut changed = false;
                 let open_before = rows.iter().filter(|row| row.is_open()).count() as u64;
                 // Versions follow each other in the order in which they came, whatever their clocks said.
                 let mut held = rows.iter().filter_map(|row| row.valid.map(|(from, to)| to.unwrap_or(from))).max();
-                for (extracted_at, person) in versions {
+                for ((extracted_at, person), other) in versions.iter().zip(&other) {
                     let new = contents(person, table);
                     let open: Vec<&Row> = rows.iter().filter(|row| row.is_open()).collect();
-                    if open.iter().map(|row| &row.content).eq(&new) && open.iter().all(|row| row.deleted_at.is_none()) {
+                    let same = open.iter().map(|row| &row.content).eq(&new);
+                    if (same || table > 0 && !other) && open.iter().all(|row| row.deleted_at.is_none()) {
                         continue;
                     }
                     changed = true;
                     totals.updated += open.len().min(new.len()) as u64;
                     totals.inserted += new.len().saturating_sub(open.len()) as u64;
                     totals.deleted += open.len().saturating_sub(new.len()) as u64;
-                    let from = held.map_or(*extracted_at, |held| held.max(*extracted_at));
+                    let from = held.map_or(*extracted_at, |held| (held + 1).max(*extracted_at));
                     if self.history {
                         held = Some(from);
                         rows.iter_mut().filter(|row| row.is_open()).for_each(|row| _ = row.end(from));
@@ -122,6 +150,9 @@ impl Model {
                 }
                 totals.unchanged += if changed { 0 } else { open_before };
             }
+        }
+        if run.absent == Missing::Goes {
+            self.phones.retain(|id, _| brought.contains_key(id.as_str()));
         }
         for (table, totals) in totals.iter_mut().enumerate() {
             let absent = self.tables[table].iter_mut().filter(|(id, _)| !brought.contains_key(id.as_str()));

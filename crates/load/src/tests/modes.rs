@@ -216,7 +216,9 @@ async fn an_abandoned_run_leaves_nothing() {
 
 pub(crate) fn letter(record: &str) -> DeadLetterLine {
     let reason = "created_at: not a timestamp".to_owned();
-    DeadLetterLine { request_id: Some("4711".to_owned()), index: 7, reason, record: record.to_owned() }
+    let bound = [("period_start".to_owned(), "2026-01-01".to_owned())].into();
+    let (extracted_at, record) = (Some(DateTime::UNIX_EPOCH), record.to_owned());
+    DeadLetterLine { request_id: Some("4711".to_owned()), index: 7, reason, bound, extracted_at, record }
 }
 
 #[tokio::test]
@@ -231,7 +233,9 @@ async fn dead_letters_are_seen_with_the_commit_one_a_line() {
         let file = bytes(&destination, "_ctct/acme/people/dead_letters/00000000000000000001-r1.jsonl.zst").await;
         let text = String::from_utf8(zstd::decode_all(&file[..]).unwrap()).unwrap();
         let line = |record| {
-            format!(r#"{{"request_id":"4711","index":7,"reason":"created_at: not a timestamp","record":{record}}}"#)
+            let of_the_page = r#""bound":{"period_start":"2026-01-01"},"extracted_at":"1970-01-01T00:00:00Z""#;
+            let reason = "created_at: not a timestamp";
+            format!(r#"{{"request_id":"4711","index":7,"reason":"{reason}",{of_the_page},"record":{record}}}"#)
         };
         let expected = [line(r#"{"id": "1",  "n": 1.50}"#), line(r#""{\n}""#), line(r#""no json""#)];
         assert_eq!(text.lines().collect::<Vec<_>>(), expected);

@@ -15,7 +15,7 @@ use crate::inventory::{Listing, table_of};
 use crate::log::ReportLog;
 use crate::named::NamedFiles;
 use crate::record::Commit;
-use crate::{LoadError, checksum, footer, stored_schema};
+use crate::{LoadError, Owner, checksum, footer, stored_schema};
 
 /// Files that are read at a time.
 const AT_A_TIME: usize = 4;
@@ -88,6 +88,17 @@ impl Log<'_> {
         (format!("commit {version} wrote it and it is not there"), Mend::Restore)
     }
 
+    /// What is wrong with a file that is of this account by its footer, if it is none of the report's.
+    fn foreign(&self, owner: &Owner) -> Result<(), Wrong> {
+        match &owner.account {
+            Some(account) if !self.head.identity.may_have(account) => {
+                let own = self.head.identity.account.as_deref().unwrap_or_default();
+                Err((format!("its rows are of the account {account}, and the last commit is of {own}"), Mend::Refresh))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What is wrong with a file whose footer has this version, if it is no file of the report's.
     fn stray(&self, path: &str, version: i64) -> Result<(), Wrong> {
         let head = self.head.version;
@@ -129,7 +140,7 @@ async fn check_file(
     let rows = u64::try_from(footer.file_metadata().num_rows()).unwrap_or_default();
     let checked = own(log, path, &footer)
         .map_err(|what| (what, Mend::Remove))
-        .and_then(|stamp| says.stray(path, stamp.commit))
+        .and_then(|stamp| says.stray(path, stamp.commit).and_then(|()| says.foreign(&stamp.identity)))
         .and_then(|()| match named {
             Some((commit, file)) if file.rows != rows => {
                 let what = format!("it has {rows} rows, and commit {} wrote {}", commit.version, file.rows);

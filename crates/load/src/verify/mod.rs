@@ -3,6 +3,7 @@
 //! Files are read as streams and keys as hashes, some of them at a time, so that memory does not grow with the account.
 
 mod files;
+mod folders;
 mod keys;
 mod scan;
 
@@ -12,6 +13,7 @@ use chrono::{DateTime, Utc};
 use ctct_catalog::Report;
 use keys::Keys;
 
+use crate::error::ahead;
 use crate::inventory::Listing;
 use crate::log::ReportLog;
 use crate::record::Commit;
@@ -82,11 +84,13 @@ pub struct VerifyOptions {
     pub count: bool,
     /// Bytes of keys that are held at a time, 16 a row. A table with more rows is read several times.
     pub key_bytes: u64,
+    /// The time, which no watermark may lie ahead of; absent where that is not looked at.
+    pub now: Option<DateTime<Utc>>,
 }
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        Self { count: false, key_bytes: 32 << 20 }
+        Self { count: false, key_bytes: 32 << 20, now: None }
     }
 }
 
@@ -145,12 +149,21 @@ async fn attempt(log: &ReportLog, report: &Report, options: &VerifyOptions) -> R
     let listing = log.listing(report.tables(), Some(head)).await?;
     verified.since = head.state.since;
     let checked = files::check(log, report, &records, head, &listing, &mut verified).await?;
-    let keys = Keys { log, report, key_bytes: options.key_bytes, checked: &checked };
-    keys.check(head, &mut verified).await?;
-    if options.count {
-        keys.count(&mut verified).await?;
+    if head.has_key_of(report) {
+        let keys = Keys { log, report, key_bytes: options.key_bytes, checked: &checked };
+        keys.check(head, &mut verified).await?;
+        Box::pin(folders::check(log, report, head, &checked, &mut verified)).await?;
+        if options.count {
+            keys.count(&mut verified).await?;
+        }
+    } else {
+        let path = log.destination().shown(&listing.folder(&report.name));
+        let what = "it is of a version that kept one row where several events are equal".to_owned();
+        verified.findings.push(Finding { path, what, mend: Mend::Refresh });
     }
     unlocated(log, head, &listing, &mut verified).await?;
+    let ahead = options.now.and_then(|now| log.refuse_ahead(head, now).err());
+    verified.findings.extend(ahead.map(damage));
     Ok(verified)
 }
 
@@ -195,6 +208,7 @@ async fn unlocated(
 fn damage(error: LoadError) -> Finding {
     match error {
         LoadError::Damaged { path, reason } => Finding { path, what: reason, mend: Mend::Rebuild },
+        LoadError::Ahead { path, watermark, now } => Finding { path, what: ahead(watermark, now), mend: Mend::Rebuild },
         error => Finding { path: String::new(), what: error.to_string(), mend: Mend::Rebuild },
     }
 }

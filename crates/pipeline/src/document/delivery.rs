@@ -15,6 +15,8 @@ use crate::yaml::Node;
 
 /// Rows may show up in the API some minutes after the time that they carry.
 const DEFAULT_OVERLAP: TimeDelta = TimeDelta::minutes(10);
+/// The same for events.
+const EVENTS_OVERLAP: TimeDelta = TimeDelta::hours(2);
 
 /// How a report is read again from run to run, and what is kept beside its tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,13 @@ pub struct Delivery {
     pub max_rejected: Option<Percent>,
     /// The share of stored rows that one run may remove; absent for the default.
     pub max_removed: Option<Percent>,
+}
+
+/// How far back a report is read again where the pipeline does not say.
+fn default_overlap(report: &Report) -> TimeDelta {
+    // An open or a click shows up to an hour late, with the time at which it was.
+    let events = report.watermark.is_none() && report.order.as_ref().is_some_and(|order| order.certain);
+    if events { EVENTS_OVERLAP } else { DEFAULT_OVERLAP }
 }
 
 /// A share in hundredths of a percent.
@@ -115,7 +124,14 @@ impl Delivery {
         }
         let max_rejected = fields.get("max_rejected").and_then(|node| percent(node, decoder));
         let max_removed = fields.get("max_removed").and_then(|node| percent(node, decoder));
-        Self { history, overlap: overlap.unwrap_or(default.overlap), reconcile, keep_raw, max_rejected, max_removed }
+        Self {
+            history,
+            overlap: overlap.unwrap_or_else(|| default_overlap(report)),
+            reconcile,
+            keep_raw,
+            max_rejected,
+            max_removed,
+        }
     }
 }
 
@@ -133,7 +149,9 @@ fn cannot_prove(report: &Report, options: &[OptionInForce]) -> Option<String> {
         let declared = report.option(&option.name)?;
         let all = matches!(&option.setting, Setting::Values(values) if values == &["all"]);
         let params = declared.params.iter().filter_map(|name| report.param(name));
-        let chooses = params.into_iter().any(|param| !param.filters.is_empty() || param.alone);
+        // Where values mean something here, everything is asked for.
+        let chooses =
+            params.into_iter().any(|param| param.means.is_empty() && (!param.filters.is_empty() || param.alone));
         (chooses && !all && declared.kind != OptionKind::Subresources).then_some(())
     };
     let chosen = options.iter().find(|option| filters(option).is_some())?;

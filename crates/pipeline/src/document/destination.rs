@@ -25,6 +25,8 @@ pub struct Destination {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Setting {
     Text(String),
+    /// The path of a file, which only the store opens.
+    File(String),
     Secret(SecretRef),
 }
 
@@ -48,6 +50,7 @@ impl Destination {
         for (name, setting) in &self.options {
             let value = match setting {
                 Setting::Text(text) => text.clone(),
+                Setting::File(path) => base.join(path).to_string_lossy().into_owned(),
                 Setting::Secret(secret) => secret.read(environment, base)?.expose_secret().to_owned(),
             };
             options.push((name.clone(), value));
@@ -116,6 +119,9 @@ fn setting(entry: &Entry, known: &[&StoreOption], environment: &Environment) -> 
     let node = &entry.value;
     if option.kind == OptionKind::Secret || names_a_secret(option.name) {
         return SecretRef::decode(node, entry.span).map(Setting::Secret);
+    }
+    if option.kind == OptionKind::File {
+        return text(node, environment).map(|path| Setting::File(path.value));
     }
     match &node.value {
         Value::Mapping(_) => text(node, environment).map(|text| Setting::Text(text.value)),

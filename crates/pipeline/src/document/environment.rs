@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
@@ -120,9 +120,12 @@ impl SecretRef {
                 (value.to_owned(), format!("the environment variable `{name}`"))
             }
             SecretPlace::File(path) => {
-                let text = std::fs::read_to_string(base.join(path))
-                    .map_err(|error| wrong(format!("the file `{path}` cannot be read: {error}")))?;
-                (text, format!("the file `{path}`"))
+                // Without the `.` of `./token`.
+                let file: PathBuf = base.join(path).components().collect();
+                let place = format!("the file `{}`", file.display());
+                let text = std::fs::read_to_string(&file)
+                    .map_err(|error| wrong(format!("{place} cannot be read: {error}")))?;
+                (text, place)
             }
         };
         match secret.trim() {

@@ -97,7 +97,7 @@ pub(crate) const METRICS: &[Key] = &[
     optional(
         "textfile",
         Shape::Text,
-        "Folder of text files that Prometheus' node exporter reads; CTCT_METRICS_TEXTFILE where absent.",
+        "Folder of text files that Prometheus' node exporter reads, relative to this file; CTCT_METRICS_TEXTFILE where absent.",
     ),
     optional(
         "otlp",
@@ -203,7 +203,18 @@ pub(crate) const SANDBOX: &[Key] = &[
         Shape::Count { min: 1, max: 1_000_000_000 },
         "Requests a day before it answers 429 quota exceeded.",
     ),
+    optional("reorder", Shape::Flag, "Whether keys, and lists within a record, come in another order at each request."),
     optional("latency_ms", Shape::Count { min: 0, max: 600_000 }, "How long each answer takes, in milliseconds."),
+    optional(
+        "wrong_date",
+        Shape::Pattern("^-?[0-9]+[smhd]$"),
+        "How far its Date header is off the time, such as 2h or -3d; 0s by default.",
+    ),
+    optional(
+        "unfit",
+        Shape::Share,
+        "Share of records, from 0 to 1, that have an odd value in an optional field: another type, a date in another form, text that is not Unicode.",
+    ),
     optional(
         "faults",
         Shape::Mapping(FAULTS),
@@ -230,7 +241,8 @@ pub(crate) const DESTINATION: &[Key] = &[
     required(
         "url",
         Shape::Text,
-        "A path, file://, memory://, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX.",
+        "A path, relative to the folder of this file; file://, memory://, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or \
+         az://CONTAINER/PREFIX.",
     ),
     optional(
         "options",
@@ -253,7 +265,7 @@ pub(crate) const REPORT: &[Key] = &[
     optional(
         "overlap",
         SPAN,
-        "How far before the last watermark a run reads again, for rows that came late; 10m by default.",
+        "How far before the last watermark a run reads again, for rows that came late; 10m by default, 2h for events.",
     ),
     optional(
         "reconcile",

@@ -13,7 +13,7 @@ mod schedule;
 mod source;
 pub(crate) mod write;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
 use ctct_catalog::Catalog;
@@ -58,8 +58,12 @@ pub struct Pipeline {
     /// Who is told when a run did not end well.
     pub on_failure: Option<OnFailure>,
     file: String,
+    folder: PathBuf,
     text: String,
 }
+
+/// Paths of pipes, by which a shell hands over what a command prints. No folder there is the pipeline's own.
+const PIPES: [&str; 3] = ["/dev/stdin", "/dev/fd", "/proc"];
 
 impl Pipeline {
     /// Reads a pipeline from its text. `file` is only its name in messages.
@@ -88,12 +92,19 @@ impl Pipeline {
             let error = ConfigError::new(None, "", format!("the file cannot be read: {error}"));
             ConfigErrors::new(&file, "", vec![error])
         })?;
-        Self::parse(&text, &file, catalog, environment)
+        let pipeline = Self::parse(&text, &file, catalog, environment)?;
+        Ok(Self { folder: folder_of(path), ..pipeline })
     }
 
     /// The file's name as it was given.
     pub fn file(&self) -> &str {
         &self.file
+    }
+
+    /// The folder that relative paths of the pipeline start from, absolute: that of its file, wherever the command runs.
+    /// Of a file that is a link it is the link's folder. A pipeline that comes through a pipe has the current folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// How fast the API is asked.
@@ -167,8 +178,29 @@ fn decode(node: &Node, text: &str, file: &str, catalog: &Catalog, decoder: &mut 
         metrics: metrics.unwrap_or_default(),
         on_failure,
         file: file.to_owned(),
+        folder: current_folder(),
         text: text.to_owned(),
     })
+}
+
+/// The folder of a file, the same for every spelling of its path: `..` and links to folders are followed, as the system
+/// follows them when it opens the file.
+fn folder_of(file: &Path) -> PathBuf {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    match file.parent() {
+        Some(folder) if !PIPES.iter().any(|pipe| file.starts_with(pipe)) => real(folder),
+        _ => current_folder(),
+    }
+}
+
+fn current_folder() -> PathBuf {
+    std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."))
+}
+
+/// Windows gives a form of its own, which object stores do not take.
+fn real(folder: &Path) -> PathBuf {
+    let real = if cfg!(windows) { None } else { std::fs::canonicalize(folder).ok() };
+    real.unwrap_or_else(|| folder.to_owned())
 }
 
 fn version(node: &Node) -> Result<(), ConfigError> {

@@ -71,24 +71,66 @@ impl ReportConfig {
                     .help("say which partitions to replace, for example `partition_by: [{month: created_at}]`"),
             );
         }
-        if let (Some(WriteMode::Merge), Some(at)) = (mode, node.get("partition_by")) {
-            decoder.errors.extend(partitions.iter().filter_map(|partition| moving(at, partition, &report)));
+        if let (Some(mode @ (WriteMode::Merge | WriteMode::Partition)), Some(at)) = (mode, node.get("partition_by")) {
+            decoder.errors.extend(partitions.iter().filter_map(|partition| moving(at, partition, mode, &report)));
+        }
+        if let Some(mode) = mode {
+            decoder.errors.extend(options.iter().filter_map(|option| leaving(option, mode, &report)));
         }
         let delivery = Delivery::decode(node, &report, mode, &options, decoder);
         Some(Self { report, write_mode: mode?, partition_by: partitions, delivery, options })
     }
 }
 
-/// Why rows that are merged cannot be partitioned this way: a row whose partition changed would stand in two.
-fn moving(at: &Node, partition: &PartitionBy, report: &Report) -> Option<ConfigError> {
+/// Why rows cannot be partitioned this way where only some partitions are written: a row whose partition changed would be in
+/// two.
+fn moving(at: &Node, partition: &PartitionBy, mode: WriteMode, report: &Report) -> Option<ConfigError> {
     let column = partition.column();
     if report.is_constant(column) {
         return None;
     }
     let names = report.tables().first().into_iter().flat_map(|table| table.schema.fields()).map(|field| field.name());
     let constant: Vec<String> = names.filter(|name| report.is_constant(name)).map(|name| format!("`{name}`")).collect();
-    let message = format!("`{column}` can change, so rows that are merged cannot be partitioned by it");
+    let message = match mode {
+        WriteMode::Merge => format!("`{column}` can change, so rows that are merged cannot be partitioned by it"),
+        _ => format!(
+            "`{column}` can change, so `write_mode: partition` cannot go by it: the row would be in two partitions"
+        ),
+    };
     Some(ConfigError::at(at, message).help(format!("what stays as it is: {}", constant.join(", "))))
+}
+
+/// Why a filter on what changes cannot stand beside the write mode: nobody would tell which rows no longer fit it.
+fn leaving(option: &OptionInForce, mode: WriteMode, report: &Report) -> Option<ConfigError> {
+    let (declared, at) = (report.option(&option.name)?, option.node.as_ref()?);
+    let is_window = report.watermark.as_ref().is_some_and(|watermark| watermark.option == option.name);
+    let param = declared
+        .params
+        .iter()
+        .filter_map(|name| report.param(name))
+        .find(|param| report.filters_what_changes(param))?;
+    let any_row = |value: &String| param.means.get(value).is_some_and(ctct_catalog::Meaning::is_empty);
+    let chooses_all = matches!(&option.setting, Setting::Values(values) if values.iter().any(any_row));
+    let merges_here = mode == WriteMode::Merge && !param.means.is_empty();
+    if is_window || chooses_all || merges_here || mode == WriteMode::Replace {
+        return None;
+    }
+    let name = &option.name;
+    let mode = match mode {
+        WriteMode::Merge => "merge",
+        WriteMode::Partition => "partition",
+        _ => "append",
+    };
+    let error = ConfigError::at(
+        at,
+        format!("`{name}` cannot stand beside `write_mode: {mode}`: rows stop fitting it, and would stay"),
+    );
+    Some(error.help(if param.means.is_empty() {
+        "write `write_mode: replace`, which reads those that fit anew in every run"
+    } else {
+        "write `write_mode: merge`, which takes out who no longer fits, or `write_mode: replace`, which reads those that fit \
+         anew in every run"
+    }))
 }
 
 fn known_report(node: &Node, catalog: &Catalog, decoder: &mut Decoder<'_>) -> Option<Arc<Report>> {

@@ -264,7 +264,20 @@ fn errors_of_writing() {
         ("overlap where all is read", around("  - report: contact_lists\n    overlap: 10m")),
         ("reconcile without merge", contacts("reconcile: {every: 7d}")),
         ("reconcile without a span", contacts("write_mode: merge\n    reconcile: {}")),
-        ("reconcile of a part", contacts("write_mode: merge\n    contact_status: active\n    reconcile: {every: 7d}")),
+        (
+            "reconcile of a part",
+            contacts("write_mode: merge\n    created_after: 2026-01-01\n    reconcile: {every: 7d}"),
+        ),
+        ("a status that is appended", contacts("contact_status: active")),
+        (
+            "a status in partitions",
+            contacts(
+                "contact_status: [active, unsubscribed]\n    write_mode: partition\n    partition_by: {month: created_at}",
+            ),
+        ),
+        ("a list that is merged", contacts("list_ids: 06a9d2c0-2d41-11e7-8fc9-d4ae529a8612\n    write_mode: merge")),
+        ("a tag that is appended", contacts("tag_ids: 06a9d2c0-2d41-11e7-8fc9-d4ae529a8612")),
+        ("a segment that is merged", contacts("segment_id: 7\n    write_mode: merge")),
         (
             "reconcile since a date",
             contacts("write_mode: merge\n    updated_after: 2026-01-01\n    reconcile: {every: 7d}"),
@@ -410,10 +423,11 @@ fn the_sandbox_is_set_up_as_the_pipeline_says() {
         other => panic!("{other:?}"),
     };
     let set = config(
-        "  sandbox: {contacts: 5, seed: 9, today: 2026-01-31, latency_ms: 300, burst: 8, faults: {error_500: 0.25}}",
+        "  sandbox: {contacts: 5, seed: 9, today: 2026-01-31, latency_ms: 300, burst: 8, unfit: 0.05, faults: {error_500: 0.25}}",
     );
     assert_eq!((set.contacts, set.seed, set.burst, set.latency.as_millis()), (5, 9, 8, 300));
     assert_eq!(set.today.to_string(), "2026-01-31");
+    assert!((set.unfit - 0.05).abs() < f64::EPSILON);
     assert!((set.faults.error_500 - 0.25).abs() < f64::EPSILON && set.faults.reset == 0.0);
     let default = config("  sandbox: {}");
     assert_eq!((default.today.to_string(), default.daily_requests), ("2026-11-23".to_owned(), 10_000));
@@ -481,7 +495,28 @@ fn a_token_is_read_when_it_is_needed() {
     for wrong in ["{env: CTCT_NOWHERE}", "{env: TWO}", "{file: nowhere}", "{file: empty}"] {
         writeln!(out, "{}", token(wrong).unwrap_err()).unwrap();
     }
-    insta::assert_snapshot!(out);
+    insta::assert_snapshot!(out.replace(folder.path().to_str().unwrap(), "/home/acme"));
+}
+
+#[test]
+fn a_pipelines_folder_is_that_of_its_file_for_every_spelling() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().canonicalize().unwrap();
+    std::fs::create_dir(home.join("sub")).unwrap();
+    let text = "version: 1\nname: acme\nsource: {account: acme}\ndestination: {url: \"gs://bucket/x\", options: {service_account: key.json}}\n\
+                reports: [{report: contacts}]\n";
+    std::fs::write(home.join("sub/acme.yaml"), text).unwrap();
+    let catalog = Catalog::embedded().unwrap();
+    for spelling in ["sub/acme.yaml", "sub/./acme.yaml", "sub/../sub/acme.yaml", "./sub//acme.yaml"] {
+        let pipeline = Pipeline::load(&home.join(spelling), &catalog, &Environment::default()).unwrap();
+        assert_eq!(pipeline.folder(), home.join("sub"), "{spelling}");
+    }
+    // A path among the options of a store is one of the pipeline's too.
+    let pipeline = parse(text).unwrap();
+    let key = r#"{"private_key": "k", "private_key_id": "i", "client_email": "e", "disable_oauth": true}"#;
+    std::fs::write(home.join("key.json"), key).unwrap();
+    let opens = |base: &Path| crate::open_destination(&pipeline, &Environment::default(), base).is_ok();
+    assert_eq!((opens(&home), opens(&home.join("sub"))), (true, false));
 }
 
 #[test]

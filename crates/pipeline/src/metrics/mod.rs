@@ -5,6 +5,8 @@
 mod otlp;
 mod textfile;
 
+use std::path::PathBuf;
+
 use url::Url;
 
 use crate::document::Otlp;
@@ -212,12 +214,13 @@ fn samples(summary: &RunSummary) -> Vec<(&'static Metric, Vec<Sample>)> {
 pub(crate) async fn export(plan: &Plan, context: &Context, summary: &RunSummary) {
     let (named, environment) = (&plan.pipeline.metrics, &context.environment);
     let set = |name| environment.get(name).filter(|value| !value.is_empty());
-    let folder = named.textfile.as_deref().or_else(|| set(TEXTFILE));
-    if let Some(folder) = folder {
-        let folder = context.base_dir.join(folder);
-        if let Err(error) = textfile::write(&folder, plan, summary) {
-            tracing::warn!(folder = %folder.display(), %error, "metrics could not be written");
-        }
+    // A relative path in the environment belongs to the process, one in the pipeline to the pipeline.
+    let of_process = || set(TEXTFILE).map(PathBuf::from);
+    let folder = named.textfile.as_deref().map(|folder| context.base_dir.join(folder)).or_else(of_process);
+    if let Some(folder) = folder
+        && let Err(error) = textfile::write(&folder, plan, summary)
+    {
+        tracing::warn!(folder = %folder.display(), %error, "metrics could not be written");
     }
     let from_environment = || {
         let endpoint = Url::parse(set(OTLP)?).ok();

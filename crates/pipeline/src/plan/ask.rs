@@ -1,18 +1,26 @@
 //! What a run asks of one report: its window and its queries, from the plan and from what the last commit left. Pure: no
 //! clock is read and nothing is sent.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use ctct_load::{ReportState, Window, WriteMode};
+use ctct_load::{Rejected, ReportState, Window, WriteMode};
 use sha2::{Digest, Sha256};
 
 use super::{Ids, ReportPlan};
 use crate::dates::wire;
+use crate::run::clocks::is_sane;
 
 /// A row that changes while it is read leaves a window with an upper end, and a cursor that counts rows then skips its
 /// neighbour. So an upper end is sent only where it lies this far back, and rows that still change lie outside.
 const SETTLED: TimeDelta = TimeDelta::hours(1);
 /// A read of everything that could not be proven whole is not tried again sooner.
 const TRY_AGAIN: TimeDelta = TimeDelta::hours(24);
+/// So long after the first of them came, runs ask again for records that could not be used.
+const ASKED_AGAIN_FOR: TimeDelta = TimeDelta::days(7);
+
+/// The API compares instants by the second.
+const STEP: TimeDelta = TimeDelta::seconds(1);
 
 /// What a run is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,11 +63,21 @@ pub struct Query {
 }
 
 impl Ask {
+    /// The same question to a source: pages of another account do not answer it.
+    pub(crate) fn of(self, source: &str) -> Self {
+        Self { question: format!("{} from {source}", self.question), ..self }
+    }
+
     /// A short name for the question, in hex.
     pub fn fingerprint(&self) -> String {
-        let digest = Sha256::digest(&self.question);
-        format!("{:016x}", digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte)))
+        fingerprint(&self.question)
     }
+}
+
+/// A short name for a text, in hex.
+pub(super) fn fingerprint(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    format!("{:016x}", digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte)))
 }
 
 impl ReportPlan {
@@ -79,8 +97,28 @@ impl ReportPlan {
 
     /// The lower end of a window by the parameters of one of its requests.
     pub fn after_of(&self, params: &[(String, String)]) -> Option<DateTime<Utc>> {
-        let value = params.iter().find(|(name, _)| self.after_param() == Some(name.as_str()));
-        value.and_then(|(_, value)| DateTime::parse_from_rfc3339(value).ok()).map(|after| after.to_utc())
+        let (name, value) = params.iter().find(|(name, _)| self.after_param() == Some(name.as_str()))?;
+        let sent = DateTime::parse_from_rfc3339(value).ok()?.to_utc();
+        if self.is_exclusive(name) { sent.checked_add_signed(STEP) } else { Some(sent) }
+    }
+
+    /// The parameters of every request as they are sent.
+    pub(crate) fn wire_params(&self) -> Vec<(String, String)> {
+        let sent = |(name, value): &(String, String)| match DateTime::parse_from_rfc3339(value) {
+            Ok(after) if self.is_exclusive(name) => (name.clone(), self.sent(name, after.to_utc())),
+            _ => (name.clone(), value.clone()),
+        };
+        self.params.iter().map(sent).collect()
+    }
+
+    /// An end of a window as it is sent. Where the API leaves out what is of that very instant, one step less.
+    pub(crate) fn sent(&self, name: &str, at: DateTime<Utc>) -> String {
+        let step = if self.is_exclusive(name) { STEP } else { TimeDelta::zero() };
+        wire(at.checked_sub_signed(step).unwrap_or(at))
+    }
+
+    fn is_exclusive(&self, name: &str) -> bool {
+        self.report.param(name).is_some_and(|param| param.exclusive)
     }
 
     /// Whether a run starts from the watermark of the last one. The other modes put a run's rows in the place of what is
@@ -94,24 +132,29 @@ impl ReportPlan {
         self.report.watermark.is_some() && !self.has_param_alone()
     }
 
+    /// Whether the API's count of rows is a count of all that is asked for: from the beginning, and without a filter.
+    pub(crate) fn is_counted(&self, window: Window) -> bool {
+        let filters = |(name, value): &(String, String)| {
+            self.report.param(name).is_some_and(|param| param.alone || !param.filters.is_empty()) && value != "all"
+        };
+        self.report.count.is_some() && window == Window::default() && !self.params.iter().any(filters)
+    }
+
+    /// The records that could not be used and that runs still ask for again. What every run reads again is never given up.
+    pub(crate) fn rejected(&self, previous: &ReportState, now: DateTime<Utc>) -> Option<Rejected> {
+        let still = |rejected: &Rejected| now.signed_duration_since(rejected.first_at) <= ASKED_AGAIN_FOR;
+        previous.rejected.filter(|rejected| !self.is_incremental() || still(rejected))
+    }
+
+    /// Until when they are asked for.
+    pub(crate) fn rejected_until(&self, rejected: Rejected) -> Option<DateTime<Utc>> {
+        rejected.first_at.checked_add_signed(ASKED_AGAIN_FOR).filter(|_| self.is_incremental())
+    }
+
     /// Whether the API takes one of the parameters with no other beside it.
     pub(crate) fn has_param_alone(&self) -> bool {
         let alone = |(name, _): &(String, String)| self.report.param(name).is_some_and(|param| param.alone);
         self.params.iter().any(alone)
-    }
-
-    /// What rows are chosen by, beside the window: a text that two runs can be compared by.
-    pub fn chosen_by(&self) -> String {
-        let pairs: Vec<String> = self.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        pairs.join("&")
-    }
-
-    /// Whether a run would add rows to tables whose earlier rows were chosen in another way: there would be holes.
-    pub(crate) fn chooses_other_rows(&self, previous: &ReportState) -> bool {
-        self.is_incremental()
-            && self.scope != Scope::Everything
-            && previous.watermark.is_some()
-            && previous.query != self.chosen_by()
     }
 
     fn sweep_is_due(&self, previous: Option<&ReportState>, now: DateTime<Utc>) -> bool {
@@ -119,32 +162,46 @@ impl ReportPlan {
             return false;
         };
         // Where every run reads everything anyway, every run can tell what has vanished.
-        let since = |at: Option<DateTime<Utc>>| at.map_or(TimeDelta::MAX, |at| now - at);
+        // What lies ahead, a clock that was wrong has set.
+        let since = |at: Option<DateTime<Utc>>| at.filter(|at| *at <= now).map_or(TimeDelta::MAX, |at| now - at);
         !self.has_window()
             || since(previous.reconciled_at) >= every && since(previous.reconcile_tried_at) >= every.min(TRY_AGAIN)
     }
 
     fn window(&self, previous: Option<&ReportState>, now: DateTime<Utc>, sweep: bool) -> Window {
         let before = match self.scope {
-            Scope::Between { to, .. } => to.filter(|to| *to <= now - SETTLED),
+            Scope::Between { to, .. } => to.filter(|to| now.signed_duration_since(*to) >= SETTLED),
             Scope::Live | Scope::Everything => None,
         };
         let after = match self.scope {
             Scope::Between { from, .. } => Some(from),
             Scope::Everything => self.since,
             Scope::Live if sweep || !self.is_incremental() => self.since,
-            Scope::Live => self.next_after(previous),
+            // The last read of everything was not whole, and no later window asks for what it lacks.
+            Scope::Live if previous.is_some_and(|previous| previous.incomplete > 0) => self.since,
+            Scope::Live => self.next_after(previous, now),
         };
         if self.has_window() { Window { after, before } } else { Window::default() }
     }
 
-    /// The watermark less the overlap. A pipeline that now wants an earlier beginning than the tables have gets it.
-    fn next_after(&self, previous: Option<&ReportState>) -> Option<DateTime<Utc>> {
-        let Some((previous, watermark)) = previous.and_then(|previous| Some((previous, previous.watermark?))) else {
-            return self.since;
-        };
+    /// The watermark less the overlap, or from before the first record that could not be used. A pipeline that now wants an
+    /// earlier beginning than the tables have gets it.
+    fn next_after(&self, previous: Option<&ReportState>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let stored = previous.and_then(|previous| Some((previous, previous.watermark.filter(is_sane)?)));
+        let Some((previous, watermark)) = stored else { return self.since };
         let begins_earlier = previous.since.is_some_and(|stored| self.since.is_none_or(|wanted| wanted < stored));
-        if begins_earlier { self.since } else { Some(watermark - self.delivery.overlap) }
+        let usual = if begins_earlier || self.must_see_who_left(previous) {
+            self.since
+        } else {
+            watermark.checked_sub_signed(self.delivery.overlap)
+        };
+        match self.rejected(previous, now) {
+            None => usual,
+            Some(Rejected { since: None, .. }) => self.since,
+            // "After" is exclusive.
+            Some(Rejected { since: Some(since), .. }) => usual
+                .map(|usual| since.checked_sub_signed(TimeDelta::seconds(1)).map_or(usual, |since| usual.min(since))),
+        }
     }
 
     /// The parameter that a window's lower end goes by.
@@ -160,21 +217,25 @@ impl ReportPlan {
         };
         let to = window.before.map(wire).unwrap_or_default();
         let ids = match &self.ids {
-            Ids::List { ids, .. } => ids.join(","),
+            Ids::List { ids, .. } => {
+                ids.iter().map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
+            }
             Ids::From { source, .. } => source.report.clone(),
             Ids::None => String::new(),
         };
         let scope = self.scope;
-        format!("{} {} [{from} {to}] sweep={sweep} ids={ids} {scope:?}", self.report.name, self.chosen_by())
+        let (name, asked, source) = (&self.report.name, self.as_written(), &self.source);
+        format!("{name} {asked} [{from} {to}] sweep={sweep} ids={ids} {scope:?} of {source}")
     }
 
     fn queries(&self, window: Window, sweep: bool) -> Vec<Query> {
         let bounded = |after: &str, before: &str| {
             let ends = [(after, window.after), (before, window.before)];
-            let ends = ends.into_iter().filter_map(|(name, at)| Some((name.to_owned(), wire(at?))));
-            let count =
-                self.report.count.iter().filter(|_| sweep).map(|count| (count.param.clone(), "true".to_owned()));
-            Query { name: after.to_owned(), params: self.params.iter().cloned().chain(ends).chain(count).collect() }
+            let ends = ends.into_iter().filter_map(|(name, at)| Some((name.to_owned(), self.sent(name, at?))));
+            let counts = sweep || self.is_counted(window);
+            let count = self.report.count.iter().filter(|_| counts);
+            let count = count.map(|count| (count.param.clone(), "true".to_owned()));
+            Query { name: after.to_owned(), params: self.wire_params().into_iter().chain(ends).chain(count).collect() }
         };
         let Some(watermark) = self.report.watermark.as_ref().filter(|_| self.has_window()) else {
             let name = match &self.ids {

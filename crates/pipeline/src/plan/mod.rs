@@ -2,7 +2,9 @@
 //! Making a plan sends nothing.
 
 mod ask;
+mod periods;
 mod probe;
+mod question;
 mod requests;
 mod resolve;
 mod standing;
@@ -12,13 +14,15 @@ mod text;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use ctct_catalog::{Report, Source};
+use ctct_catalog::{Gap, Meaning, Report, Source};
 use ctct_load::{PartitionBy, WriteMode};
 
 pub use ask::{Ask, Query, Scope};
+pub(crate) use question::OtherRows;
+pub use question::Question;
 pub use requests::{Basis, Requests};
 pub(crate) use standing::Standing;
-pub use summary::{Cost, Fits, LastCommit, PlanSummary, PlannedOption, PlannedReport, Price, forecast};
+pub use summary::{AtLeastAtMost, Cost, Fits, LastCommit, PlanSummary, PlannedOption, PlannedReport, Price, forecast};
 
 use crate::dates::When;
 use crate::document::{Delivery, Pipeline};
@@ -51,6 +55,13 @@ pub struct ReportPlan {
     /// Parameters that every request carries, by their names on the wire, in the order of the catalogue. Without the
     /// page size, the parameter that [`Ids`] fills, and the window's.
     pub params: Vec<(String, String)>,
+    /// What the pipeline asks for, as it says it.
+    pub question: Question,
+    /// Which rows stay, where the request asks for more than the pipeline: rows that change would otherwise leave the answers
+    /// without a word. Empty: all of them.
+    pub keeps: Vec<Meaning>,
+    /// Where answers come from, as a text: those of one source are of no use to a run that asks another.
+    pub source: String,
     /// What the run is for.
     pub scope: Scope,
     /// From where the tables begin, where the pipeline says so: the lower end of the first window.
@@ -67,6 +78,8 @@ pub struct ReportPlan {
     pub delivery: Delivery,
     /// Options and what they resolved to, for people.
     pub resolved: Vec<(String, String)>,
+    /// What somebody should know before a run, though nothing is wrong.
+    pub warnings: Vec<String>,
 }
 
 /// The ids that a report is read for, one crawl each.
@@ -99,8 +112,16 @@ impl Plan {
         let mut reports = Vec::with_capacity(pipeline.reports.len());
         let mut errors = Vec::new();
         for config in &pipeline.reports {
-            match resolve::report(config, now, pipeline.timezone) {
-                Ok(report) => reports.push(report),
+            match resolve::report(config, &pipeline.source, now, pipeline.timezone) {
+                Ok(mut report) => {
+                    report.warnings.extend(periods::overlap(
+                        config,
+                        pipeline.schedule.as_ref(),
+                        now,
+                        pipeline.timezone,
+                    ));
+                    reports.push(report);
+                }
                 Err(error) => errors.push(error),
             }
         }
@@ -180,6 +201,12 @@ fn listed(names: &[String]) -> String {
 }
 
 impl ReportPlan {
+    /// Changes that runs of this plan do not find, and what finds them: none where everything is read, now and then or always.
+    pub fn gaps(&self) -> &[Gap] {
+        let finds_all = !self.is_incremental() || self.delivery.reconcile.is_some();
+        if finds_all { &[] } else { &self.report.gaps }
+    }
+
     /// The report that the ids come from.
     fn source(&self) -> Option<&str> {
         match &self.ids {

@@ -5,24 +5,47 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use ctct_catalog::{OptionKind, Report, ReportOption};
+use ctct_catalog::{Meaning, OptionKind, Param, Report, ReportOption};
+use ctct_load::WriteMode;
 
-use super::{Ids, ReportPlan, Scope};
+use super::{Ids, Question, ReportPlan, Scope};
 use crate::dates::{When, wire};
 use crate::document::report::start_after_end;
-use crate::document::{OptionInForce, ReportConfig, Setting};
+use crate::document::{Access, OptionInForce, ReportConfig, Setting, Source};
 use crate::error::ConfigError;
 
 /// Resolves one report at the moment `now`.
-pub(super) fn report(config: &ReportConfig, now: DateTime<Utc>, zone: Tz) -> Result<ReportPlan, ConfigError> {
+pub(super) fn report(
+    config: &ReportConfig,
+    source: &Source,
+    now: DateTime<Utc>,
+    zone: Tz,
+) -> Result<ReportPlan, ConfigError> {
     let report = &config.report;
     let alone = alone(config);
     let watermark = report.watermark.as_ref().map(|watermark| watermark.option.as_str());
-    let params_set = BTreeMap::new();
-    let mut resolution =
-        Resolution { now, zone, watermark, ids: Ids::None, begins: None, params: params_set, resolved: Vec::new() };
-    for option in &config.options {
-        let Some(declared) = report.option(&option.name) else { continue };
+    let mut resolution = Resolution {
+        now,
+        zone,
+        watermark,
+        report,
+        merges: config.write_mode == WriteMode::Merge,
+        ids: Ids::None,
+        begins: None,
+        params: BTreeMap::new(),
+        keeps: Vec::new(),
+        question: Question::default(),
+        resolved: Vec::new(),
+    };
+    for declared in &report.options {
+        let Some(option) = config.option(&declared.name) else {
+            let assumed = declared.params.iter().filter_map(|name| report.param(name)?.assumed.clone());
+            let assumed: Vec<String> = assumed.collect();
+            if !assumed.is_empty() {
+                resolution.question.add(&declared.name, &assumed);
+            }
+            continue;
+        };
         // Beside an option that the API takes alone, defaults are not in force.
         if alone.is_none_or(|alone| alone.name == option.name || declared.kind == OptionKind::Ids) {
             resolution.add(option, declared);
@@ -32,6 +55,9 @@ pub(super) fn report(config: &ReportConfig, now: DateTime<Utc>, zone: Tz) -> Res
     Ok(ReportPlan {
         report: Arc::clone(report),
         params: params(report, &resolution.params, alone.is_some()),
+        question: resolution.question,
+        keeps: resolution.keeps,
+        source: label(source, now),
         scope: Scope::Live,
         since: resolution.begins.map(|begins| begins.start(now, zone)),
         begins: resolution.begins,
@@ -40,6 +66,7 @@ pub(super) fn report(config: &ReportConfig, now: DateTime<Utc>, zone: Tz) -> Res
         partition_by: config.partition_by.clone(),
         delivery: config.delivery,
         resolved: resolution.resolved,
+        warnings: Vec::new(),
     })
 }
 
@@ -49,6 +76,19 @@ fn alone(config: &ReportConfig) -> Option<&ReportOption> {
     written
         .filter_map(|option| config.report.option(&option.name))
         .find(|declared| declared.params.iter().any(|name| config.report.param(name).is_some_and(|param| param.alone)))
+}
+
+/// Tells sources apart. The embedded API has another port in each run, and the same account for the same seed.
+fn label(source: &Source, now: DateTime<Utc>) -> String {
+    match (&source.access, &source.base_url) {
+        (Access::Sandbox(sandbox), _) => {
+            let config = sandbox.config(now);
+            let (seed, contacts, lists, campaigns) = (config.seed, config.contacts, config.lists, config.campaigns);
+            format!("the embedded API: seed {seed}, {contacts} contacts, {lists} lists, {campaigns} campaigns")
+        }
+        (_, Some(url)) => url.to_string(),
+        (_, None) => "the vendor".to_owned(),
+    }
 }
 
 /// What options set and what the catalogue sends by itself, in the order of the catalogue.
@@ -67,15 +107,27 @@ struct Resolution<'a> {
     zone: Tz,
     /// The option that says from when the report is read.
     watermark: Option<&'a str>,
+    report: &'a Report,
+    /// Whether rows are merged by key.
+    merges: bool,
     ids: Ids,
     begins: Option<When>,
     params: BTreeMap<&'a str, String>,
+    keeps: Vec<Meaning>,
+    question: Question,
     resolved: Vec<(String, String)>,
 }
 
 impl<'a> Resolution<'a> {
     fn add(&mut self, option: &OptionInForce, declared: &'a ReportOption) {
         let param = declared.params.first().map(String::as_str).unwrap_or_default();
+        match &option.setting {
+            Setting::From(source) => self.question.add(&option.name, &[format!("from {}", source.report)]),
+            Setting::Values(ids) if declared.kind == OptionKind::Ids => self.question.add_ids(&option.name, ids),
+            Setting::Values(values) => self.question.add(&option.name, values),
+            Setting::When(when) => self.question.add(&option.name, &[when.to_string()]),
+            Setting::Duration(period) => self.question.add(&option.name, &[period.name().to_owned()]),
+        }
         let text = match &option.setting {
             Setting::From(source) => {
                 self.ids = Ids::From { param: param.to_owned(), source: source.clone() };
@@ -87,14 +139,30 @@ impl<'a> Resolution<'a> {
             }
             Setting::Values(values) if values.is_empty() => "none".to_owned(),
             Setting::Values(values) => {
-                self.params.insert(param, values.join(","));
-                values.join(", ")
+                let kept = self.report.param(param).and_then(|param| self.kept_here(param, values));
+                if let Some((everything, keeps)) = kept {
+                    self.params.insert(param, everything.to_owned());
+                    self.keeps = keeps;
+                    format!("{}; asks for {everything} and keeps these", values.join(", "))
+                } else {
+                    self.params.insert(param, values.join(","));
+                    values.join(", ")
+                }
             }
             Setting::When(when) => self.moment(*when, declared),
             Setting::Duration(period) => period.name().to_owned(),
         };
         let default = if option.node.is_none() { " (default)" } else { "" };
         self.resolved.push((option.name.clone(), format!("{text}{default}")));
+    }
+
+    /// The value that asks for every row, and what the rows are that stay: where rows are merged, one that no longer fits is
+    /// to leave the tables, and no answer to the narrower question would tell.
+    fn kept_here<'p>(&self, param: &'p Param, values: &[String]) -> Option<(&'p str, Vec<Meaning>)> {
+        let (everything, _) = param.means.iter().find(|(_, meaning)| meaning.is_empty())?;
+        let narrows = self.merges && !values.contains(everything);
+        let keeps = || values.iter().filter_map(|value| param.means.get(value).cloned()).collect();
+        narrows.then(|| (everything.as_str(), keeps()))
     }
 
     fn moment(&mut self, when: When, declared: &'a ReportOption) -> String {

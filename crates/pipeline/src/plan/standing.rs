@@ -57,12 +57,16 @@ impl Standing {
         plan: &Plan,
         report: &ReportPlan,
         destination: &Destination,
+        source: &str,
         now: DateTime<Utc>,
     ) -> Result<Self, LoadError> {
         let log = ReportLog::new(destination, &plan.account, &report.report.name)?;
         let history = log.history(HISTORY).await?;
         let head = history.first();
-        let ask = report.ask(head.map(|commit| &commit.state), now);
+        if let Some(head) = head.filter(|_| report.scope != Scope::Everything) {
+            log.refuse_ahead(head, now)?;
+        }
+        let ask = report.ask(head.map(|commit| &commit.state), now).of(source);
         let base = head.map_or(0, |commit| commit.version);
         let mut pages = log.kept_pages(base, &ask.fingerprint(), report.delivery.keep_raw).await?;
         let first = pages.next().await?;
@@ -79,9 +83,7 @@ impl Standing {
                 .await?
                 .map(|ids| ids.iter().flatten().map(str::to_owned).collect()),
         };
-        let progress = head
-            .filter(|commit| commit.state.query == report.chosen_by())
-            .and_then(|commit| commit.state.progress.as_ref());
+        let progress = head.and_then(|commit| report.progress(&commit.state));
         let is_done = |id: &str| progress.is_some_and(|progress| progress.covers(id));
         let is_kept = |id: &str| kept.get(id).is_some_and(|end| end.next.is_none());
         let ids = ids.map(|ids| IdsLeft { may_go: plan.ids_may_go(report), ..IdsLeft::new(ids, is_done, is_kept) });

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use ctct_load::{Commit, Window, WriteMode};
+use ctct_extract::Authority;
+use ctct_load::{Commit, LoadError, Window, WriteMode};
 use futures::future::join_all;
 use serde::Serialize;
 
@@ -14,6 +15,7 @@ use super::standing::Standing;
 use super::{Ids, Plan, ReportPlan, Requests, Scope};
 use crate::document::{Access, Pace};
 use crate::fit::Allowance;
+use crate::identity;
 use crate::policy::Outcome;
 use crate::run::{Context, RunError};
 use crate::summary::ErrorSummary;
@@ -53,6 +55,9 @@ pub struct PlanSummary {
     pub quota: Option<Allowance>,
     /// Whether the run certainly fits into the day, may fit, or certainly does not.
     pub fits: Fits,
+    /// Requests that a run sends to learn whose account a new token reads; they are in `cost`. Absent where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity_requests: Option<AtLeastAtMost>,
     /// Requests that were sent to make this plan.
     pub sent: u64,
     /// What could not be looked at, so that less is known than could be.
@@ -88,7 +93,8 @@ pub struct PlannedReport {
     pub reconciles: bool,
     /// Path and query of what is asked, one entry a crawl; where each id has its own, the id stands in braces.
     pub asks: Vec<String>,
-    /// How the stored rows were chosen, where the pipeline now chooses others: a run is refused unless it reads everything.
+    /// How the stored rows were chosen, as far as the pipeline now chooses others: a run is refused unless it reads
+    /// everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other_rows: Option<String>,
     /// Pages of an earlier run that the run goes on after.
@@ -105,6 +111,12 @@ pub struct PlannedReport {
     /// The column and the report that ids come from, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids_from: Option<String>,
+    /// Changes that runs do not find, each with what finds it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<String>,
+    /// What somebody should know before a run, though nothing is wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// An option of a report.
@@ -151,6 +163,21 @@ pub struct Price {
     pub days: Option<u64>,
 }
 
+/// A number that is between two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct AtLeastAtMost {
+    /// At least.
+    pub least: u64,
+    /// At most.
+    pub most: u64,
+}
+
+impl From<(u64, u64)> for AtLeastAtMost {
+    fn from((least, most): (u64, u64)) -> Self {
+        Self { least, most }
+    }
+}
+
 /// Whether a run fits into what is left of the day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -171,34 +198,50 @@ pub async fn forecast(plan: &Plan, context: &Context, probe: bool) -> PlanSummar
     let now = context.clock.now();
     let mut unknown = Vec::new();
     let stored = |why: &str| format!("what is stored, so bounds are those of a first run: {why}");
-    let destination = context.open_destination(plan).map_err(|error| unknown.push(stored(&error.to_string()))).ok();
-    let read = plan.reports.iter().map(|report| async {
-        match &destination {
+    let opened = context.open_destination(plan).map_err(|error| unknown.push(stored(&error.to_string()))).ok();
+    let destination = opened.as_ref();
+    let foreseen = identity::foresee(plan, context, destination).await;
+    let source = foreseen.reader.source.as_str();
+    let read = plan.reports.iter().map(|report| async move {
+        match destination {
             Some(destination) => {
-                Standing::read(plan, report, destination, now).await?.count_stored(plan, report, destination).await
+                Standing::read(plan, report, destination, source, now)
+                    .await?
+                    .count_stored(plan, report, destination)
+                    .await
             }
             None => Ok(Standing::nothing(report, now)),
         }
     });
     let mut standings = Vec::with_capacity(plan.reports.len());
+    let mut error = foreseen.error;
     for (report, standing) in plan.reports.iter().zip(join_all(read).await) {
-        standings.push(standing.unwrap_or_else(|error| {
-            unknown.push(stored(&format!("{}: {error}", report.report.name)));
+        standings.push(standing.unwrap_or_else(|failed| {
+            unknown.push(stored(&format!("{}: {failed}", report.report.name)));
+            if matches!(failed, LoadError::Ahead { .. }) {
+                error = Some(RunError::Load { report: report.report.name.clone(), source: Box::new(failed) });
+            }
             Standing::nothing(report, now)
         }));
     }
-    let mut error = None;
     let counted = if probe { counts(plan, &standings, context).await } else { Ok(Counts::default()) };
     let counts = counted.unwrap_or_else(|failed| {
-        error = Some(failed);
+        error.get_or_insert(failed);
         Counts::default()
     });
     let left = |failed: RunError| unknown.push(format!("what is left of the day: {failed}"));
     let allowance = Allowance::of(plan, context).await.map_err(left).ok();
     let mut summary = PlanSummary::new(plan, &standings, &counts, allowance, now);
-    if let Some(destination) = &destination {
+    if let Some(destination) = destination {
         destination.url().clone_into(&mut summary.destination);
     }
+    if foreseen.requests != (0, 0) {
+        summary.identity_requests = Some(foreseen.requests.into());
+        summary.cost = cost(&summary.reports, foreseen.requests, plan.pipeline.pace(), allowance.as_ref());
+        summary.fits = fits(&summary.cost, allowance.as_ref());
+    }
+    let vendors = Authority::api_beside(&Authority::vendor().token_url).to_string();
+    summary.server = summary.server.or(foreseen.server.filter(|server| *server != vendors));
     summary.unknown = unknown;
     if let Some(error) = error {
         summary.outcome = error.outcome();
@@ -224,7 +267,7 @@ impl PlanSummary {
             .zip(standings)
             .map(|(report, standing)| planned(plan, report, standing, &counts.rows, now))
             .collect();
-        let cost = cost(&reports, pipeline.pace(), quota.as_ref());
+        let cost = cost(&reports, (0, 0), pipeline.pace(), quota.as_ref());
         let fits = fits(&cost, quota.as_ref());
         Self {
             pipeline: pipeline.name.clone(),
@@ -247,6 +290,7 @@ impl PlanSummary {
             cost,
             quota,
             fits,
+            identity_requests: None,
             sent: counts.requests,
             unknown: Vec::new(),
             error: None,
@@ -294,8 +338,8 @@ fn planned(
         other_rows: standing
             .history
             .first()
-            .filter(|commit| report.chooses_other_rows(&commit.state))
-            .map(|commit| commit.state.query.clone()),
+            .and_then(|commit| report.other_rows(commit, &plan.pipeline.name))
+            .map(|other| other.stored),
         kept_pages: standing.kept_pages(),
         ids: standing.ids.map(|ids| ids.left - ids.kept),
         counted: counted.copied().filter(|_| matches!(report.ids, Ids::None)),
@@ -305,10 +349,12 @@ fn planned(
             Ids::From { source, .. } => Some(format!("{} of {}", source.column, source.report)),
             Ids::None | Ids::List { .. } => None,
         },
+        gaps: report.gaps().iter().map(ToString::to_string).collect(),
+        warnings: report.warnings.clone(),
     }
 }
 
-fn cost(reports: &[PlannedReport], pace: Pace, quota: Option<&Allowance>) -> Cost {
+fn cost(reports: &[PlannedReport], beside: (u64, u64), pace: Pace, quota: Option<&Allowance>) -> Cost {
     #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
     let price = |requests: u64| Price {
         requests,
@@ -319,8 +365,8 @@ fn cost(reports: &[PlannedReport], pace: Pace, quota: Option<&Allowance>) -> Cos
     let most: Option<u64> = reports.iter().map(|report| report.requests.most).sum();
     let open = reports.iter().filter(|report| report.requests.most.is_none());
     Cost {
-        least: price(reports.iter().map(|report| report.requests.least).sum()),
-        most: most.map(price),
+        least: price(beside.0 + reports.iter().map(|report| report.requests.least).sum::<u64>()),
+        most: most.map(|most| price(beside.1 + most)),
         open: open.map(|report| report.report.clone()).collect(),
     }
 }

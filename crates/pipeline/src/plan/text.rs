@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, SecondsFormat, Utc};
 use ctct_load::WriteMode;
 
-use super::{Basis, Cost, Fits, PlanSummary, PlannedOption, PlannedReport, Price, Requests};
+use super::{AtLeastAtMost, Basis, Cost, Fits, PlanSummary, PlannedOption, PlannedReport, Price, Requests};
 use crate::dates::wire;
 use crate::fit::Allowance;
 
@@ -30,6 +30,13 @@ impl fmt::Display for PlanSummary {
             write!(f, "\n{report}")?;
         }
         write!(f, "\n{}", self.cost)?;
+        match self.identity_requests {
+            Some(AtLeastAtMost { least: 0, .. }) => {
+                write!(f, "\nwith a new token 1 request more, to learn whose account it reads")?;
+            }
+            Some(_) => write!(f, "\n1 request among them to learn whose account the token reads")?,
+            None => {}
+        }
         self.write_quota(f)?;
         if self.sent > 0 {
             write!(f, "\nsent to count rows: {}", requests(self.sent))?;
@@ -103,7 +110,14 @@ impl fmt::Display for PlannedReport {
             let pages = if self.kept_pages == 1 { "1 page" } else { &format!("{} pages", grouped(self.kept_pages)) };
             line("goes on", &format!("after {pages} that an earlier run kept"))?;
         }
-        line("requests", &self.expectation())
+        line("requests", &self.expectation())?;
+        for gap in &self.gaps {
+            line("misses", gap)?;
+        }
+        for warning in &self.warnings {
+            line("warning", warning)?;
+        }
+        Ok(())
     }
 }
 

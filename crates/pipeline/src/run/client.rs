@@ -4,9 +4,10 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use chrono::{DateTime, Utc};
 use ctct_extract::{
-    AccessToken, Authority, Client, ClientConfig, ExtractError, Ledger, Pace, RefreshGrant, Retry, SecretString, Token,
-    Url,
+    AccessToken, Authority, Client, ClientConfig, ExtractError, Identity, Ledger, Pace, RefreshGrant, Retry,
+    SecretString, SignIn, Token, Url,
 };
 
 use super::{Context, RunError};
@@ -19,10 +20,34 @@ const VENDOR: &str = "https://api.cc.email/v3";
 /// A client, and the server behind it where that is our own.
 pub(crate) struct Source {
     pub(crate) client: Client,
+    told: Told,
     sandbox: Option<ctct_sandbox::Sandbox>,
 }
 
+/// What a source tells of itself without a request.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Whose account it is, where the sign-in or the embedded API says so.
+    pub(crate) identity: Identity,
+    /// What the access token says of itself, where there is one already.
+    pub(crate) of_token: Option<Identity>,
+    /// When a person signed in, for a stored sign-in.
+    pub(crate) signed_in_at: Option<DateTime<Utc>>,
+    /// The server that is asked, but for the embedded one.
+    pub(crate) server: Option<Url>,
+}
+
 impl Source {
+    /// What it tells of itself.
+    pub(crate) fn told(&self) -> &Told {
+        &self.told
+    }
+
+    /// Whether it is the embedded API.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.sandbox.is_some()
+    }
+
     /// Ends the embedded API, where there is one, and sees to it that renewed tokens are stored.
     ///
     /// # Errors
@@ -41,30 +66,40 @@ struct Right {
     token: Token,
     /// Names the API key.
     api_key: String,
+    told: Told,
 }
 
 /// Opens the plan's source. Sends nothing to the API.
 pub(crate) async fn open(plan: &Plan, context: &Context) -> Result<Source, RunError> {
     let source = &plan.pipeline.source;
     let (base_url, right, sandbox) = match &source.access {
-        Access::Stored => (server(plan)?, stored(plan, context).await?, None),
+        Access::Stored => {
+            let right = stored(plan, context).await?;
+            (right.told.server.clone().map_or_else(|| server(plan), Ok)?, right, None)
+        }
         Access::Seeded(seed) => (server(plan)?, seeded(seed, plan, context).await?, None),
         Access::Token(token) => {
             let token = plan.pipeline.secret(token, &context.environment, &context.base_dir)?;
             let token = AccessToken::from(token);
             let api_key = token.api_key().unwrap_or_else(|| source.application.clone());
-            (server(plan)?, Right { token: Token::Bearer(token), api_key }, None)
+            (server(plan)?, Right { token: Token::Bearer(token), api_key, told: Told::default() }, None)
         }
         Access::Sandbox(spec) => {
             let address_of = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-            let sandbox = ctct_sandbox::Sandbox::start(spec.config(context.clock.now()), address_of).await?;
+            let sandbox = {
+                let clock = context.clock.clone();
+                let config = spec.config(clock.now());
+                // Its time is the run's, so that what it dates is neither ahead nor behind.
+                ctct_sandbox::Sandbox::start_by(move || clock.now(), config, address_of).await?
+            };
             let grant = RefreshGrant {
                 token_url: address(&sandbox.token_url())?,
                 client_id: sandbox.client_id().to_owned(),
                 client_secret: None,
                 refresh_token: SecretString::from(sandbox.refresh_token()),
             };
-            let right = Right { token: Token::Refresh(grant), api_key: sandbox.client_id().to_owned() };
+            let (api_key, told) = (sandbox.client_id().to_owned(), of_sandbox(sandbox.identity()));
+            let right = Right { token: Token::Refresh(grant), api_key, told };
             (address(&sandbox.base_url())?, right, Some(sandbox))
         }
     };
@@ -82,23 +117,60 @@ pub(crate) async fn open(plan: &Plan, context: &Context) -> Result<Source, RunEr
         seed: RandomState::new().hash_one(&context.run_id),
         ..ClientConfig::new(base_url, right.token)
     };
-    Ok(Source { client: Client::new(config)?, sandbox })
+    Ok(Source { client: Client::new(config)?, told: right.told, sandbox })
 }
 
 /// The ledger that the plan's requests will be counted in. `None` for the embedded API, whose quota begins with the run.
 pub(crate) async fn ledger(plan: &Plan, context: &Context) -> Result<Option<Ledger>, RunError> {
     let source = &plan.pipeline.source;
-    let api_key = match &source.access {
+    let (server, api_key) = match &source.access {
         Access::Sandbox(_) => return Ok(None),
-        Access::Stored => stored(plan, context).await?.api_key,
-        Access::Seeded(seed) => seed.client_id.clone(),
+        Access::Stored => {
+            let Right { api_key, told, .. } = stored(plan, context).await?;
+            (told.server.map_or_else(|| server(plan), Ok)?, api_key)
+        }
+        Access::Seeded(seed) => (server(plan)?, seed.client_id.clone()),
         Access::Token(token) => {
             // Without the token there is no run, but there can be a plan.
             let token = plan.pipeline.secret(token, &context.environment, &context.base_dir).ok();
-            token.and_then(|token| AccessToken::from(token).api_key()).unwrap_or_else(|| source.application.clone())
+            let api_key = token.and_then(|token| AccessToken::from(token).api_key());
+            (server(plan)?, api_key.unwrap_or_else(|| source.application.clone()))
         }
     };
-    context.keeping.ledger(&plan.pipeline, context, &server(plan)?, &api_key).map(Some)
+    context.keeping.ledger(&plan.pipeline, context, &server, &api_key).map(Some)
+}
+
+/// What the plan's source will tell of itself. Sends and changes nothing.
+pub(crate) async fn told(plan: &Plan, context: &Context) -> Result<Told, RunError> {
+    match &plan.pipeline.source.access {
+        Access::Sandbox(spec) => Ok(of_sandbox(spec.config(context.clock.now()).identity())),
+        Access::Stored => Ok(stored(plan, context).await?.told),
+        // A new refresh token in the pipeline begins a new sign-in, which only the run can tell.
+        Access::Seeded(_) => Ok(Told { server: Some(server(plan)?), ..Told::default() }),
+        Access::Token(token) => {
+            let token = plan.pipeline.secret(token, &context.environment, &context.base_dir)?;
+            let of_token = Some(Identity::of_token(&AccessToken::from(token)));
+            Ok(Told { of_token, server: Some(server(plan)?), ..Told::default() })
+        }
+    }
+}
+
+fn of_sandbox((account, name): (String, String)) -> Told {
+    let identity = Identity { account: Some(account), name: Some(name), ..Identity::default() };
+    Told { identity, ..Told::default() }
+}
+
+/// The server that an account signed in at. Its token goes to no other.
+fn own_server(plan: &Plan, sign_in: &SignIn) -> Result<Url, RunError> {
+    match (&plan.pipeline.source.base_url, &sign_in.server) {
+        (Some(wanted), Some(own)) if wanted.origin() != own.origin() => Err(RunError::OtherServer {
+            account: plan.account.clone(),
+            signed_in: own.to_string(),
+            wanted: wanted.to_string(),
+        }),
+        (Some(wanted), _) => Ok(wanted.clone()),
+        (None, _) => Ok(sign_in.api_url()),
+    }
 }
 
 /// What `auth login` stored.
@@ -106,7 +178,14 @@ async fn stored(plan: &Plan, context: &Context) -> Result<Right, RunError> {
     let account = plan.account.clone();
     let accounts = context.keeping.accounts(&plan.pipeline, context)?;
     let Some(sign_in) = accounts.read(&account).await? else { return Err(RunError::NoToken { account }) };
-    Ok(Right { api_key: sign_in.client_id, token: Token::Stored { accounts, account } })
+    let ended = sign_in.expires_at.is_some_and(|end| end <= context.clock.now());
+    let told = Told {
+        server: Some(own_server(plan, &sign_in)?),
+        of_token: sign_in.access_token.as_ref().filter(|_| !ended).map(Identity::of_token),
+        signed_in_at: Some(sign_in.signed_in_at),
+        identity: sign_in.identity,
+    };
+    Ok(Right { api_key: sign_in.client_id, token: Token::Stored { accounts, account }, told })
 }
 
 /// What has become of the refresh token that the pipeline names.
@@ -121,7 +200,7 @@ async fn seeded(seed: &Seed, plan: &Plan, context: &Context) -> Result<Right, Ru
     let accounts = context.keeping.accounts(&plan.pipeline, context)?;
     accounts.seed(&plan.account, &plan.pipeline.source.application, &grant, &context.clock).await?;
     let token = Token::Stored { accounts, account: plan.account.clone() };
-    Ok(Right { api_key: seed.client_id.clone(), token })
+    Ok(Right { api_key: seed.client_id.clone(), token, told: Told::default() })
 }
 
 fn server(plan: &Plan) -> Result<Url, RunError> {

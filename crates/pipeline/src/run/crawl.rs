@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use ctct_catalog::Report;
-use ctct_extract::{Client, Crawl, Page, Request};
-use ctct_load::{KeptPage, PageQueue, Progress};
-use ctct_transform::parse_timestamp;
+use ctct_extract::{Client, Crawl, ExtractError, Page, Request};
+use ctct_load::{KeptPage, Known, PageQueue, Progress};
+use ctct_transform::{Occurrences, PageDecoder, parse_timestamp};
 use futures::lock::Mutex;
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
@@ -21,6 +21,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::RunError;
+use super::borders::Borders;
+use super::decode::decode_page;
 use super::resume::{Chain, Resumed, kept};
 use crate::event::{Event, Events};
 use crate::plan::Query;
@@ -49,18 +51,28 @@ pub(super) struct CrawledIds<'a> {
     pub(super) ids: Vec<String>,
     /// Whether all pages of the id at this place were sent on, or it is not known to the API.
     pub(super) done: Vec<AtomicBool>,
-    /// For each id, the instant before which its rows are known from earlier runs. Rows come newest first.
+    /// For each id, the instant before which its rows should be known from earlier runs. Rows come newest first.
     pub(super) known_before: HashMap<String, DateTime<Utc>>,
+    /// What is stored.
+    pub(super) known: Known,
+    /// Decodes pages, to find out whether they hold anything new.
+    pub(super) decoder: Arc<PageDecoder>,
 }
 
 impl<'a> CrawledIds<'a> {
     /// The ids, of which those of an earlier commit's progress are done already.
-    pub(super) fn new(param: &'a str, mut ids: Vec<String>, progress: Option<&Progress>) -> Self {
+    pub(super) fn new(
+        param: &'a str,
+        mut ids: Vec<String>,
+        progress: Option<&Progress>,
+        known: Known,
+        decoder: PageDecoder,
+    ) -> Self {
         ids.sort_unstable();
         ids.dedup();
         let is_done = |id: &String| progress.is_some_and(|progress| progress.covers(id));
         let done = ids.iter().map(|id| AtomicBool::new(is_done(id))).collect();
-        Self { param, ids, done, known_before: HashMap::new() }
+        Self { param, ids, done, known_before: HashMap::new(), known, decoder: Arc::new(decoder) }
     }
 
     /// How far the ids are done; `None` where none is.
@@ -69,7 +81,7 @@ impl<'a> CrawledIds<'a> {
         let prefix = (0..self.ids.len()).take_while(is_done).count();
         let also: Vec<String> = (prefix..self.ids.len()).filter(is_done).map(|at| self.ids[at].clone()).collect();
         let through = prefix.checked_sub(1).map(|at| self.ids[at].clone());
-        (through.is_some() || !also.is_empty()).then_some(Progress { through, also })
+        (through.is_some() || !also.is_empty()).then_some(Progress { through, also, of: String::new() })
     }
 
     /// How many are still to be read.
@@ -180,6 +192,7 @@ impl Crawls<'_> {
         params.push((ids.param.to_owned(), id.clone()));
         let crawl = self.crawl(&params, chain.as_ref());
         let mut unit = chain.map(|chain| chain.waiting).unwrap_or_default();
+        let mut ends = ids.known_before.get(id).map(|before| End::new(*before, ids));
         if let Some(mut crawl) = crawl {
             if self.ended.load(Ordering::Relaxed) {
                 self.leave(id, &unit).await;
@@ -192,7 +205,10 @@ impl Crawls<'_> {
                         return Ok(Asked::Stopped);
                     }
                     Some(Ok(Some(page))) => {
-                        let known = ids.known_before.get(id).is_some_and(|known| reaches(&page, *known));
+                        let known = match &mut ends {
+                            Some(end) => end.reached_by(&unit, &page).await?,
+                            None => false,
+                        };
                         // Where no more is wanted, a later run shall not go on either.
                         let wanted = Page { next: page.next.filter(|_| !known), ..page };
                         self.keep(id, &wanted, outlets).await?;
@@ -215,6 +231,21 @@ impl Crawls<'_> {
                 }
             }
         }
+        if let Some(borders) = Borders::doubtful(self.report, &unit) {
+            match self.unless_stopped(self.first_page(&params)).await {
+                None => {
+                    self.leave(id, &unit).await;
+                    return Ok(Asked::Stopped);
+                }
+                Some(Ok(page)) => borders.drop_pushed(&mut unit, page.as_ref()),
+                // It went meanwhile, and what was read of it stays.
+                Some(Err(error)) if error.status() == Some(404) => {}
+                Some(Err(error)) => {
+                    self.leave(id, &unit).await;
+                    return Err(error.into());
+                }
+            }
+        }
         self.events.emit(&Event::CrawlDone { report: self.report.name.clone() });
         if !unit.is_empty() && outlets.units.send(unit).await.is_err() {
             return Ok(Asked::Stopped);
@@ -231,6 +262,12 @@ impl Crawls<'_> {
             None => Some(self.client.crawl(request(params))),
             Some(chain) => chain.mark().map(|mark| self.client.resume(request(&chain.params), mark)),
         }
+    }
+
+    /// The first page as it is now.
+    async fn first_page(&self, params: &[(String, String)]) -> Result<Option<Page>, ExtractError> {
+        let request = Request { report: Arc::clone(self.report), params: params.to_vec() };
+        self.client.crawl(request).next().await
     }
 
     /// Leaves the pages of an id that is not read to its end for the next run.
@@ -260,8 +297,37 @@ impl Crawls<'_> {
     }
 }
 
-/// Whether a page of rows that come newest first goes back to what is known. Where its time cannot be read it does not, and
-/// the crawl goes on to the end.
-fn reaches(page: &Page, known_before: DateTime<Utc>) -> bool {
-    page.oldest.as_deref().and_then(parse_timestamp).is_some_and(|oldest| oldest < known_before)
+/// Where the read of an id may end that was read before: at a page that goes back to before the mark and holds nothing new.
+struct End {
+    known_before: DateTime<Utc>,
+    known: Known,
+    decoder: Arc<PageDecoder>,
+    occurrences: Occurrences,
+    /// Pages that are counted in `occurrences`.
+    pages: usize,
+}
+
+impl End {
+    fn new(known_before: DateTime<Utc>, ids: &CrawledIds<'_>) -> Self {
+        let (known, decoder) = (ids.known.clone(), Arc::clone(&ids.decoder));
+        Self { known_before, known, decoder, occurrences: Occurrences::default(), pages: 0 }
+    }
+
+    /// Whether the read may end with this page, which comes after those of `unit`. Where the time of its last row cannot be
+    /// read it may not. Pages by id have 100 rows at most, so they are decoded right here.
+    async fn reached_by(&mut self, unit: &Unit, page: &Page) -> Result<bool, RunError> {
+        let mut holds_all = false;
+        for page in unit.iter().skip(self.pages).chain([page]) {
+            // A body that cannot be decoded is refused where it is written.
+            let Ok(decoded) = decode_page(page, &self.decoder, "", 0, &mut self.occurrences) else { return Ok(false) };
+            let known = self.known.holds_all(self.decoder.report(), &decoded.tables);
+            let report = || self.decoder.report().name.clone();
+            let known = known.map_err(|source| RunError::Load { report: report(), source: Box::new(source) })?;
+            holds_all = known && decoded.dead_letters.is_empty();
+            self.pages += 1;
+            tokio::task::yield_now().await;
+        }
+        let oldest = page.oldest.as_deref().and_then(parse_timestamp);
+        Ok(holds_all && oldest.is_some_and(|oldest| oldest < self.known_before))
+    }
 }

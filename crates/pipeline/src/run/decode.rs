@@ -3,13 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use ctct_extract::Page;
-use ctct_transform::{DecodedPage, PageDecoder, PageInput};
+use ctct_transform::{DecodedPage, Occurrences, PageDecoder, PageInput};
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::RunError;
+use super::clocks::Moment;
 use super::crawl::Unit;
 
 /// A job takes small pages together until it has this many bytes, so that a page of five rows does not cost a hand-over.
@@ -27,8 +27,12 @@ pub(super) struct PageFacts {
     pub(super) number: u32,
     pub(super) request_id: Option<String>,
     pub(super) count: Option<u64>,
-    /// The server's clock, or ours where it sent none.
-    pub(super) server_time: DateTime<Utc>,
+    /// When it came.
+    pub(super) moment: Moment,
+    /// The parameters of its crawl.
+    pub(super) params: Arc<[(String, String)]>,
+    /// Whether the crawl ends with it.
+    pub(super) last: bool,
 }
 
 /// Decodes everything that arrives, keeping the order, up to `jobs` jobs at once.
@@ -79,18 +83,39 @@ async fn spawn(
     receiver.await.map_err(|_| RunError::WorkerDied { report: report.to_string() })?
 }
 
+/// Decodes pages in their order. Those of one id are all in one job.
 fn decode(pages: Vec<Page>, decoder: &PageDecoder, report: &str, commit: i64) -> Result<Decoded, RunError> {
+    let mut occurrences = Occurrences::default();
     let one_page = |page: Page| {
-        // The server's clock is the same for every host that runs the pipeline.
-        let server_time = page.server_date.unwrap_or(page.received_at);
-        let input = PageInput { body: &page.body, bound: &page.params, extracted_at: server_time, commit };
-        let rows = decoder.decode(&input).map_err(|source| RunError::Transform {
-            report: report.to_owned(),
-            page: page.number,
-            request_id: page.request_id.clone().unwrap_or_else(|| "without id".to_owned()),
-            source,
-        })?;
-        Ok((PageFacts { number: page.number, request_id: page.request_id, count: page.count, server_time }, rows))
+        if page.number == 1 {
+            occurrences = Occurrences::default();
+        }
+        let rows = decode_page(&page, decoder, report, commit, &mut occurrences)?;
+        let (moment, last) = (Moment::of(&page), page.next.is_none());
+        let Page { number, request_id, count, params, .. } = page;
+        Ok((PageFacts { number, request_id, count, moment, params, last }, rows))
     };
     Ok(Decoded { pages: pages.into_iter().map(one_page).collect::<Result<_, RunError>>()? })
+}
+
+/// Decodes a page after those of its read that `occurrences` has counted.
+pub(super) fn decode_page(
+    page: &Page,
+    decoder: &PageDecoder,
+    report: &str,
+    commit: i64,
+    occurrences: &mut Occurrences,
+) -> Result<DecodedPage, RunError> {
+    let extracted_at = Moment::of(page).instant();
+    let input = PageInput { body: &page.body, bound: &page.params, extracted_at, commit };
+    let rows = decoder.decode(&input).and_then(|mut rows| {
+        occurrences.number(decoder.report(), &mut rows.tables)?;
+        Ok(rows)
+    });
+    rows.map_err(|source| RunError::Transform {
+        report: report.to_owned(),
+        page: page.number,
+        request_id: page.request_id.clone().unwrap_or_else(|| "without id".to_owned()),
+        source,
+    })
 }

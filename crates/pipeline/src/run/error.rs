@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use chrono::SecondsFormat;
-use ctct_extract::ExtractError;
+use ctct_extract::{ExtractError, Identity};
 use ctct_load::LoadError;
 use ctct_sandbox::SandboxError;
 use ctct_transform::TransformError;
@@ -91,14 +91,52 @@ pub enum RunError {
         ids: u64,
     },
     /// Pages were not kept, or not from the beginning.
-    #[error("{report}: no pages are kept that its tables could be made from")]
+    #[error("{report}: {place} has no kept pages that its tables could be made from")]
     NothingKept {
         /// The report.
         report: String,
+        /// The folder or the address that was looked at.
+        place: String,
+    },
+    /// So many records cannot be used that nothing was published.
+    #[error(
+        "{report}: {rejected} of {records} records cannot be used, more than `max_rejected` allows; nothing was published{}",
+        .kept.as_ref().map_or_else(String::new, |kept| format!("; they are in {kept}"))
+    )]
+    TooManyRejected {
+        /// The report.
+        report: String,
+        /// Different records that cannot be used.
+        rejected: u64,
+        /// Different records in all.
+        records: u64,
+        /// Where they are.
+        kept: Option<String>,
+    },
+    /// Everything was read twice running, and each time the API counted more than came.
+    #[error(
+        "{report}: the API counts {counted} records and {read} came, for the second time running; what came is committed"
+    )]
+    Incomplete {
+        /// The report.
+        report: String,
+        /// Different records that came.
+        read: u64,
+        /// What the API counts.
+        counted: u64,
+    },
+    /// Dead letters are read in again where rows are added or merged only.
+    #[error("{report}: dead letters cannot be added to tables that are written with `write_mode: {mode}`")]
+    LettersNotAdded {
+        /// The report.
+        report: String,
+        /// How its tables are written.
+        mode: &'static str,
     },
     /// The tables hold rows that were chosen in another way.
     #[error(
-        "{report}: its rows were chosen by `{stored}` so far and now by `{wanted}`: rows that were left out would be missing"
+        "{report}: the stored rows were chosen by `{stored}`{}, and this run asks for `{wanted}`: one table would hold a mixture",
+        .owner.as_ref().map(|owner| format!(" (pipeline `{owner}`)")).unwrap_or_default()
     )]
     OtherRows {
         /// The report.
@@ -106,6 +144,40 @@ pub enum RunError {
         /// How they were chosen.
         stored: String,
         /// How the pipeline chooses them now.
+        wanted: String,
+        /// The pipeline that stored them, where it is another one.
+        owner: Option<String>,
+    },
+    /// The stored rows are another account's.
+    #[error(
+        "`{account}` holds the rows of {stored} so far (report `{report}`), and this token reads {found}: nothing was read"
+    )]
+    OtherAccount {
+        /// Label of the account.
+        account: String,
+        /// A report that says so.
+        report: String,
+        /// Whose rows are stored.
+        stored: Box<Identity>,
+        /// Whose account the token reads.
+        found: Box<Identity>,
+        /// Whether the token is that of a stored sign-in.
+        stored_sign_in: bool,
+    },
+    /// Nothing tells whose account it is, and that is what was asked for.
+    #[error("the API does not say whose account `{account}` is (GET /account/summary): nothing was changed")]
+    UnknownAccount {
+        /// Label of the account.
+        account: String,
+    },
+    /// The account signed in at another server than the pipeline names.
+    #[error("`{account}` signed in at {signed_in}, and `base_url` is {wanted}: its token was not sent there")]
+    OtherServer {
+        /// Label of the account.
+        account: String,
+        /// The API that it signed in at.
+        signed_in: String,
+        /// The one that the pipeline names.
         wanted: String,
     },
     /// The run certainly takes more requests than are left today.
@@ -148,6 +220,10 @@ impl RunError {
             | Self::NoTokenKey
             | Self::NoSource { .. }
             | Self::OtherRows { .. }
+            | Self::LettersNotAdded { .. }
+            | Self::OtherAccount { .. }
+            | Self::UnknownAccount { .. }
+            | Self::OtherServer { .. }
             | Self::NothingKept { .. } => Outcome::Configuration,
             Self::NoToken { .. } | Self::NoAccounts { .. } => Outcome::SignIn,
             Self::DoesNotFit { .. } => Outcome::Quota,
@@ -155,11 +231,40 @@ impl RunError {
             Self::Destination(source) if !source.is_transient() => Outcome::Configuration,
             Self::Destination(_) | Self::Stopped { .. } => Outcome::Transient,
             Self::Extract(source) => Outcome::of_extract(source),
-            Self::Transform { .. } | Self::NoneFound { .. } => Outcome::Partial,
+            Self::Transform { .. }
+            | Self::NoneFound { .. }
+            | Self::TooManyRejected { .. }
+            | Self::Incomplete { .. } => Outcome::Partial,
             Self::SourceFailed { outcome, .. } => *outcome,
             Self::Load { source, .. } => Outcome::of_load(source),
             Self::WorkerDied { .. } => Outcome::Bug,
         }
+    }
+
+    /// What to do about rows that cannot be used, did not all come, or were chosen otherwise.
+    fn advice_on_rows(&self, file: &str) -> Option<String> {
+        Some(match self {
+            Self::TooManyRejected { report, .. } => format!(
+                "read the reasons in that file (`zstd -dc`); the next run asks for the same again; to publish the rest all the \
+                 same, set `max_rejected` of `{report}` to a larger share, then `ctct-etl run {file} --report {report}`"
+            ),
+            Self::Incomplete { report, .. } => format!(
+                "`ctct-etl run {file} --report {report}` reads everything again; if it stays, compare the table with the \
+                 account and report it to the API's support"
+            ),
+            Self::LettersNotAdded { report, .. } => {
+                format!("`ctct-etl run {file} --report {report}` reads all of it again and takes in what fits now")
+            }
+            Self::OtherRows { report, owner: Some(_), .. } => format!(
+                "give one of the two pipelines a destination of its own, or let this one take the tables over: \
+                 `ctct-etl run {file} --report {report} --full-refresh`"
+            ),
+            Self::OtherRows { report, .. } => format!(
+                "take the change back, read everything once with `ctct-etl run {file} --report {report} --full-refresh`, or set \
+                 `write_mode: replace`"
+            ),
+            _ => return None,
+        })
     }
 
     /// For the summary: what happened, and what to do. `file` is the pipeline's, for commands to copy.
@@ -176,10 +281,17 @@ impl RunError {
             Self::NoTokenKey => {
                 "set it to the key that they were stored with; `ctct-etl auth key` makes a new one".to_owned()
             }
+            Self::Load { report, source } if matches!(**source, LoadError::Ahead { .. }) => format!(
+                "look at this host's clock; where that is right, run `ctct-etl state rebuild {file} --report {report}`, and the \
+                 next run reads again from a watermark that holds"
+            ),
             Self::Load { report, source } if source.is_mended_by_rebuild() => format!(
                 "restore it from a backup, or run `ctct-etl state rebuild {file} --report {report}`; \
                  `ctct-etl verify {file} --report {report}` shows all that is wrong"
             ),
+            Self::Load { report, source } if matches!(**source, LoadError::KeyChanged { .. }) => {
+                format!("run once `ctct-etl run {file} --report {report} --full-refresh`")
+            }
             Self::Load { report, source } if matches!(**source, LoadError::TooMuchRemoved { .. }) => format!(
                 "look at the account; if the rows are really gone, run once `ctct-etl run {file} --report {report} --allow-removal`"
             ),
@@ -191,13 +303,28 @@ impl RunError {
                 format!("mend `{on}` first; `ctct-etl run {file} --report {on}` runs it alone")
             }
             Self::NoneFound { .. } => "check the ids, and that the token belongs to their account".to_owned(),
-            Self::NothingKept { report } => format!(
+            Self::NothingKept { report, .. } => format!(
                 "set `keep_raw: true` from the first run on, or, in merge and replace, run once \
                  `ctct-etl run {file} --report {report} --full-refresh --keep-raw`"
             ),
-            Self::OtherRows { report, .. } => {
-                format!("run once `ctct-etl run {file} --report {report} --full-refresh`, or take the change back")
+            Self::OtherAccount { account, found, stored_sign_in, .. } => {
+                let right = if *stored_sign_in {
+                    format!("sign in to the right one with `ctct-etl auth login --account {account} --replace`")
+                } else {
+                    "give the pipeline the right token".to_owned()
+                };
+                format!(
+                    "{right}, or keep {found} apart under another `account:` or in another destination; only if its rows \
+                     belong among the stored ones, run once `ctct-etl state adopt {file}`"
+                )
             }
+            Self::UnknownAccount { .. } => {
+                "give the token the scope `account_read`, or use one that has it, then run this again".to_owned()
+            }
+            Self::OtherServer { account, wanted, .. } => format!(
+                "remove `base_url` from `source`, or sign in for that server: \
+                 `ctct-etl auth login --account {account} --base-url {wanted}`"
+            ),
             Self::DoesNotFit { needed, allowance } if *needed > allowance.daily => format!(
                 "`ctct-etl run {file} --over-days`: each run does what its day allows, and the run of day {} ends it",
                 allowance.days(*needed)
@@ -226,7 +353,7 @@ impl RunError {
             Self::Load { source, .. } if matches!(**source, LoadError::NewerFormat { .. }) => {
                 format!("upgrade ctct-etl, then `ctct-etl run {file}`")
             }
-            _ => self.outcome().advice(file),
+            _ => self.advice_on_rows(file).unwrap_or_else(|| self.outcome().advice(file)),
         };
         let message = match self {
             Self::Destination(source) | Self::Load { source, .. } if source.explains_itself() => self.to_string(),
@@ -263,6 +390,11 @@ mod tests {
         let resets_at = DateTime::parse_from_rfc3339("2026-03-02T00:00:00Z").unwrap().to_utc();
         let allowance = |left| Allowance { left, daily: 10_000, spent: 10_000 - left, resets_at };
         let load = |error| RunError::Load { report: report(), source: Box::new(error) };
+        let identity = |name: &str, account: &str| Identity {
+            name: Some(name.to_owned()),
+            account: Some(account.to_owned()),
+            ..Identity::default()
+        };
         let path = || "contacts/1.parquet".to_owned();
         let errors = [
             RunError::NoToken { account: account() },
@@ -287,11 +419,40 @@ mod tests {
                 outcome: Outcome::Partial,
             },
             RunError::NoneFound { report: report(), ids: 3 },
-            RunError::NothingKept { report: report() },
+            RunError::NothingKept { report: report(), place: "/data/acme".to_owned() },
+            load(LoadError::TooMuchRemoved { account: account(), report: report(), removed: 900, stored: 1000 }),
+            RunError::TooManyRejected {
+                report: report(),
+                rejected: 30,
+                records: 100,
+                kept: Some("s3://bucket/_ctct/acme/contacts/rejected/run-1.jsonl.zst".to_owned()),
+            },
+            RunError::Incomplete { report: report(), read: 199, counted: 200 },
+            RunError::LettersNotAdded { report: report(), mode: "replace" },
             RunError::OtherRows {
                 report: report(),
-                stored: "status=all".to_owned(),
-                wanted: "status=active".to_owned(),
+                stored: "contact_status: all".to_owned(),
+                wanted: "contact_status: active".to_owned(),
+                owner: None,
+            },
+            RunError::OtherRows {
+                report: report(),
+                stored: "contact_status: all".to_owned(),
+                wanted: "contact_status: active".to_owned(),
+                owner: Some("nightly".to_owned()),
+            },
+            RunError::OtherAccount {
+                account: account(),
+                report: report(),
+                stored: Box::new(identity("Acme", "a07e1")),
+                found: Box::new(identity("Beta", "a07e2")),
+                stored_sign_in: false,
+            },
+            RunError::UnknownAccount { account: account() },
+            RunError::OtherServer {
+                account: account(),
+                signed_in: "http://127.0.0.1:8080/v3".to_owned(),
+                wanted: "https://api.cc.email/v3".to_owned(),
             },
             RunError::DoesNotFit { needed: 25_000, allowance: allowance(9_000) },
             RunError::DoesNotFit { needed: 9_500, allowance: allowance(9_000) },

@@ -3,10 +3,14 @@
 //! [`run`] is the only place that knows all three stages. Reports run side by side under one client, so one limiter paces
 //! them all; a report that takes its ids from another waits for that one's commit. One report's failure is its own.
 
+mod borders;
+mod census;
 pub(crate) mod client;
+pub(crate) mod clocks;
 mod crawl;
 mod decode;
 mod error;
+mod letters;
 mod replay;
 mod report;
 mod resume;
@@ -26,13 +30,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, error_span};
 
+pub(crate) use client::{Source, Told};
 pub use error::{RunError, with_causes};
-pub use replay::replay;
+pub use replay::{replay, replay_dead_letters};
 
 use crate::aftermath::{self, Kind};
 use crate::document::{Environment, Pipeline};
 use crate::event::{Event, Events};
 use crate::fit;
+use crate::identity;
 use crate::keeping::Keeping;
 use crate::notice;
 use crate::plan::{Ids, Plan};
@@ -86,6 +92,8 @@ impl Context {
 struct Work {
     reports: Vec<ReportSummary>,
     usage: Usage,
+    /// What somebody should know of the run as a whole.
+    warnings: Vec<String>,
     /// What went wrong beside the reports.
     error: Option<RunError>,
 }
@@ -157,7 +165,8 @@ fn summed_up(
     done: Result<Work, RunError>,
     time_was_up: bool,
 ) -> RunSummary {
-    let Work { reports, usage, error } = done.unwrap_or_else(|error| Work { error: Some(error), ..Work::default() });
+    let Work { reports, usage, warnings, error } =
+        done.unwrap_or_else(|error| Work { error: Some(error), ..Work::default() });
     let parts: Vec<_> = reports.iter().map(|report| report.outcome).collect();
     let outcome = if let Some(error) = &error {
         error.outcome()
@@ -178,7 +187,7 @@ fn summed_up(
         started_at,
         seconds: seconds_between(started_at, context.clock.now()),
         api: usage.into(),
-        warnings: Vec::new(),
+        warnings,
         reports,
         error: error.map(|error| error.summary(plan.pipeline.file())),
     }
@@ -203,11 +212,19 @@ async fn carry_out(plan: &Plan, context: &Context, destination: &Destination) ->
     destination.probe().await.map_err(|error| RunError::Destination(Box::new(error)))?;
     fit::check(plan, context, destination).await?;
     let source = client::open(plan, context).await?;
+    let reader = match identity::establish(plan, context, destination, &source).await {
+        Ok(reader) => reader,
+        Err(error) => {
+            let usage = source.client.meter();
+            source.close().await?;
+            return Ok(Work { usage, error: Some(error), ..Work::default() });
+        }
+    };
 
     let outcomes: HashMap<&str, watch::Sender<Option<Outcome>>> =
         plan.reports.iter().map(|report| (report.report.name.as_str(), watch::Sender::new(None))).collect();
     let reports = plan.reports.iter().map(|report_plan| {
-        let writer = ReportWriter { plan, report_plan, context, destination };
+        let writer = ReportWriter { plan, report_plan, context, destination, reader: &reader };
         let run = ReportRun { writer, client: source.client.metered() };
         let waits_for = match &report_plan.ids {
             Ids::From { source, .. } => outcomes.get(source.report.as_str()).map(watch::Sender::subscribe),
@@ -231,7 +248,7 @@ async fn carry_out(plan: &Plan, context: &Context, destination: &Destination) ->
     let reports = join_all(reports).await;
     let usage = source.client.meter();
     let error = source.close().await.err();
-    Ok(Work { reports, usage, error })
+    Ok(Work { reports, usage, warnings: reader.warning.into_iter().collect(), error })
 }
 
 /// The outcome of a report, once it has one.

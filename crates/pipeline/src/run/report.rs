@@ -4,25 +4,28 @@
 //! in its own commit.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use ctct_extract::{Client, ExtractError};
 use ctct_load::{
-    Absent, Brake, KeptPage, LoadError, PageKeeper, RawPages, Repeats, ReportLog, ReportState, Session, Window,
-    WriteMode, distinct_ids,
+    Absent, Brake, Commit, KeptPage, LoadError, LoadPlan, PageKeeper, Progress, RawPages, Reach, Rejected, Repeats,
+    ReportLog, ReportState, Session, Window, WriteMode, distinct_ids,
 };
+use ctct_transform::PageDecoder;
 use futures::lock::Mutex;
 use tokio::sync::mpsc;
 
 use super::RunError;
+use super::census::{Census, Letters};
 use super::crawl::{Asked, CrawledIds, Crawls, Outlets, Unit};
 use super::resume::Resumption;
-use super::write::{ReportWriter, SETTLE, Tally};
+use super::write::{ReportWriter, Tally};
 use crate::event::Event;
-use crate::plan::{Ask, Ids, Scope};
+use crate::plan::{Ask, Ids, OtherRows, ReportPlan, Scope};
 use crate::policy::Outcome;
-use crate::summary::{ReportSummary, table_summaries};
+use crate::summary::{IncompleteSummary, ReportSummary, table_summaries};
 
 /// Units between asking and decoding. A list's page is some 700 kB, so this is the memory that waits there.
 const UNITS_WAITING: usize = 4;
@@ -51,6 +54,10 @@ impl ReportRun<'_> {
     pub(super) async fn carry_out(&self, source: Outcome) -> ReportSummary {
         let clock = &self.writer.context.clock;
         let mut summary = ReportSummary::begun(self.writer.name(), clock);
+        for warning in &self.writer.report_plan.warnings {
+            tracing::warn!("{warning}");
+            summary.warnings.push(warning.clone());
+        }
         if let Err(error) = Box::pin(self.attempt(source, &mut summary)).await {
             tracing::debug!(report = self.writer.name(), error = %error, "report failed");
             summary.outcome = error.outcome();
@@ -63,10 +70,10 @@ impl ReportRun<'_> {
 
     async fn attempt(&self, source: Outcome, summary: &mut ReportSummary) -> Result<(), RunError> {
         let ids = self.ids(source).await?;
-        match self.pass(ids.clone(), true, summary).await {
+        match Box::pin(self.pass(ids.clone(), true, summary)).await {
             Err(RunError::Extract(error)) if matches!(*error, ExtractError::StaleCursor { .. }) => {
                 tracing::warn!(report = self.writer.name(), %error, "kept pages lead no further; reading the window again");
-                self.pass(ids, false, summary).await
+                Box::pin(self.pass(ids, false, summary)).await
             }
             done => done,
         }
@@ -80,34 +87,39 @@ impl ReportRun<'_> {
         summary: &mut ReportSummary,
     ) -> Result<(), RunError> {
         let load = |error| self.writer.load(error);
-        let mut session =
-            Box::pin(Session::begin(self.writer.destination, self.writer.load_plan())).await.map_err(load)?;
+        let load_plan = self.load_plan().await.map_err(load)?;
+        let mut session = Box::pin(Session::begin(self.writer.destination, load_plan)).await.map_err(load)?;
+        self.refuse_ahead(&session)?;
         let previous = session.previous().map(|commit| commit.state.clone());
-        self.refuse_other_rows(previous.as_ref())?;
+        self.writer.refuse_other_rows(session.previous())?;
+        summary.warnings.extend(self.kept_beside(session.previous()));
         summary.watermark_before = previous.as_ref().and_then(|state| state.watermark);
         summary.watermark_after = summary.watermark_before;
 
         let ask = self.writer.report_plan.ask(previous.as_ref(), self.writer.context.clock.now());
-        let progress = previous
-            .as_ref()
-            .filter(|state| state.query == self.writer.query())
-            .and_then(|state| state.progress.as_ref());
-        let mut ids = ids.map(|(param, ids)| CrawledIds::new(param, ids, progress));
+        let ask = ask.of(&self.writer.reader.source);
+        let progress = previous.as_ref().and_then(|state| self.writer.report_plan.progress(state));
+        let decoder = || PageDecoder::new(Arc::clone(&self.writer.report_plan.report));
+        let mut ids = ids.map(|(param, ids)| CrawledIds::new(param, ids, progress, session.known(), decoder()));
         let live = self.writer.report_plan.scope == Scope::Live;
-        if let (Some(ids), Repeats::NewestFirst { overlap, .. }, true) = (&mut ids, self.writer.repeats(), live) {
-            let newest = ids.ids.iter().filter_map(|id| Some((id.clone(), session.newest_seen(id)? - overlap)));
-            ids.known_before = newest.collect();
+        if let (Some(ids), Repeats::NewestFirst { .. }, true) = (&mut ids, self.writer.repeats(), live) {
+            let (overlap, question) = (self.writer.report_plan.delivery.overlap, self.writer.report_plan.chosen_by());
+            let now = self.writer.context.clock.now();
+            // A mark that a wrong clock has set ahead of now tells nothing.
+            let mark = |id: &String| session.mark(id, &question).filter(|mark| *mark <= now);
+            let before = |id: &String| Some((id.clone(), mark(id)?.checked_sub_signed(overlap)?));
+            ids.known_before = ids.ids.iter().filter_map(before).collect();
         }
         let not_found = AtomicU64::new(0);
         let question = ask.fingerprint();
-        let read = self.read(ask, ids.as_ref(), resumes, &mut session, &not_found, summary).await;
+        let read = Box::pin(self.read(ask, ids.as_ref(), resumes, &mut session, &not_found, summary)).await;
         summary.ids_not_found = not_found.into_inner();
         match read {
-            Ok(reading) => self.commit(session, previous, ids.as_ref(), reading, summary).await,
+            Ok(reading) => Box::pin(self.commit(session, previous, ids.as_ref(), reading, summary)).await,
             Err(error) => {
                 // Kept pages that led to an answer which will not change would lead there again.
                 if error.outcome() == Outcome::Partial {
-                    self.forget_pages(&session, &question).await;
+                    self.forget_pages(session.version() - 1, &question).await;
                 }
                 session.abandon().await;
                 Err(error)
@@ -160,7 +172,7 @@ impl ReportRun<'_> {
             }
             Ok::<_, RunError>((pages, crawls.read(kept, Outlets { units, queue: &queue }).await))
         };
-        let mut tally = Tally::default();
+        let mut tally = Tally::beside(self.known_letters(session).await);
         let (asked, written) = futures::join!(asked, self.writer.write(received, session, &mut tally));
         let keeper = queue.finish().await;
         tally.copy_to(summary);
@@ -221,11 +233,9 @@ impl ReportRun<'_> {
     }
 
     /// Drops what is kept for a question. What cannot be dropped now, a later commit drops.
-    async fn forget_pages(&self, session: &Session, question: &str) {
+    async fn forget_pages(&self, base: i64, question: &str) {
         let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name());
-        let dropped = async {
-            log?.discard_pages(session.version() - 1, question, self.writer.report_plan.delivery.keep_raw).await
-        };
+        let dropped = async { log?.discard_pages(base, question, self.writer.report_plan.delivery.keep_raw).await };
         if let Err(error) = dropped.await {
             tracing::warn!(report = self.writer.name(), %error, "kept pages could not be dropped");
         }
@@ -240,22 +250,48 @@ impl ReportRun<'_> {
         reading: Reading,
         summary: &mut ReportSummary,
     ) -> Result<(), RunError> {
+        let census = self.census(&mut session, &reading).await?;
         let Reading { tally, ask, pages, left_over, unfinished } = reading;
+        if census.too_many_rejected(self.writer.report_plan.delivery.max_rejected) {
+            return Err(Box::pin(self.reject(session, &ask, census)).await);
+        }
         let now = self.writer.context.clock.now();
         let whole = unfinished.is_none();
-        let vanished = if ask.sweep && whole { self.proves_absence(&mut session, &tally).await? } else { false };
+        let vanished = ask.sweep && whole && self.proves_absence(census, &tally);
+        let incomplete = census.incomplete();
+        // What came as a dead letter, or did not come though it is counted, is not gone.
+        let shows_all = incomplete.is_none() && census.rejected == 0;
         let absent = match self.writer.report_plan.write_mode {
             WriteMode::Merge if vanished => Absent::Mark(now),
-            WriteMode::Merge if self.writer.report_plan.scope == Scope::Everything && whole => Absent::Go,
+            WriteMode::Merge if self.writer.report_plan.scope == Scope::Everything && whole && shows_all => Absent::Go,
             _ => Absent::Stay,
         };
+        let brake = self.brake(session.previous());
+        let incomplete_before = previous.as_ref().map_or(0, |previous| previous.incomplete);
         let mut state = self.next_state(previous, &ask, &tally, whole, now);
+        if let Some(found) = incomplete {
+            state.incomplete = incomplete_before.saturating_add(1);
+            summary.incomplete = Some(found);
+            let (read, counted) = (found.read, found.counted);
+            tracing::warn!(
+                report = self.writer.name(),
+                read,
+                counted,
+                "the API counts more than came; the next run reads everything again"
+            );
+        }
+        let short_again = incomplete.filter(|_| state.incomplete > 1);
+        if let Some(rejected) = state.rejected.filter(|_| census.rejected > 0) {
+            summary.warnings.push(self.told_of_rejected(rejected, census.rejected));
+        }
         if ask.sweep {
             state.reconcile_tried_at = Some(now);
             state.reconciled_at = if vanished { Some(now) } else { state.reconciled_at };
             summary.reconciled = Some(vanished);
         }
-        state.progress = if whole { None } else { ids.and_then(CrawledIds::progress) };
+        let of = self.writer.report_plan.progress_of();
+        let progress = ids.filter(|_| !whole).and_then(CrawledIds::progress);
+        state.progress = progress.map(|progress| Progress { of, ..progress });
         let watermark = state.watermark;
         if self.writer.report_plan.delivery.keep_raw {
             let since = self.replayable_since(&session);
@@ -266,7 +302,9 @@ impl ReportRun<'_> {
             state,
             window: ask.window,
             absent,
-            brake: Brake::Off,
+            carry_over: !shows_all,
+            brake,
+            reach: self.reach(ids, ask.window),
             stats: BTreeMap::from([
                 ("pages".to_owned(), summary.pages),
                 ("resumed_pages".to_owned(), tally.resumed_pages),
@@ -274,7 +312,17 @@ impl ReportRun<'_> {
                 ("ids_not_found".to_owned(), summary.ids_not_found),
             ]),
         };
-        let committed = Box::pin(session.commit(outcome)).await.map_err(|error| self.writer.load(error))?;
+        let base = session.version() - 1;
+        let committed = match Box::pin(session.commit(outcome)).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                // Should the API have answered wrongly, the next run must not go on from those answers.
+                if matches!(error, LoadError::TooMuchRemoved { .. }) {
+                    self.forget_pages(base, &ask.fingerprint()).await;
+                }
+                return Err(self.writer.load(error));
+            }
+        };
         self.keep_for_next(committed.version, &ask, left_over).await;
         summary.watermark_after = watermark;
         summary.commit = Some(committed.version);
@@ -283,7 +331,110 @@ impl ReportRun<'_> {
         summary.outdated = committed.outdated;
         summary.not_in_folders.clone_from(&committed.not_in_folders);
         summary.tables = table_summaries(committed);
-        unfinished.map_or(Ok(()), Err)
+        if let Some(error) = unfinished {
+            return Err(error);
+        }
+        short_again.map_or(Ok(()), |IncompleteSummary { read, counted }| {
+            Err(RunError::Incomplete { report: self.writer.name().to_owned(), read, counted })
+        })
+    }
+
+    /// What was read, by keys.
+    async fn census(&self, session: &mut Session, reading: &Reading) -> Result<Census, RunError> {
+        let Reading { tally, ask, unfinished, .. } = reading;
+        let counted = tally.first_counted.filter(|_| unfinished.is_none());
+        let counted = counted.filter(|_| self.writer.report_plan.is_counted(ask.window));
+        let rejected = tally.letters.distinct();
+        // A window asks for those of earlier runs on purpose, and little may come beside them.
+        let asks_again = self.writer.report_plan.is_incremental() || !matches!(self.writer.report_plan.ids, Ids::None);
+        let weighed = if asks_again { tally.letters.fresh() } else { rejected };
+        // To tell keys apart takes a moment where there are many.
+        let records = if rejected > 0 || counted.is_some() || ask.sweep {
+            match session.distinct_records().await.map_err(|error| self.writer.load(error))? {
+                // Some ways of writing remember no keys.
+                0 => tally.rows,
+                records => records,
+            }
+        } else {
+            tally.rows
+        };
+        Ok(Census { records, rejected, weighed, counted, fell: tally.fell })
+    }
+
+    /// The records that earlier runs could not use and that are asked for again. Where they cannot be read, none is known.
+    async fn known_letters(&self, session: &Session) -> Letters {
+        let mut letters = Letters::default();
+        if session.previous().is_none_or(|commit| commit.state.rejected.is_none()) {
+            return letters;
+        }
+        let read = async {
+            let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name())?;
+            for file in log.letter_files().await?.iter().rev() {
+                let mut lines = log.letters(file).await?;
+                while let Some(line) = lines.next_line()? {
+                    if !letters.know(&line.record) {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok::<(), LoadError>(())
+        };
+        if let Err(error) = read.await {
+            tracing::warn!(report = self.writer.name(), %error, "dead letters of earlier runs could not be read");
+        }
+        letters
+    }
+
+    /// Ends the report without a commit, because too much of what came cannot be used. The same answers would lead here
+    /// again, so the next run asks again.
+    async fn reject(&self, session: Session, ask: &Ask, census: Census) -> RunError {
+        self.forget_pages(session.version() - 1, &ask.fingerprint()).await;
+        let kept = session.reject().await.unwrap_or_else(|error| {
+            tracing::warn!(report = self.writer.name(), %error, "the records that cannot be used could not be kept");
+            None
+        });
+        let Census { records, rejected, .. } = census;
+        RunError::TooManyRejected { report: self.writer.name().to_owned(), rejected, records: records + rejected, kept }
+    }
+
+    /// How many stored rows this commit may remove.
+    fn brake(&self, previous: Option<&Commit>) -> Brake {
+        let plan = self.writer.report_plan;
+        // Rows that are named by other columns, or that were chosen otherwise, are not compared with those of this run.
+        let asks_alike =
+            previous.is_some_and(|commit| commit.has_key_of(&plan.report) && !plan.asks_otherwise(&commit.state));
+        match self.writer.report_plan.delivery.max_removed {
+            _ if self.writer.plan.allow_removal || !asks_alike => Brake::Off,
+            Some(most) => Brake::Share(most.share()),
+            None => Brake::Usual,
+        }
+    }
+
+    /// Which stored rows this run could have brought.
+    fn reach(&self, ids: Option<&CrawledIds<'_>>, window: Window) -> Reach {
+        let ReportPlan { report, params, .. } = self.writer.report_plan;
+        let column = |param: &str| {
+            let bound = report.columns.iter().find(|column| column.bound.as_deref() == Some(param));
+            bound.map(|column| column.name.clone())
+        };
+        Reach {
+            ids: ids.and_then(|ids| Some((column(ids.param)?, Arc::new(ids.ids.iter().cloned().collect())))),
+            bound: params.iter().filter_map(|(name, value)| Some((column(name)?, value.clone()))).collect(),
+            changed_after: window.after,
+        }
+    }
+
+    /// What the summary says of records that could not be used and are asked for again.
+    fn told_of_rejected(&self, rejected: Rejected, records: u64) -> String {
+        let shown = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let since =
+            rejected.since.map_or_else(|| "from the beginning".to_owned(), |since| format!("since {}", shown(since)));
+        match self.writer.report_plan.rejected_until(rejected) {
+            Some(until) => {
+                format!("unusable records: {records}; until {} runs ask again for what changed {since}", shown(until))
+            }
+            None => format!("unusable records: {records}; the next run asks for them again"),
+        }
     }
 
     /// What the next run must know.
@@ -297,29 +448,49 @@ impl ReportRun<'_> {
     ) -> ReportState {
         let first = previous.is_none();
         let previous = previous.unwrap_or_default();
+        let watermark = |first| self.writer.next_watermark(Some(&previous), first);
         // A backfill is about the past, and what ended early is not done: the next run starts where this one started.
+        let rejected = self.next_rejected(&previous, ask, tally, now);
         if !whole || matches!(self.writer.report_plan.scope, Scope::Between { .. }) {
-            return ReportState { query: self.writer.query(), ..previous };
+            // What was chosen otherwise before is in the tables still, and the run that goes on must know.
+            let is_other = !whole && !first && self.writer.report_plan.asks_otherwise(&previous);
+            let query = if is_other { previous.query.clone() } else { self.writer.query() };
+            return ReportState { query, rejected: rejected.or(previous.rejected), ..previous };
         }
         let reads_all = ask.window.after == self.writer.report_plan.since;
         let anew = (first || self.writer.report_plan.scope == Scope::Everything)
             && self.writer.report_plan.write_mode == WriteMode::Merge;
         ReportState {
-            watermark: tally.first_seen.filter(|_| self.writer.report_plan.has_window()).map(|seen| seen - SETTLE),
+            watermark: tally.first.filter(|_| self.writer.report_plan.has_window()).and_then(watermark),
             since: if first || reads_all { ask.window.after } else { previous.since },
             query: self.writer.query(),
             progress: None,
             // After the first read of everything nothing can have vanished yet.
             reconciled_at: if anew { Some(now) } else { previous.reconciled_at },
             reconcile_tried_at: previous.reconcile_tried_at,
-            incomplete: 0,
-            rejected: None,
+            incomplete: if reads_all { 0 } else { previous.incomplete },
+            rejected,
         }
     }
 
+    /// The records that could not be used and that the next runs ask for again; `None` where this run brought none.
+    fn next_rejected(&self, previous: &ReportState, ask: &Ask, tally: &Tally, now: DateTime<Utc>) -> Option<Rejected> {
+        if tally.letters.distinct() == 0 {
+            return None;
+        }
+        let mut since = tally.letters.since(ask.window.after);
+        let earlier = self.writer.report_plan.rejected(previous, now);
+        if let (Some(earlier), Scope::Between { .. }) = (earlier, self.writer.report_plan.scope) {
+            since = since.min(earlier.since);
+        }
+        // Where the first of them was usable this time, the others are younger.
+        let still = earlier.filter(|earlier| since <= earlier.since);
+        Some(Rejected { since, first_at: still.map_or(now, |earlier| earlier.first_at) })
+    }
+
     /// Whether everything that the API counts was read, so that what did not come has vanished.
-    async fn proves_absence(&self, session: &mut Session, tally: &Tally) -> Result<bool, RunError> {
-        let records = session.distinct_records().await.map_err(|error| self.writer.load(error))?;
+    fn proves_absence(&self, census: Census, tally: &Tally) -> bool {
+        let records = census.records;
         let proven = tally.counted == Some(records) && !tally.recounted && tally.dead_letters == 0;
         if !proven {
             let counted = tally.counted;
@@ -330,7 +501,7 @@ impl ReportRun<'_> {
                 "the read of everything is not proven whole, so nothing is marked as vanished"
             );
         }
-        Ok(proven)
+        proven
     }
 
     /// The commit from which kept pages can make the tables again: all of their rows come from there on, without a gap.
@@ -344,16 +515,39 @@ impl ReportRun<'_> {
         if alone { Some(session.version()) } else { previous.raw.as_ref()?.since }
     }
 
-    /// Refuses to add rows to tables whose earlier rows were chosen in another way: there would be holes.
-    fn refuse_other_rows(&self, previous: Option<&ReportState>) -> Result<(), RunError> {
-        match previous {
-            Some(state) if self.writer.report_plan.chooses_other_rows(state) => Err(RunError::OtherRows {
-                report: self.writer.name().to_owned(),
-                stored: state.query.clone(),
-                wanted: self.writer.query(),
-            }),
-            _ => Ok(()),
+    /// What the session is to write. A full refresh of tables whose rows are named by other columns takes nothing of them over,
+    /// whatever the mode.
+    async fn load_plan(&self) -> Result<LoadPlan, LoadError> {
+        let plan = self.writer.load_plan();
+        if self.writer.report_plan.scope != Scope::Everything {
+            return Ok(plan);
         }
+        let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name())?;
+        let anew = log.head().await?.is_some_and(|commit| !commit.has_key_of(&plan.report));
+        Ok(LoadPlan { rebuild: plan.rebuild || anew, forgets_history: plan.forgets_history || anew, ..plan })
+    }
+
+    /// Refuses to go on from a watermark that lies ahead of the time, unless everything is read anyway.
+    fn refuse_ahead(&self, session: &Session) -> Result<(), RunError> {
+        let Some(commit) = session.previous().filter(|_| self.writer.report_plan.scope != Scope::Everything) else {
+            return Ok(());
+        };
+        let load = |error| self.writer.load(error);
+        let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name());
+        log.map_err(load)?.refuse_ahead(commit, self.writer.context.clock.now()).map_err(load)
+    }
+
+    /// What to say where rows that were chosen in another way stay.
+    fn kept_beside(&self, previous: Option<&Commit>) -> Option<String> {
+        let name = self.writer.name();
+        let OtherRows { stored, .. } =
+            self.writer.report_plan.kept_beside(previous?, &self.writer.plan.pipeline.name)?;
+        let warning = format!(
+            "{name}: rows that were chosen by `{stored}` stay beside those of this run: append removes nothing; \
+             `write_mode: merge` or `write_mode: replace` would"
+        );
+        tracing::warn!(report = name, "{warning}");
+        Some(warning)
     }
 
     /// The parameter and the ids where each id has its own crawl.

@@ -7,22 +7,21 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use ctct_load::{DeadLetterLine, Destination, LoadError, LoadPlan, Repeats, Session, WriteMode};
-use ctct_transform::PageDecoder;
+use chrono::{DateTime, Utc};
+use ctct_load::{Commit, DeadLetterLine, Destination, LoadError, LoadPlan, Repeats, ReportState, Session, WriteMode};
+use ctct_transform::{PageDecoder, TableRows, fitting};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
+use super::census::Letters;
+use super::clocks::Moment;
 use super::crawl::Unit;
-use super::decode::{Decoded, decoded};
+use super::decode::{Decoded, PageFacts, decoded};
 use super::{Context, RunError};
 use crate::event::Event;
-use crate::plan::{Ids, Plan, ReportPlan, Scope};
+use crate::identity::Reader;
+use crate::plan::{Ids, OtherRows, Plan, ReportPlan, Scope};
 use crate::summary::ReportSummary;
-
-/// The next watermark lies this far before the server's clock at the first page: a change that the API had accepted but did
-/// not show yet is then read again, rather than missed.
-pub(super) const SETTLE: TimeDelta = TimeDelta::seconds(60);
 
 /// One report and where its rows go.
 #[derive(Clone, Copy)]
@@ -31,6 +30,7 @@ pub(super) struct ReportWriter<'a> {
     pub(super) report_plan: &'a ReportPlan,
     pub(super) context: &'a Context,
     pub(super) destination: &'a Destination,
+    pub(super) reader: &'a Reader,
 }
 
 /// What is counted on the way.
@@ -41,12 +41,33 @@ pub(super) struct Tally {
     pub(super) resumed_pages: u64,
     pub(super) rows: u64,
     pub(super) dead_letters: u64,
+    /// The same, each counted once.
+    pub(super) letters: Letters,
+    /// Rows that the pipeline does not keep.
+    pub(super) outside: u64,
     pub(super) drift: BTreeMap<String, u64>,
-    /// The server's clock at the first page.
-    pub(super) first_seen: Option<DateTime<Utc>>,
+    /// By table, records whose list of it was asked for and did not come.
+    pub(super) absent: BTreeMap<String, u64>,
+    /// When the first page came.
+    pub(super) first: Option<Moment>,
+    /// What somebody should know though nothing failed.
+    pub(super) warnings: Vec<String>,
+    /// The id whose pages come at the moment.
+    of_id: Option<ReadOfId>,
     /// Rows in all as the API counts them, and whether two pages ever said otherwise.
     pub(super) counted: Option<u64>,
     pub(super) recounted: bool,
+    /// The first of those counts, and whether a later one was below it.
+    pub(super) first_counted: Option<u64>,
+    pub(super) fell: bool,
+}
+
+/// How an id was read so far.
+struct ReadOfId {
+    /// When its first page came.
+    at: DateTime<Utc>,
+    /// Whether all of its records could be used.
+    whole: bool,
 }
 
 impl ReportWriter<'_> {
@@ -67,33 +88,48 @@ impl ReportWriter<'_> {
 
     async fn write_batch(&self, batch: Decoded, session: &mut Session, tally: &mut Tally) -> Result<(), RunError> {
         for (facts, page) in batch.pages {
-            if tally.first_seen.is_none() {
-                tally.first_seen = Some(facts.server_time);
-                session.remember_from(self.next_window(session, facts.server_time));
+            if tally.first.is_none() {
+                tally.first = Some(facts.moment);
+                session.remember_from(self.next_window(session, facts.moment));
                 if let Some(count) = facts.count {
                     self.context.events.emit(&Event::RowsExpected { report: self.name().to_owned(), rows: count });
                 }
             }
+            self.mind_the_clocks(facts.moment, tally);
+            self.mark(&facts, page.dead_letters.is_empty(), session, tally);
             if let Some(count) = facts.count {
                 tally.recounted |= tally.counted.is_some_and(|counted| counted != count);
                 tally.counted = Some(count);
+                tally.fell |= count < *tally.first_counted.get_or_insert(count);
             }
             let (drift_fields, dead_letters) = (page.drift.len() as u64, page.dead_letters.len() as u64);
             for (field, count) in page.drift {
                 *tally.drift.entry(field).or_default() += count;
             }
+            for (table, rows) in self.report_plan.report.tables().iter().zip(&page.tables) {
+                if !rows.absent.is_empty() {
+                    *tally.absent.entry(table.name.clone()).or_default() += rows.absent.len() as u64;
+                }
+            }
             for letter in page.dead_letters {
                 tally.dead_letters += 1;
+                if !tally.letters.add(&self.report_plan.report, &letter.record) {
+                    continue;
+                }
                 let line = DeadLetterLine {
                     request_id: facts.request_id.clone(),
                     index: letter.index,
                     reason: letter.reason,
+                    bound: facts.params.iter().cloned().collect(),
+                    extracted_at: Some(facts.moment.instant()),
                     record: letter.record,
                 };
                 session.dead_letter(&line).await.map_err(|error| self.load(error))?;
             }
             let rows = page.tables.first().map_or(0, |table| table.batch.num_rows() as u64);
-            session.write(page.tables).await.map_err(|error| self.load(error))?;
+            let outside = self.outside(&page.tables);
+            tally.outside += outside.iter().filter(|outside| **outside).count() as u64;
+            session.write_judged(page.tables, &outside).await.map_err(|error| self.load(error))?;
             tally.pages += 1;
             tally.rows += rows;
             self.context.events.emit(&Event::PageRead {
@@ -108,10 +144,45 @@ impl ReportWriter<'_> {
         Ok(())
     }
 
+    /// Warns once a report where the clocks are apart.
+    fn mind_the_clocks(&self, moment: Moment, tally: &mut Tally) {
+        if let Some(warning) = moment.warning().filter(|_| tally.warnings.is_empty()) {
+            tracing::warn!(report = self.name(), "{warning}");
+            tally.warnings.push(warning);
+        }
+    }
+
+    /// Remembers when an id was read, once all of its pages are here and none of their records is a dead letter.
+    fn mark(&self, facts: &PageFacts, usable: bool, session: &mut Session, tally: &mut Tally) {
+        let (Ids::List { param, .. } | Ids::From { param, .. }) = &self.report_plan.ids else { return };
+        if facts.number == 1 {
+            tally.of_id = Some(ReadOfId { at: facts.moment.begun(), whole: true });
+        }
+        let Some(read) = &mut tally.of_id else { return };
+        read.whole &= usable;
+        if facts.last && read.whole {
+            let id = facts.params.iter().find(|(name, _)| name == param);
+            if let Some((_, id)) = id {
+                session.set_mark(id, &self.report_plan.chosen_by(), read.at);
+            }
+        }
+    }
+
+    /// For each record of a page, whether it is outside of what the pipeline keeps; empty where it keeps all.
+    pub(super) fn outside(&self, tables: &[TableRows]) -> Vec<bool> {
+        match tables.first() {
+            Some(own) if !self.report_plan.keeps.is_empty() => {
+                fitting(&own.batch, &self.report_plan.keeps).into_iter().map(|fits| !fits).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     pub(super) fn load_plan(&self) -> LoadPlan {
         LoadPlan {
             pipeline: self.plan.pipeline.name.clone(),
             account: self.plan.account.clone(),
+            identity: self.reader.owner.clone(),
             report: Arc::clone(&self.report_plan.report),
             mode: self.report_plan.write_mode,
             history: self.report_plan.delivery.history,
@@ -128,15 +199,15 @@ impl ReportWriter<'_> {
 
     /// Which rows may come again that were written before.
     pub(super) fn repeats(&self) -> Repeats {
-        let ReportPlan { report, ids, write_mode, delivery, .. } = self.report_plan;
+        let ReportPlan { report, ids, write_mode, .. } = self.report_plan;
         let newest_first = report.order.as_ref().filter(|order| order.certain);
         match (write_mode, ids, newest_first) {
             (WriteMode::Replace | WriteMode::Partition, _, _) => Repeats::None,
             (_, Ids::List { param, .. } | Ids::From { param, .. }, Some(order)) => {
-                Repeats::NewestFirst { id: param.clone(), by: order.by.clone(), overlap: delivery.overlap }
+                Repeats::NewestFirst { id: param.clone(), by: order.by.clone() }
             }
-            (WriteMode::Append, Ids::None, _) => match &report.watermark {
-                Some(watermark) if self.report_plan.has_window() => {
+            (WriteMode::Append, ids, _) => match &report.watermark {
+                Some(watermark) if self.report_plan.has_window() && matches!(ids, Ids::None) => {
                     let also = watermark.also.iter().map(|also| also.column.clone());
                     Repeats::Since { columns: std::iter::once(watermark.column.clone()).chain(also).collect() }
                 }
@@ -146,20 +217,37 @@ impl ReportWriter<'_> {
         }
     }
 
-    /// Where the window of the next run begins, by the server's clock at the first page of this one. A backfill moves
-    /// nothing.
-    fn next_window(&self, session: &Session, first_seen: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// Where the window of the next run begins, by when the first page of this one came. A backfill moves nothing.
+    pub(super) fn next_window(&self, session: &Session, first: Moment) -> Option<DateTime<Utc>> {
+        let last = session.previous().map(|commit| &commit.state);
         let watermark = match self.report_plan.scope {
-            Scope::Between { .. } => session.previous().and_then(|commit| commit.state.watermark),
-            Scope::Live | Scope::Everything => Some(first_seen - SETTLE),
+            Scope::Between { .. } => last.and_then(|state| state.watermark),
+            Scope::Live | Scope::Everything => self.next_watermark(last, first),
         };
-        watermark
-            .filter(|_| self.report_plan.is_incremental())
-            .map(|watermark| watermark - self.report_plan.delivery.overlap)
+        let begins = |watermark: DateTime<Utc>| watermark.checked_sub_signed(self.report_plan.delivery.overlap);
+        watermark.filter(|_| self.report_plan.is_incremental()).and_then(begins)
+    }
+
+    /// The watermark that a run leaves that reads all it is to read, by when its first page came.
+    pub(super) fn next_watermark(&self, last: Option<&ReportState>, first: Moment) -> Option<DateTime<Utc>> {
+        // Who reads everything takes nothing over from a clock that was wrong.
+        let last = last.filter(|state| !state.is_ahead_of(self.context.clock.now()));
+        first.watermark(last.and_then(|state| state.watermark))
     }
 
     pub(super) fn query(&self) -> String {
-        self.report_plan.chosen_by()
+        self.report_plan.asked()
+    }
+
+    /// Refuses to add rows to tables whose earlier rows were chosen in another way: they would hold a mixture.
+    pub(super) fn refuse_other_rows(&self, previous: Option<&Commit>) -> Result<(), RunError> {
+        let pipeline = &self.plan.pipeline.name;
+        match previous.and_then(|commit| self.report_plan.other_rows(commit, pipeline)) {
+            Some(OtherRows { stored, wanted, owner }) => {
+                Err(RunError::OtherRows { report: self.name().to_owned(), stored, wanted, owner })
+            }
+            None => Ok(()),
+        }
     }
 
     pub(super) fn load(&self, source: LoadError) -> RunError {
@@ -172,11 +260,19 @@ impl ReportWriter<'_> {
 }
 
 impl Tally {
+    /// Nothing yet, beside dead letters that are known from earlier runs.
+    pub(super) fn beside(letters: Letters) -> Self {
+        Self { letters, ..Self::default() }
+    }
+
     /// Copies what summaries tell.
     pub(super) fn copy_to(&self, summary: &mut ReportSummary) {
         summary.pages = self.pages;
         summary.rows = self.rows;
         summary.dead_letters = self.dead_letters;
+        summary.outside = self.outside;
         summary.drift.clone_from(&self.drift);
+        summary.warnings.extend(self.warnings.iter().cloned());
+        summary.absent.clone_from(&self.absent);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Field names of the summaries are part of the tool's contract: fields are added, never renamed.
 
+mod adopt;
 mod compact;
 mod rebuild;
 mod state;
@@ -10,6 +11,7 @@ mod verify;
 
 use ctct_load::{Destination, LoadError};
 
+pub use adopt::{AdoptSummary, AdoptedReport, adopt};
 pub use compact::{CompactSummary, CompactedReport, compact};
 pub use rebuild::{LossSummary, RebuildResult, RebuildSummary, ReportRebuild, rebuild};
 pub use state::{CommitSummary, PileSummary, ReportState, StagedSummary, StateSummary, state};

@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use ctct_load::{Commit, Pile, Survey, WriteMode, survey};
 use serde::Serialize;
 
+use super::adopt::shown;
+use super::status::is_zero;
 use super::{Unopened, failed, open};
 use crate::plan::Plan;
 use crate::policy::Outcome;
@@ -48,8 +50,17 @@ pub struct ReportState {
     pub since: Option<DateTime<Utc>>,
     /// Whether a run ended in order before all ids were read, so that the next one goes on there.
     pub in_progress: bool,
+    /// Reads of everything, one after the other, that brought less than the API counts; the next run reads all again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub incomplete: u32,
+    /// Since when records come that cannot be used and that runs ask for again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejected_since: Option<DateTime<Utc>>,
     /// When a read of everything last showed what had vanished.
     pub reconciled_at: Option<DateTime<Utc>>,
+    /// Whose rows they are by the newest commit: the organization and the account's id, as people are shown them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// How the stored tables are written.
     pub write_mode: Option<WriteMode>,
     /// Whether versions that were replaced stay in them.
@@ -215,9 +226,12 @@ fn report_state(plan: &Plan, name: &str, survey: Survey) -> ReportState {
         ..ReportState::default()
     };
     if let Some(head) = head {
+        state.owner = head.identity.account.is_some().then(|| shown(&head.identity));
         state.watermark = head.state.watermark;
         state.since = head.state.since;
         state.in_progress = head.state.progress.is_some();
+        state.incomplete = head.state.incomplete;
+        state.rejected_since = head.state.rejected.map(|rejected| rejected.first_at);
         state.reconciled_at = head.state.reconciled_at;
         state.write_mode = Some(head.write_mode);
         state.history = head.history;

@@ -100,6 +100,12 @@ pub struct ReportStatus {
     pub watermark: Option<DateTime<Utc>>,
     /// Whether a run ended in order before all ids were read, so that the next one goes on there.
     pub in_progress: bool,
+    /// Reads of everything, one after the other, that brought less than the API counts; the next run reads all again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub incomplete: u32,
+    /// Since when records come that cannot be used and that runs ask for again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejected_since: Option<DateTime<Utc>>,
     /// Pages that the next run goes on from.
     pub kept_pages: PileSummary,
     /// How the last run failed, where it did.
@@ -121,6 +127,11 @@ pub struct LastError {
     pub message: String,
     /// What to do next.
     pub advice: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field")]
+pub(super) fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Looks at how the reports of a plan stand.
@@ -232,6 +243,9 @@ async fn report_status(
     let log = ReportLog::new(destination, &plan.account, &report.report.name)?;
     let history = log.history(HISTORY).await?;
     let head = history.first();
+    if let Some(head) = head {
+        log.refuse_ahead(head, now)?;
+    }
     let last_success = last_success(report, &history);
     // What was committed after it has overtaken it.
     let failed = last.filter(|run| run.exit_code != 0 && last_success.is_none_or(|success| run.finished_at >= success));
@@ -261,6 +275,8 @@ async fn report_status(
         due,
         watermark: head.and_then(|head| head.state.watermark),
         in_progress: head.is_some_and(|head| head.state.progress.is_some()),
+        incomplete: head.map_or(0, |head| head.state.incomplete),
+        rejected_since: head.and_then(|head| head.state.rejected).map(|rejected| rejected.first_at),
         kept_pages: log.waiting_pages().await?.into(),
         last_error,
     })

@@ -8,7 +8,6 @@ use ctct_load::{Destination, Finding, Mend, Verified, VerifyOptions};
 use serde::Serialize;
 
 use super::{Unopened, failed, open};
-use crate::dates::wire;
 use crate::plan::{Ids, Plan, ReportPlan};
 use crate::policy::Outcome;
 use crate::run::{Context, RunError, client};
@@ -136,7 +135,7 @@ async fn verify_all(
     let client = source.as_ref().map(|source| &source.client);
     let mut reports = Vec::new();
     for report in &plan.reports {
-        reports.push(verify_report(plan, report, destination, client).await);
+        reports.push(verify_report(plan, report, destination, client, context.clock.now()).await);
     }
     if let Some(source) = source {
         source.close().await?;
@@ -149,11 +148,12 @@ async fn verify_report(
     report_plan: &ReportPlan,
     destination: &Destination,
     client: Option<&Client>,
+    now: DateTime<Utc>,
 ) -> ReportVerified {
     let report = &report_plan.report;
     let name = report.name.as_str();
     let client = client.filter(|_| report.count.is_some() && matches!(report_plan.ids, Ids::None));
-    let options = VerifyOptions { count: client.is_some(), ..VerifyOptions::default() };
+    let options = VerifyOptions { count: client.is_some(), now: Some(now), ..VerifyOptions::default() };
     let empty = ReportVerified { report: name.to_owned(), ..ReportVerified::default() };
     let verified = match ctct_load::verify(destination, &plan.account, report, &options).await {
         Ok(verified) => verified,
@@ -222,8 +222,9 @@ fn counting(plan: &ReportPlan, since: Option<DateTime<Utc>>) -> Option<Request> 
     let option = watermark.and_then(|watermark| report.option(&watermark.option));
     let from = option.and_then(|option| option.params.first());
     let replaced = |name: &String| *name == count.param || Some(name) == from;
-    let mut params: Vec<(String, String)> = plan.params.iter().filter(|(name, _)| !replaced(name)).cloned().collect();
-    params.extend(from.zip(since).map(|(name, since)| (name.clone(), wire(since))));
+    let mut params: Vec<(String, String)> =
+        plan.wire_params().into_iter().filter(|(name, _)| !replaced(name)).collect();
+    params.extend(from.zip(since).map(|(name, since)| (name.clone(), plan.sent(name, since))));
     params.push((count.param.clone(), "true".to_owned()));
     params.extend(limit.map(|limit| (limit.param.clone(), "1".to_owned())));
     Some(Request { report: Arc::clone(report), params })

@@ -52,7 +52,7 @@ pub(super) async fn collection(State(service): State<Arc<Service>>, uri: Uri) ->
     }
     let counted = query.flag("include_count")?.unwrap_or_default();
     let counted = counted && (!query.continues() || service.config.quirks.count_on_every_page);
-    let mut page = Page::new("contacts");
+    let mut page = Page::new("contacts", &service.config);
     page.reserve(limit * if include.is_empty() { BARE } else { FULL });
     let asked = Asked { search, include, limit, counted };
     let edits = lock(&service.edits);

@@ -37,7 +37,7 @@ pub(super) async fn collection(State(service): State<Arc<Service>>, uri: Uri) ->
     let campaigns: Vec<&Campaign> =
         service.campaigns(&edits).iter().filter(|campaign| updated.holds(campaign.updated)).collect();
     let slice = by_id(&query, &campaigns, limit, |campaign| &campaign.campaign_id)?;
-    let mut page = Page::new("campaigns");
+    let mut page = Page::new("campaigns", &service.config);
     slice.rows.iter().for_each(|campaign| page.push(campaign));
     Ok(page.finish(None, slice.next.as_deref(), service.config.quirks.last_page))
 }

@@ -45,7 +45,7 @@ pub(super) async fn lists(State(service): State<Arc<Service>>, uri: Uri) -> Resu
     };
     let lists: Vec<ContactList> = all.iter().enumerate().filter(|(_, list)| wanted(list)).map(counted).collect();
     let slice = by_id(&query, &lists, limit, |list| &list.list_id)?;
-    let mut page = Page::new("lists");
+    let mut page = Page::new("lists", &service.config);
     for list in slice.rows {
         variation::push_list(&mut page, list, &service.config.quirks);
     }
@@ -58,7 +58,7 @@ pub(super) async fn tags(State(service): State<Arc<Service>>, uri: Uri) -> Resul
     let limit = query.limit(50, 500)?;
     let counts = query.flag("include_count")?.unwrap_or_default().then(|| service.census(&lock(&service.edits)));
     let slice = by_id(&query, service.account.tags(), limit, |tag| &tag.tag_id)?;
-    let mut page = Page::new("tags");
+    let mut page = Page::new("tags", &service.config);
     for tag in slice.rows {
         let place = service.account.tags().iter().position(|known| known.tag_id == tag.tag_id);
         let contacts_count = counts.as_ref().and_then(|counts| counts.tags.get(place?).copied());
@@ -71,7 +71,7 @@ pub(super) async fn custom_fields(State(service): State<Arc<Service>>, uri: Uri)
     let query = Query::read(&service, &uri, &[])?;
     let limit = query.limit(50, 100)?;
     let slice = by_id(&query, service.account.custom_fields(), limit, |field| &field.custom_field_id)?;
-    let mut page = Page::new("custom_fields");
+    let mut page = Page::new("custom_fields", &service.config);
     slice.rows.iter().for_each(|field| page.push(field));
     Ok(page.finish(None, slice.next.as_deref(), service.config.quirks.last_page))
 }
@@ -84,7 +84,7 @@ pub(super) async fn segments(State(service): State<Arc<Service>>, uri: Uri) -> R
         segments.sort_by(|a, b| a.name.cmp(&b.name));
     }
     let slice = by_position(&query, &segments, limit)?;
-    let mut page = Page::new("segments");
+    let mut page = Page::new("segments", &service.config);
     slice.rows.iter().for_each(|segment| page.push(segment));
     Ok(page.finish(None, slice.next.as_deref(), service.config.quirks.last_page))
 }

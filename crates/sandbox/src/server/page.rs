@@ -4,25 +4,28 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
+use super::oddities::Oddities;
 use super::query::Query;
-use crate::config::LastPage;
+use crate::config::{LastPage, SandboxConfig};
 use crate::refusal::{self, Refusal};
 
 /// A page that is being written.
 pub(super) struct Page {
     bytes: Vec<u8>,
     rows: usize,
+    oddities: Oddities,
 }
 
 impl Page {
     /// An empty page whose rows stand under this key.
-    pub(super) fn new(key: &str) -> Self {
-        Self { bytes: format!("{{\"{key}\":[").into_bytes(), rows: 0 }
+    pub(super) fn new(key: &str, config: &SandboxConfig) -> Self {
+        Self { bytes: format!("{{\"{key}\":[").into_bytes(), rows: 0, oddities: Oddities::new(config) }
     }
 
     /// An empty page that says whose it is before its rows.
-    pub(super) fn with_id(id: &str, value: &str, key: &str) -> Self {
-        Self { bytes: format!("{{\"{id}\":\"{value}\",\"{key}\":[").into_bytes(), rows: 0 }
+    pub(super) fn with_id(id: &str, value: &str, key: &str, config: &SandboxConfig) -> Self {
+        let bytes = format!("{{\"{id}\":\"{value}\",\"{key}\":[").into_bytes();
+        Self { bytes, rows: 0, oddities: Oddities::new(config) }
     }
 
     /// Makes room for so many bytes more.
@@ -36,8 +39,13 @@ impl Page {
             self.bytes.push(b',');
         }
         self.rows += 1;
+        let start = self.bytes.len();
         // Rows are structs of text and numbers, and a vector takes every byte.
         drop(serde_json::to_writer(&mut self.bytes, row));
+        if let Some(odd) = self.oddities.of(self.bytes.get(start..).unwrap_or_default()) {
+            self.bytes.truncate(start);
+            self.bytes.extend(odd);
+        }
     }
 
     /// Ends the page: with a count if there is one, and with a link to the next page or what stands for none.

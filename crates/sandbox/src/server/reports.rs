@@ -36,7 +36,7 @@ pub(super) async fn activity_details(
     events.retain(|event| kinds.iter().any(|kind| kind == event.kind));
     let slice = by_position(&query, &events, limit)?;
     let contact_id = who.id(&service);
-    let mut page = Page::new("tracking_activities");
+    let mut page = Page::new("tracking_activities", &service.config);
     for event in slice.rows {
         page.push(&event.activity(&contact_id, with_names));
     }
@@ -57,7 +57,7 @@ pub(super) async fn activity_summary(
         Who::Edited(edited, contact) => edited.activity_summary(&service.account, contact, start, end),
     };
     let slice = by_position(&query, &rows, SUMMARY_ROWS)?;
-    let mut page = Page::with_id("contact_id", &who.id(&service), "campaign_activities");
+    let mut page = Page::with_id("contact_id", &who.id(&service), "campaign_activities", &service.config);
     slice.rows.iter().for_each(|row| page.push(row));
     Ok(page.finish(None, slice.next.as_deref(), service.config.quirks.last_page))
 }

@@ -27,16 +27,17 @@ pub(super) async fn summary(
 ) -> Result<Response, Refusal> {
     let query = Query::read(&service, &uri, &["extra_fields"])?;
     let extra = query.choices("extra_fields", &["physical_address", "company_logo"])?.unwrap_or_default();
+    let owner = user.owner(&service.config.quirks);
     let mut summary = json!({
         "contact_email": user.email(),
         "contact_phone": "7815550100",
         // Documented in upper case, recorded in lower case.
         "country_code": "us",
-        "encoded_account_id": user.encoded_account_id(service.config.seed),
+        "encoded_account_id": owner.encoded_account_id(service.config.seed),
         "encoded_partner_id": "a01-15dl",
         "first_name": "Lola",
         "last_name": "Zang",
-        "organization_name": user.organization(),
+        "organization_name": owner.organization(),
         "state_code": "ma",
         "time_zone_id": "US/Eastern",
     });

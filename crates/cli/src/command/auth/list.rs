@@ -1,7 +1,7 @@
 //! `ctct-etl auth list`: the accounts that are signed in.
 
 use chrono::{DateTime, Utc};
-use ctct_extract::SignIn;
+use ctct_extract::{Identity, SignIn};
 use serde::Serialize;
 
 use super::{accounts, refuse};
@@ -15,7 +15,12 @@ use crate::text_table::text_table;
 #[derive(Debug, Serialize)]
 struct Row {
     account: String,
+    /// The account's id at the vendor, where it was known at the sign-in.
+    encoded_account_id: Option<String>,
+    organization_name: Option<String>,
     application: String,
+    /// The API that it is for.
+    server: String,
     signed_in_at: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
     generation: u64,
@@ -46,10 +51,20 @@ fn shown(rows: &[Row], output: Output) -> String {
             "No account is signed in.\n\nctct-etl auth login --account NAME signs one in.".to_owned()
         }
         Output::Text => {
-            let mut table = text_table(["account", "application", "signed in", "access token ends", "generation"]);
+            let mut table = text_table([
+                "account",
+                "whose",
+                "server",
+                "application",
+                "signed in",
+                "access token ends",
+                "generation",
+            ]);
             for row in rows {
                 table.add_row([
                     row.account.clone(),
+                    row.whose(),
+                    row.server.clone(),
                     row.application.clone(),
                     instant(row.signed_in_at),
                     row.expires_at.map_or_else(|| "not known".to_owned(), instant),
@@ -63,8 +78,29 @@ fn shown(rows: &[Row], output: Output) -> String {
 
 impl From<SignIn> for Row {
     fn from(sign_in: SignIn) -> Self {
-        let SignIn { account, application, signed_in_at, expires_at, generation, .. } = sign_in;
-        Self { account, application, signed_in_at, expires_at, generation }
+        let server = sign_in.api_url().to_string();
+        let SignIn { account, application, identity, signed_in_at, expires_at, generation, .. } = sign_in;
+        let Identity { account: encoded_account_id, name: organization_name, .. } = identity;
+        Self {
+            account,
+            encoded_account_id,
+            organization_name,
+            application,
+            server,
+            signed_in_at,
+            expires_at,
+            generation,
+        }
+    }
+}
+
+impl Row {
+    fn whose(&self) -> String {
+        let (account, name) = (self.encoded_account_id.clone(), self.organization_name.clone());
+        if account.is_none() {
+            return "not known".to_owned();
+        }
+        Identity { account, name, ..Identity::default() }.to_string()
     }
 }
 

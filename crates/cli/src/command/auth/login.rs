@@ -1,15 +1,21 @@
 //! `ctct-etl auth login`: a person signs an account in, by one of three ways.
 
-use ctct_extract::{Accounts, Applications, Authority, Clock, ExtractError, Loopback, SCOPES, SignIn, SignInAttempt};
+use ctct_extract::{
+    Accounts, Applications, Authority, Client, ClientConfig, Clock, ExtractError, Identity, Loopback, Retry, SCOPES,
+    SignIn, SignInAttempt, Token,
+};
 use ctct_pipeline::with_causes;
 use secrecy::ExposeSecret;
 
-use super::{accounts, application, prompt, refuse};
+use super::{accounts, application, context, prompt, refuse};
 use crate::args::{Global, LoginArguments};
 use crate::command::runtime;
 use crate::printer::{complain, print};
 use crate::stop::StopRequests;
 use crate::{exit_code, folders};
+
+/// Times that the account summary is asked for: a person is waiting.
+const ATTEMPTS: u32 = 2;
 
 /// Signs an account in and says what it may be read with from now on.
 pub(super) fn login(global: &Global, arguments: &LoginArguments) -> Result<u8, u8> {
@@ -23,7 +29,12 @@ pub(super) fn login(global: &Global, arguments: &LoginArguments) -> Result<u8, u
         None => Authority::vendor(),
     };
     let attempt = SignInAttempt::new(&arguments.account, application.clone(), authority, Clock::system());
-    let login = Login { arguments, attempt: attempt.map_err(|error| refuse(&error))?, accounts };
+    let attempt = attempt.map_err(|error| refuse(&error))?;
+    let attempt = match &arguments.base_url {
+        Some(api) => attempt.for_api(api.clone()),
+        None => attempt,
+    };
+    let login = Login { global, arguments, attempt, accounts };
     let sign_in = if arguments.paste {
         // Whoever is asked may take any time, and Ctrl-C ends the question.
         let (authorization, pasted) = login.pasted()?;
@@ -38,11 +49,12 @@ pub(super) fn login(global: &Global, arguments: &LoginArguments) -> Result<u8, u
     };
     applications.write(&application).map_err(|error| refuse(&error))?;
     warn_of_gaps(&sign_in);
-    Ok(print(&welcome(&sign_in)))
+    Ok(print(&welcome(&sign_in, arguments.place.state.as_deref())))
 }
 
 /// What signing in takes.
 struct Login<'a> {
+    global: &'a Global,
     arguments: &'a LoginArguments,
     attempt: SignInAttempt,
     accounts: Accounts,
@@ -102,10 +114,37 @@ impl Login<'_> {
         Ok((authorization, prompt::secret("Address: ")?))
     }
 
-    /// Stores a sign-in, durably, and gives it back.
+    /// Stores a sign-in with whose account it is, durably, and gives it back.
     async fn keep(&self, sign_in: SignIn) -> Result<SignIn, ExtractError> {
-        self.accounts.store(sign_in.clone()).await?;
+        let sign_in = SignIn { identity: self.whose(&sign_in).await, ..sign_in };
+        if self.arguments.replace {
+            self.accounts.store(sign_in.clone()).await?;
+        } else {
+            self.accounts.store_same(sign_in.clone()).await?;
+        }
         Ok(sign_in)
+    }
+
+    /// Asks whose account it is. The sign-in stands where nothing tells; the first run asks again then.
+    async fn whose(&self, sign_in: &SignIn) -> Identity {
+        let Some(token) = sign_in.access_token.clone() else { return Identity::default() };
+        let (server, context) = (sign_in.api_url(), context(self.global));
+        // The request counts like those of runs.
+        let place = self.arguments.place.state.as_deref();
+        let ledger = context.keeping.ledger_at(place, &context, &server, &sign_in.client_id);
+        let asked = async {
+            let ledger = ledger.map_err(|error| with_causes(&error))?;
+            let retry = Retry { attempts: ATTEMPTS, ..Retry::default() };
+            let config = ClientConfig { ledger, retry, ..ClientConfig::new(server, Token::Bearer(token)) };
+            let client = Client::new(config).map_err(|error| with_causes(&error))?;
+            client.identify().await.map_err(|error| with_causes(&error))
+        };
+        let asked = asked.await;
+        context.keeping.release(&context.clock).await;
+        asked.unwrap_or_else(|error: String| {
+            complain(&format!("warning: it is not known yet whose account this is: {error}"));
+            Identity::default()
+        })
     }
 }
 
@@ -147,15 +186,20 @@ fn warn_of_gaps(sign_in: &SignIn) {
     }
 }
 
-fn welcome(sign_in: &SignIn) -> String {
+fn welcome(sign_in: &SignIn, state: Option<&str>) -> String {
     let SignIn { account, application, .. } = sign_in;
     let renewed = if sign_in.refresh_token.is_some() { "; runs renew it by themselves" } else { "" };
     let ends = match sign_in.expires_at {
         Some(at) => format!("The access token ends {}{renewed}.", at.format("%Y-%m-%d %H:%M UTC")),
         None => format!("The access token ends some day{renewed}."),
     };
+    let whose = match &sign_in.identity.account {
+        Some(_) => format!("It is {}.", sign_in.identity),
+        None => "The API does not say whose account it is; with the scope `account_read` it would.".to_owned(),
+    };
+    let state = state.map(|url| format!("\n    state: {{url: '{}'}}", url.replace('\'', "''"))).unwrap_or_default();
     format!(
-        "Account {account} is signed in with the application `{application}`. {ends}\n\nIn a pipeline:\n  source:\n    \
-         account: {account}"
+        "Account {account} is signed in with the application `{application}`. {whose} {ends}\n\nIn a pipeline:\n  source:\n    \
+         account: {account}{state}"
     )
 }

@@ -7,6 +7,8 @@ mod logout;
 mod prompt;
 mod status;
 
+use std::path::PathBuf;
+
 use ctct_extract::{Accounts, ExtractError, TokenKey};
 use ctct_pipeline::{Context, ErrorSummary, Events, Outcome, RunError, shared_accounts, with_causes};
 use secrecy::ExposeSecret;
@@ -40,7 +42,8 @@ fn accounts(global: &Global, place: &StateOption) -> Result<Accounts, u8> {
 
 /// What opening a store takes, as this process has it.
 fn context(global: &Global) -> Context {
-    super::context(keeping(global), Events::none(), CancellationToken::new())
+    let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    super::context(&folder, keeping(global), Events::none(), CancellationToken::new())
 }
 
 /// The same as [`refuse`] for errors of a run: with what to do next.

@@ -1,7 +1,7 @@
 //! `ctct-etl auth status`: whose account each is, what may be read, and until when.
 
 use chrono::{DateTime, Utc};
-use ctct_extract::{AccountSummary, Accounts, Authority, Client, ClientConfig, ExtractError, SignIn, Token, Url};
+use ctct_extract::{AccountSummary, Accounts, Client, ClientConfig, ExtractError, Identity, SignIn, Token};
 use ctct_pipeline::{Outcome, with_causes};
 use serde::Serialize;
 
@@ -13,15 +13,14 @@ use crate::command::{json, runtime, worse};
 use crate::exit_code;
 use crate::printer::{complain, print};
 
-/// Where the vendor's API is.
-const VENDORS_API: &str = "https://api.cc.email/v3";
-
 /// One account, without its secrets.
 #[derive(Debug, Serialize)]
 struct Status {
     account: String,
     application: String,
     client_id: String,
+    /// The API that it is for.
+    server: String,
     scopes: Vec<String>,
     /// Scopes that reading needs and that were not granted.
     missing_scopes: Vec<&'static str>,
@@ -31,7 +30,7 @@ struct Status {
     /// Whether there is a refresh token.
     renewable: bool,
     generation: u64,
-    /// `null` where nobody asked, or there is an error.
+    /// From the API, or where nobody asked, as it was at the sign-in; `null` where neither tells.
     who: Option<Who>,
     error: Option<String>,
 }
@@ -99,7 +98,7 @@ async fn examined(
     }
     let base_url = match &arguments.base_url {
         Some(url) => url.clone(),
-        None => api_beside(&stored.token_url),
+        None => stored.api_url(),
     };
     let token = Token::Stored { accounts: accounts.clone(), account: account.to_owned() };
     // The request counts like those of runs.
@@ -125,19 +124,11 @@ async fn examined(
     }))
 }
 
-/// The API that goes with a token endpoint: the vendor's, or `/v3` on the same server.
-fn api_beside(token_url: &Url) -> Url {
-    let other = || token_url.join("/v3").unwrap_or_else(|_| token_url.clone());
-    match VENDORS_API.parse() {
-        Ok(api) if *token_url == Authority::vendor().token_url => api,
-        _ => other(),
-    }
-}
-
 impl Status {
     fn new(sign_in: SignIn, who: Option<AccountSummary>, error: Option<String>) -> Self {
         Self {
             missing_scopes: missing(&sign_in),
+            server: sign_in.api_url().to_string(),
             renewable: sign_in.refresh_token.is_some(),
             account: sign_in.account,
             application: sign_in.application,
@@ -147,13 +138,24 @@ impl Status {
             renewed_at: sign_in.renewed_at,
             expires_at: sign_in.expires_at,
             generation: sign_in.generation,
-            who: who.map(|AccountSummary { encoded_account_id, organization_name, contact_email }| Who {
-                encoded_account_id,
-                organization_name,
-                contact_email,
-            }),
+            who: who.map(Who::from).or_else(|| Who::stored(sign_in.identity)),
             error,
         }
+    }
+}
+
+impl From<AccountSummary> for Who {
+    fn from(summary: AccountSummary) -> Self {
+        let AccountSummary { encoded_account_id, organization_name, contact_email } = summary;
+        Self { encoded_account_id, organization_name, contact_email }
+    }
+}
+
+impl Who {
+    /// What was known at the sign-in.
+    fn stored(Identity { account, name, .. }: Identity) -> Option<Self> {
+        let encoded_account_id = Some(account?);
+        Some(Self { encoded_account_id, organization_name: name, contact_email: None })
     }
 }
 
@@ -165,6 +167,7 @@ fn text(status: &Status) -> String {
         let parts: Vec<&str> = parts.into_iter().filter_map(Option::as_deref).collect();
         line("who", parts.join(", "));
     }
+    line("server", status.server.clone());
     line("application", format!("{} (client id {})", status.application, status.client_id));
     line("scopes", status.scopes.join(" "));
     if !status.missing_scopes.is_empty() {

@@ -108,9 +108,16 @@ impl Draft {
         if self.write_mode == "partition" {
             lines.extend(partition(report).map(|by| format!("    partition_by: {by}")));
         }
+        if self.write_mode == "merge" && report.count.is_some() && !report.gaps.is_empty() {
+            lines.push(if since.is_empty() {
+                with_comment("    reconcile: {every: 7d}", "reads everything once a week: finds deletions, and changes that no filter shows")
+            } else {
+                "    # Without a beginning, `reconcile: {every: 7d}` would find deletions, and changes that no filter shows.".to_owned()
+            });
+        }
         // The other form of a period would need other options instead.
         let named = |option: &&ReportOption| {
-            option.kind != OptionKind::Day
+            !matches!(option.kind, OptionKind::RangeStart | OptionKind::RangeEnd)
                 && !lines.iter().any(|line| line.trim_start().starts_with(&format!("{}:", option.name)))
         };
         let others: Vec<&str> = report.options.iter().filter(named).map(|option| option.name.as_str()).collect();
@@ -126,16 +133,18 @@ fn beginning(report: &Report) -> Option<&ReportOption> {
     report.options.iter().find(|option| option.kind == OptionKind::Instant && option.name == "updated_after")
 }
 
-/// The line of an option that must be given, or goes with one that must: ids of the report that has them, the last week.
+/// The line of an option that must be given, or goes with one that must: ids of the report that has them, the day before the
+/// run. Days of a run a day add up; longer periods that end with the run would hold the same activity several times.
 fn needed(option: &ReportOption) -> Option<String> {
     let (value, comment) = match option.kind {
         OptionKind::Ids if option.required => {
             let source = option.from.as_ref()?;
             (format!("{{from: {}}}", source.report), "one request each; or one id, or a list of ids")
         }
-        OptionKind::Duration => ("date_range".to_owned(), "or single_date, with report_date"),
-        OptionKind::RangeStart => ("{days_back: 7}".to_owned(), "a date, or counted back from the day of the run"),
-        OptionKind::RangeEnd => ("{days_back: 1}".to_owned(), "included"),
+        OptionKind::Duration => ("single_date".to_owned(), "or date_range, with start_date and end_date"),
+        OptionKind::Day => {
+            ("{days_back: 1}".to_owned(), "the day before the run: with one run per day, the days add up")
+        }
         _ => return None,
     };
     Some(with_comment(&format!("    {}: {value}", option.name), comment))
@@ -150,8 +159,13 @@ fn what_it_does(write_mode: &str) -> &'static str {
     }
 }
 
-/// What a report can be divided by: the month in which rows came to be, or a part of the key.
+/// What a report can be divided by: the day that it counts, the month in which rows came to be, or a part of the key.
 fn partition(report: &Report) -> Option<String> {
+    let day = report.options.iter().find(|option| option.kind == OptionKind::Day).and_then(|day| day.params.first());
+    let counted = report.columns.iter().find(|column| day.is_some() && column.bound.as_ref() == day);
+    if let Some(column) = counted.filter(|column| PartitionBy::Day(column.name.clone()).validate(report).is_ok()) {
+        return Some(format!("[{{day: {}}}]", column.name));
+    }
     let month = PartitionBy::Month("created_at".to_owned());
     if month.validate(report).is_ok() {
         return Some("[{month: created_at}]".to_owned());

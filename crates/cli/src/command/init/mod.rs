@@ -150,7 +150,13 @@ fn unwritable(path: &Path, error: &io::Error) -> u8 {
 fn welcome(file: &Path, draft: &Draft, schema: &str, signed_in: &[String], catalog: &Catalog) -> String {
     let word = shell_word(file);
     let reports = draft.names(catalog).join(", ");
-    let mut text = format!("{} reads {reports} into {}.\n{schema}\n\nNext:\n", file.display(), draft.destination);
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let place =
+        match folder.filter(|_| !draft.destination.contains("://") && Path::new(&draft.destination).is_relative()) {
+            Some(folder) => format!("{}, which starts from {}", draft.destination, folder.display()),
+            None => draft.destination.clone(),
+        };
+    let mut text = format!("{} reads {reports} into {place}.\n{schema}\n\nNext:\n", file.display());
     if let Some(account) = draft.account.as_ref().filter(|account| !signed_in.contains(account)) {
         text += &format!("  ctct-etl auth login --account {account}\n");
     }

@@ -36,7 +36,7 @@ DESCRIPTION = {description}
 #: The program: a path, or a name on the workers' PATH.
 COMMAND = {program}
 PIPELINE = {file}
-#: Relative paths in the pipeline start from here.
+#: The program runs here.
 FOLDER = {folder}
 SCHEDULE = {timetable}
 #: One mapped task each, with these arguments of its own: [\"--account\", \"east\"] or [\"--shard\", \"1/4\"].

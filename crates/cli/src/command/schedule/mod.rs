@@ -76,7 +76,7 @@ struct Job {
     program: PathBuf,
     /// The pipeline's file, absolute.
     file: PathBuf,
-    /// Where relative paths of the pipeline start from.
+    /// The pipeline's folder, absolute, where its relative paths start from.
     folder: PathBuf,
     /// Where sign-ins and counts are kept; `None` on a host without a home.
     host: Option<HostFolders>,
@@ -103,11 +103,11 @@ impl Job {
             complain(&format!("error: this program's own place is not known: {error}"));
             exit_code::CONFIGURATION
         };
-        let folder = std::env::current_dir().map_err(place)?;
+        let folder = pipeline.folder().to_owned();
         Ok(Self {
             schedule,
             program: std::env::current_exe().map_err(place)?,
-            file: folder.join(file),
+            file: file.file_name().map_or_else(|| folder.clone(), |name| folder.join(name)),
             folder,
             host: folders::of_host(global),
             windowed,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use ctct_pipeline::{CronExpression, CronField, Schedule};
+use ctct_pipeline::{CronExpression, CronField, Schedule, StatePlace};
 
 use super::{Entry, Job, in_words};
 
@@ -30,7 +30,8 @@ fn service(job: &Job, name: &str) -> String {
     });
     let mut writable = vec![job.folder.clone()];
     writable.extend(host.into_iter().flat_map(|host| [host.config.clone(), host.state.clone()]));
-    writable.extend(destination(job));
+    writable.extend(folders(job));
+    writable.dedup();
     let writable: Vec<String> = writable.iter().map(|path| quoted(&format!("-{}", path.display()))).collect();
     format!(
         "# /etc/systemd/system/{name}.service
@@ -75,11 +76,15 @@ SystemCallArchitectures=native
     )
 }
 
-/// The folder of a destination on this host.
-fn destination(job: &Job) -> Option<PathBuf> {
-    let url = &job.pipeline.destination.url;
-    let path = url.strip_prefix("file://").or_else(|| (!url.contains("://")).then_some(url.as_str()))?;
-    Some(job.folder.join(path.strip_prefix("./").unwrap_or(path)))
+/// Folders on this host that the pipeline names, other than its own.
+fn folders(job: &Job) -> Vec<PathBuf> {
+    let Job { pipeline, folder, .. } = job;
+    let of_state = match &pipeline.source.state {
+        StatePlace::Store(place) => Some(place.url.as_str()),
+        StatePlace::Host | StatePlace::Destination => None,
+    };
+    let urls = [Some(pipeline.destination.url.as_str()), of_state, pipeline.metrics.textfile.as_deref()];
+    urls.into_iter().flatten().filter_map(|url| ctct_pipeline::local_folder(url, folder)).collect()
 }
 
 fn timer(job: &Job, name: &str) -> String {

@@ -18,7 +18,9 @@ pub(super) fn report(report: &Report) -> String {
     };
     let asked = format!("`GET {}`, scope `{}`, {rows}.", report.path, report.scope);
     let made = format!("Made by `ctct-etl schema --report {} --format markdown`.", report.name);
-    format!("# {}\n\n{}\n\n{asked} {made}\n\n{}", report.name, report.doc, sections(&tables))
+    let gaps: Vec<String> = report.gaps.iter().map(|gap| format!("What runs do not find: {gap}.\n\n")).collect();
+    let gaps = gaps.concat();
+    format!("# {}\n\n{}\n\n{asked} {made}\n\n{gaps}{}", report.name, report.doc, sections(&tables))
 }
 
 /// The tables of one pipeline.

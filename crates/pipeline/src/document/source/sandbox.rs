@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
-use ctct_sandbox::{Faults, SandboxConfig};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use ctct_sandbox::{Faults, Quirks, SandboxConfig};
 
 use crate::dates::When;
 use crate::document::fields::{Decoder, text};
@@ -32,6 +32,12 @@ pub struct Sandbox {
     pub daily_requests: Option<u32>,
     /// How long each answer takes, in milliseconds.
     pub latency_ms: Option<u64>,
+    /// How far its `Date` header is off.
+    pub wrong_date: Option<TimeDelta>,
+    /// Whether keys, and lists within a record, come in another order at each request.
+    pub reorder: bool,
+    /// Share of records that have an odd value in an optional field.
+    pub unfit: Option<f64>,
     /// Share of requests that meet each kind of fault.
     pub faults: Faults,
 }
@@ -49,6 +55,9 @@ impl Sandbox {
             burst: fields.count32("burst", decoder),
             daily_requests: fields.count32("daily_requests", decoder),
             latency_ms: fields.count("latency_ms", decoder),
+            wrong_date: fields.get("wrong_date").and_then(|node| offset(node, decoder)),
+            reorder: fields.flag("reorder", decoder).unwrap_or_default(),
+            unfit: fields.number("unfit", decoder),
             faults: fields.get("faults").and_then(|node| faults(node, decoder)).unwrap_or_default(),
         })
     }
@@ -66,10 +75,30 @@ impl Sandbox {
             burst: self.burst.unwrap_or(default.burst),
             daily_requests: self.daily_requests.map_or(default.daily_requests, u64::from),
             latency: self.latency_ms.map_or(default.latency, Duration::from_millis),
+            unfit: self.unfit.unwrap_or(default.unfit),
             faults: self.faults,
+            quirks: Quirks { wrong_date: self.wrong_date.unwrap_or_default(), reorder: self.reorder, ..default.quirks },
             ..default
         }
     }
+
+    /// Reads how far a clock is off: `90s`, `2h`, `-3d`.
+    pub fn parse_offset(text: &str) -> Option<TimeDelta> {
+        let (sign, span) = text.strip_prefix('-').map_or((1, text), |span| (-1, span));
+        let number = |unit| span.strip_suffix(unit).filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+        let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
+        let seconds =
+            units.into_iter().find_map(|(unit, seconds)| number(unit)?.parse::<i64>().ok()?.checked_mul(seconds));
+        TimeDelta::try_seconds(sign * seconds?)
+    }
+}
+
+fn offset(node: &Node, decoder: &mut Decoder<'_>) -> Option<TimeDelta> {
+    let read = text(node, decoder.environment).and_then(|text| {
+        let invalid = || ConfigError::at(node, format!("invalid span of time {}", text.shown()));
+        Sandbox::parse_offset(&text.value).ok_or_else(|| invalid().help("write a span such as 90s, 2h or -3d"))
+    });
+    decoder.keep(read)
 }
 
 fn day(node: &Node, decoder: &mut Decoder<'_>) -> Option<NaiveDate> {

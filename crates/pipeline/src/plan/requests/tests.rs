@@ -32,11 +32,13 @@ fn commit(day: u32, after: Option<u32>, pages: u64) -> Commit {
         run_id: String::new(),
         pipeline: String::new(),
         account: String::new(),
+        identity: ctct_load::Owner::default(),
         report: String::new(),
         committed_at: at(day),
         write_mode: WriteMode::Merge,
         history: false,
         partition_by: Vec::new(),
+        key: Vec::new(),
         window: Window { after: after.map(at), before: None },
         state: ReportState { watermark: Some(at(day)), ..ReportState::default() },
         layout: 1,
@@ -153,7 +155,7 @@ fn ids_that_are_done_are_not_asked_for_again_and_the_rest_costs_what_they_did() 
     let ids = |left, kept, may_go| Some(IdsLeft { all: 100, left, kept, may_go });
     let standing = |history, ids| Standing { ids, ..after(&report, history) };
     let progress = |commit: Commit| {
-        let progress = Some(Progress { through: Some(ID.to_owned()), also: Vec::new() });
+        let progress = Some(Progress { through: Some(ID.to_owned()), also: Vec::new(), of: String::new() });
         Commit { state: ReportState { progress, ..commit.state.clone() }, ..commit }
     };
     let first = standing(Vec::new(), ids(100, 0, false));

@@ -1,0 +1,347 @@
+//! What a run that takes the place of stored rows does to them: it counts those that would go, and keeps those that stay.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, Scalar, StringArray};
+use arrow::compute::kernels::cmp::eq;
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
+use ctct_catalog::{COMMIT, EXTRACTED_AT};
+use ctct_transform::parse_timestamp;
+
+use super::{Outcome, Session};
+use crate::index::{Combine, Entry, Index};
+use crate::inventory::partition_of;
+use crate::latest::Latest;
+use crate::manner::Manner;
+use crate::partition::PartitionBy;
+use crate::seen::{self, SeenRows, UNDATED};
+use crate::stored_rows::StoredRows;
+use crate::writer::StagedFile;
+use crate::{LoadError, Reach, WriteMode, fingerprint};
+
+/// The keys that a run brought.
+#[derive(Clone, Copy)]
+struct Keys<'a> {
+    merged: Option<&'a super::Keys>,
+    latest: Option<&'a Latest>,
+    seen: Option<&'a SeenRows>,
+}
+
+impl Keys<'_> {
+    fn has(self, key: u128) -> Result<bool, LoadError> {
+        if let Some(merged) = self.merged {
+            return Ok(merged.known.get(key)?.is_some());
+        }
+        match (self.latest, self.seen) {
+            (Some(latest), _) => latest.has(key),
+            (None, Some(seen)) => seen.brought(key),
+            (None, None) => Ok(false),
+        }
+    }
+}
+
+impl Session {
+    /// The keys that the run brought.
+    fn brought(&self) -> Keys<'_> {
+        Keys { merged: self.keys.as_ref(), latest: self.latest.as_ref(), seen: self.seen.as_ref() }
+    }
+
+    /// Writes again, without the rows that do not count, the staged files that hold some, and adds the versions that take
+    /// their place.
+    pub(super) async fn settle_versions(&mut self, staged: Vec<StagedFile>) -> Result<Vec<StagedFile>, LoadError> {
+        let Some(latest) = self.latest.take() else { return Ok(staged) };
+        let settled = match latest.aside() {
+            None => Ok(staged),
+            Some(aside) => {
+                let mut kept = Vec::with_capacity(staged.len());
+                for file in staged {
+                    let StagedFile { table, partition, path, totals } = &file;
+                    let folders = self.router.folders()[*partition as usize].clone();
+                    let source = (path.clone(), totals.bytes, folders);
+                    if !self.copy_some(*table, *partition, source, |_, key| Ok(!aside.has(key)?)).await? {
+                        kept.push(file);
+                    }
+                }
+                let report = Arc::clone(&self.plan.report);
+                for at in 0..aside.pages() {
+                    self.write_rows(aside.page(&report, at)?, &[]).await?;
+                }
+                kept.extend(self.writers.finish().await?);
+                Ok(kept)
+            }
+        };
+        self.latest = Some(latest);
+        settled
+    }
+
+    /// Writes the rows of a file for which `stays` holds, given the batch's row and key, into a partition. `false` where that
+    /// is all of them: nothing was written then.
+    async fn copy_some(
+        &mut self,
+        table: usize,
+        partition: u32,
+        (path, bytes, folders): (String, u64, String),
+        stays: impl Fn((&RecordBatch, usize), u128) -> Result<bool, LoadError>,
+    ) -> Result<bool, LoadError> {
+        let report = Arc::clone(&self.plan.report);
+        let mut columns: Vec<&str> = report.key.iter().map(String::as_str).collect();
+        columns.extend([COMMIT, EXTRACTED_AT]);
+        let names = StoredRows::new(&self.destination, &report.tables()[table], Some(&columns));
+        let file = names.open(&path, bytes).await?;
+        let mut masks: Vec<Vec<BooleanArray>> = Vec::new();
+        let mut all = true;
+        for row_group in 0..file.row_groups() {
+            let mut of_group = Vec::new();
+            for batch in names.row_group(&file, row_group, &folders).await? {
+                let keys = fingerprint::of_keys(&batch, &report.key);
+                let mask = keys.into_iter().enumerate().map(|(row, key)| stays((&batch, row), key));
+                let mask: Vec<bool> = mask.collect::<Result<_, LoadError>>()?;
+                all &= mask.iter().all(|stays| *stays);
+                of_group.push(BooleanArray::from(mask));
+            }
+            masks.push(of_group);
+        }
+        if all {
+            return Ok(false);
+        }
+        let layout = Arc::clone(&self.layouts[table]);
+        for (row_group, masks) in masks.into_iter().enumerate() {
+            // Both reads cut a row group at the same rows.
+            for (batch, mask) in file.read(row_group, layout.schema()).await?.iter().zip(&masks) {
+                let left = filter_record_batch(batch, mask).map_err(layout.arrow_error("filter"))?;
+                let partitions = vec![partition; left.num_rows()];
+                self.writers.push(table, left, partitions).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Counts the stored keys that the run's rows would take away, and refuses where those are too many. Also refuses a key
+    /// that stands in a partition that the run does not touch.
+    pub(super) async fn count_removed(&mut self, outcome: &Outcome) -> Result<u64, LoadError> {
+        let takes_over = match self.plan.mode {
+            WriteMode::Replace | WriteMode::Partition => true,
+            WriteMode::Append => self.plan.rebuild,
+            // Where it reads what is stored, it counts on the way.
+            WriteMode::Merge => self.plan.rebuild && !self.reads_stored(),
+        };
+        if self.previous.is_none() || !takes_over {
+            return Ok(self.removed);
+        }
+        let report = Arc::clone(&self.plan.report);
+        let Some(table) = report.tables().first() else { return Ok(0) };
+        let Reach { ids, bound, changed_after } = &outcome.reach;
+        let chosen = ids.iter().map(|(column, _)| column).chain(bound.iter().map(|(column, _)| column));
+        let columns: Vec<&str> =
+            report.key.iter().chain(&self.plan.changed).chain(chosen).map(String::as_str).collect();
+        let rows = StoredRows::new(&self.destination, table, Some(&columns));
+        let touched: Option<BTreeSet<&str>> = self.touched();
+        let stays_put = self.partition_is_in_key();
+        let brought = self.brought();
+        let mut stored = Index::new(Combine::Newest);
+        for (path, bytes) in self.standing.listing.of_table(&table.name) {
+            let folders = partition_of(&path).to_owned();
+            let is_touched = touched.as_ref().is_none_or(|touched| touched.contains(folders.as_str()));
+            if !is_touched && stays_put {
+                continue;
+            }
+            let mut is_elsewhere = false;
+            let each = |batch: RecordBatch| {
+                let keys = fingerprint::of_keys(&batch, &report.key);
+                if !is_touched {
+                    for key in keys {
+                        is_elsewhere |= brought.has(key)?;
+                    }
+                    return Ok(());
+                }
+                let within = within_reach(&batch, &outcome.reach);
+                let instants = seen::instants(&batch, &self.plan.changed);
+                for ((key, at), within) in keys.into_iter().zip(instants).zip(within) {
+                    let newest = match stored.get(key)? {
+                        Some(known) => known.at == UNDATED || at != UNDATED && at <= known.at,
+                        None => false,
+                    };
+                    if within && !newest {
+                        stored.insert(Entry { key, content: 0, at, order: 0 })?;
+                    }
+                }
+                Ok(())
+            };
+            match rows.read_all(&[(path.clone(), bytes)], each).await {
+                // What is written anew may be what is broken.
+                Err(LoadError::Damaged { path, reason }) if self.plan.rebuild => {
+                    tracing::warn!(path, reason, "its rows are not counted among those that are removed");
+                }
+                read => read?,
+            }
+            if is_elsewhere {
+                return Err(self.elsewhere(&path));
+            }
+        }
+        let after = changed_after.map_or(i64::MIN, |after| after.timestamp_micros());
+        let (mut removed, mut all) = (0, 0);
+        for entry in stored.sorted()? {
+            let entry = entry?;
+            if entry.at >= after {
+                all += 1;
+                removed += u64::from(!outcome.carry_over && !brought.has(entry.key)?);
+            }
+        }
+        if outcome.brake.stops(removed, all) {
+            return Err(LoadError::TooMuchRemoved {
+                account: self.plan.account.clone(),
+                report: report.name.clone(),
+                removed,
+                stored: all,
+            });
+        }
+        Ok(removed)
+    }
+
+    /// Refuses to let rows stay that are stored in another manner than the run writes.
+    pub(super) fn refuse_to_carry_over(&self) -> Result<(), LoadError> {
+        let replaces = self.plan.mode != WriteMode::Append && self.plan.mode != WriteMode::Merge || self.plan.rebuild;
+        let Some(previous) = self.previous.as_ref().filter(|_| self.carries_over && replaces) else { return Ok(()) };
+        if Manner::of_commit(previous) == Manner::of_plan(&self.plan) {
+            return Ok(());
+        }
+        Err(LoadError::CannotStay { account: self.plan.account.clone(), report: self.plan.report.name.clone() })
+    }
+
+    /// The partitions whose rows go; `None` where those of all partitions do.
+    fn touched(&self) -> Option<BTreeSet<&str>> {
+        let some = self.plan.mode == WriteMode::Partition && !self.plan.rebuild;
+        some.then(|| self.router.folders().iter().map(String::as_str).collect())
+    }
+
+    /// Whether a key says in which partition its row is.
+    fn partition_is_in_key(&self) -> bool {
+        self.plan.partition_by.iter().all(|entry| self.plan.report.key.iter().any(|key| key == entry.column()))
+    }
+
+    fn elsewhere(&self, path: &str) -> LoadError {
+        let (folder, _) = path.rsplit_once('/').unwrap_or((path, ""));
+        let by: Vec<&str> = self.plan.partition_by.iter().map(PartitionBy::column).collect();
+        LoadError::Damaged {
+            path: self.destination.shown(folder),
+            reason: format!(
+                "it holds a row that this run has in another partition ({} changed), and would be there twice; run once with \
+                 --full-refresh",
+                by.join(", ")
+            ),
+        }
+    }
+
+    /// Writes the stored rows that stay although the run did not bring their key, each in its newest version and with its child
+    /// rows, next to those that it brought.
+    pub(super) async fn carry_over(&mut self, staged: &mut Vec<StagedFile>) -> Result<(), LoadError> {
+        if self.previous.is_none() {
+            return Ok(());
+        }
+        let report = Arc::clone(&self.plan.report);
+        let touched: Option<BTreeSet<String>> =
+            self.touched().map(|touched| touched.into_iter().map(str::to_owned).collect());
+        let goes = |path: &String| touched.as_ref().is_none_or(|touched| touched.contains(partition_of(path)));
+        let files = |table: &str| -> Vec<(String, u64)> {
+            self.standing.listing.of_table(table).into_iter().filter(|(path, _)| goes(path)).collect()
+        };
+        let all: Vec<Vec<(String, u64)>> = report.tables().iter().map(|table| files(&table.name)).collect();
+        let Some(table) = report.tables().first() else { return Ok(()) };
+        let mut columns: Vec<&str> = report.key.iter().chain(&self.plan.changed).map(String::as_str).collect();
+        columns.extend([COMMIT, EXTRACTED_AT]);
+        let mut newest = Index::new(Combine::Newest);
+        let brought = self.brought();
+        let each = |batch: RecordBatch| {
+            let keys = fingerprint::of_keys(&batch, &report.key);
+            let instants = seen::instants(&batch, &self.plan.changed);
+            let orders = seen::orders(&batch);
+            for (row, key) in keys.into_iter().enumerate() {
+                let entry = Entry { key, content: read_of(&batch, row), at: instants[row], order: orders[row] };
+                let counts = newest.get(key)?.is_none_or(|known| !seen::precedes(entry, known));
+                if counts && !brought.has(key)? {
+                    newest.insert(entry)?;
+                }
+            }
+            Ok(())
+        };
+        StoredRows::new(&self.destination, table, Some(&columns)).read_all(&all[0], each).await?;
+        for (table, files) in all.into_iter().enumerate() {
+            for (path, bytes) in files {
+                let folders = partition_of(&path).to_owned();
+                let partition = self.router.number(&folders);
+                let stays = |(batch, row): (&RecordBatch, usize), key: u128| {
+                    Ok(newest.get(key)?.is_some_and(|entry| entry.content == read_of(batch, row)))
+                };
+                let source = (path.clone(), bytes, folders.clone());
+                if !self.copy_some(table, partition, source, stays).await? {
+                    self.copy_all(table, partition, (path, bytes, folders)).await?;
+                }
+            }
+        }
+        staged.extend(self.writers.finish().await?);
+        Ok(())
+    }
+
+    /// Writes all rows of a file into a partition.
+    async fn copy_all(
+        &mut self,
+        table: usize,
+        partition: u32,
+        (path, bytes, _): (String, u64, String),
+    ) -> Result<(), LoadError> {
+        let layout = Arc::clone(&self.layouts[table]);
+        let rows = StoredRows::new(&self.destination, &self.plan.report.tables()[table], None);
+        let file = rows.open(&path, bytes).await?;
+        for row_group in 0..file.row_groups() {
+            for batch in file.read(row_group, layout.schema()).await? {
+                let partitions = vec![partition; batch.num_rows()];
+                self.writers.push(table, batch, partitions).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The read that brought a row, as a hash.
+fn read_of(batch: &RecordBatch, row: usize) -> u64 {
+    let commit = batch.column_by_name(COMMIT).and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let read = batch.column_by_name(EXTRACTED_AT);
+    let read = read.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+    let number = |value: Option<i64>| value.unwrap_or_default().cast_unsigned();
+    let (commit, read) = (commit.map(|column| column.value(row)), read.map(|column| column.value(row)));
+    u64::try_from(fingerprint::of_numbers(0, &[number(commit), number(read)]) >> 64).unwrap_or_default()
+}
+
+/// Which rows the run could have brought, but for the instant of their change.
+pub(crate) fn within_reach(batch: &RecordBatch, reach: &Reach) -> Vec<bool> {
+    let mut within = vec![true; batch.num_rows()];
+    if let Some((column, ids)) = &reach.ids
+        && let Some(texts) = batch.column_by_name(column).and_then(|column| cast(column, &DataType::Utf8).ok())
+    {
+        for (within, id) in within.iter_mut().zip(texts.as_string::<i32>()) {
+            *within &= id.is_some_and(|id| ids.contains(id));
+        }
+    }
+    for (column, text) in &reach.bound {
+        let Some(column) = batch.column_by_name(column) else { continue };
+        // A text that is no value of the column tells nothing.
+        let Some(equal) = equal_to(column, text) else { continue };
+        for (within, equal) in within.iter_mut().zip(&equal) {
+            *within &= equal == Some(true);
+        }
+    }
+    within
+}
+
+/// Which values of a column a text stands for; `None` where it stands for none that the column could have.
+fn equal_to(column: &ArrayRef, text: &str) -> Option<BooleanArray> {
+    if let Some(instants) = column.as_primitive_opt::<TimestampMicrosecondType>() {
+        let instant = parse_timestamp(text)?.timestamp_micros();
+        return Some(instants.iter().map(|value| Some(value == Some(instant))).collect());
+    }
+    let text: ArrayRef = Arc::new(StringArray::from(vec![text]));
+    let value = cast(&text, column.data_type()).ok().filter(|value| value.is_valid(0))?;
+    eq(column, &Scalar::new(value)).ok()
+}
