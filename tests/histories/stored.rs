@@ -12,8 +12,9 @@ use crate::truth::{self, Tables, comparable};
 /// Comparable rows of one record by table; a table without rows of it has no entry.
 pub(crate) type Record = BTreeMap<String, Vec<String>>;
 
-/// Columns that merging adds.
-const ADDED: &[&str] = &["_deleted_at", "_delete_reason", "_valid_from", "_valid_to"];
+/// Columns that merging adds, and the places of items in lists: another order is no change, so what is stored keeps its own.
+const NOT_COMPARED: &[&str] =
+    &["_deleted_at", "_delete_reason", "_valid_from", "_valid_to", "_ordinal", "_parent_ordinal"];
 
 /// All rows of a report by table: its own and those of its child tables.
 pub(crate) fn rows(folder: &Path, report: &str) -> Tables {
@@ -44,7 +45,7 @@ pub(crate) fn record(tables: &Tables) -> Record {
     let bare = |rows: &Vec<Row>| -> Vec<Row> {
         let mut rows = rows.clone();
         for row in &mut rows {
-            row.retain(|name, _| !ADDED.contains(&name.as_str()));
+            row.retain(|name, _| !NOT_COMPARED.contains(&name.as_str()));
         }
         rows
     };
