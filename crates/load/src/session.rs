@@ -103,7 +103,8 @@ pub struct Committed {
     pub dead_letters: u64,
     /// Records that were read again unchanged, and so not written again.
     pub repeated: u64,
-    /// Stored keys that the commit took away or marked as gone.
+    /// Stored keys that the commit took away or marked as gone. Not counted where [`Brake::Off`] lets a snapshot of very many
+    /// files be replaced.
     pub removed: u64,
     /// Versions of a row that came and are older than the one that counts, so that they were left out.
     pub outdated: u64,

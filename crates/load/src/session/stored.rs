@@ -19,7 +19,10 @@ use crate::partition::PartitionBy;
 use crate::seen::{self, SeenRows, UNDATED};
 use crate::stored_rows::StoredRows;
 use crate::writer::StagedFile;
-use crate::{LoadError, Reach, WriteMode, fingerprint};
+use crate::{Brake, LoadError, Reach, WriteMode, fingerprint};
+
+/// Files of a snapshot that is replaced, up to which what goes is counted though nobody would stop it.
+const COUNTED_FILES: usize = 100;
 
 /// The keys that a run brought.
 #[derive(Clone, Copy)]
@@ -127,7 +130,11 @@ impl Session {
             // Where it reads what is stored, it counts on the way.
             WriteMode::Merge => self.plan.rebuild && !self.reads_stored(),
         };
-        if self.previous.is_none() || !takes_over {
+        // Where nothing stops the run, the count only tells, and is not worth a look at very many files.
+        let files =
+            || self.plan.report.tables().first().map_or(0, |own| self.standing.listing.of_table(&own.name).len());
+        let needless = outcome.brake == Brake::Off && self.plan.mode != WriteMode::Partition && files() > COUNTED_FILES;
+        if self.previous.is_none() || !takes_over || needless {
             return Ok(self.removed);
         }
         let report = Arc::clone(&self.plan.report);
