@@ -8,9 +8,11 @@ use chrono::{DateTime, Utc};
 use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use zstd::stream::read::Decoder;
 use zstd::stream::write::Encoder;
 
+use crate::record::hex;
 use crate::upload::Upload;
 use crate::{Destination, LoadError, ReportLog};
 
@@ -155,6 +157,7 @@ pub(crate) struct DeadLetters {
     upload: Upload,
     records: u64,
     bytes: u64,
+    sha256: Sha256,
 }
 
 /// What the finished file holds.
@@ -162,12 +165,13 @@ pub(crate) struct LetterTotals {
     pub(crate) staged: String,
     pub(crate) records: u64,
     pub(crate) bytes: u64,
+    pub(crate) sha256: String,
 }
 
 impl DeadLetters {
     pub(crate) fn new(destination: &Destination, path: String) -> Result<Self, LoadError> {
         let encoder = Encoder::new(Vec::new(), LEVEL).map_err(failed)?;
-        Ok(Self { encoder, upload: Upload::new(destination, path), records: 0, bytes: 0 })
+        Ok(Self { encoder, upload: Upload::new(destination, path), records: 0, bytes: 0, sha256: Sha256::new() })
     }
 
     pub(crate) async fn push(&mut self, line: &DeadLetterLine) -> Result<(), LoadError> {
@@ -183,6 +187,7 @@ impl DeadLetters {
         if self.encoder.get_ref().len() >= CHUNK_BYTES {
             let bytes = std::mem::take(self.encoder.get_mut());
             self.bytes += bytes.len() as u64;
+            self.sha256.update(&bytes);
             self.upload.put(Bytes::from(bytes)).await?;
         }
         Ok(())
@@ -190,10 +195,12 @@ impl DeadLetters {
 
     pub(crate) async fn finish(mut self) -> Result<LetterTotals, LoadError> {
         let rest = self.encoder.finish().map_err(failed)?;
+        self.sha256.update(&rest);
         let totals = LetterTotals {
             staged: self.upload.path().to_owned(),
             records: self.records,
             bytes: self.bytes + rest.len() as u64,
+            sha256: hex(&self.sha256.finalize()),
         };
         self.upload.put(Bytes::from(rest)).await?;
         self.upload.finish().await?;

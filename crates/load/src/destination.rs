@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::fault::{io_kind, is_conflict};
 use crate::log::STATE_FOLDER;
+use crate::partition::ACCOUNT;
 use crate::store::{Bucket, Cloud, StoreOptions};
 use crate::{FileOptions, LoadError, sweep};
 
@@ -151,6 +152,11 @@ impl Destination {
         &self.url
     }
 
+    /// Whether it is a folder of the local disk, where reading a file twice costs nothing.
+    pub(crate) fn is_local(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// Sizes of files and memory that suit the destination. An object store gets parts of 5 MiB, and each table may have
     /// one that is filling, so it needs more memory than a disk.
     pub fn file_options(&self) -> FileOptions {
@@ -181,7 +187,14 @@ impl Destination {
         let key = format!("{folder}/created");
         self.sweep(&folder, |_| true).await;
         let exists = match self.create(&key, "probe".into()).await {
-            Ok(()) => self.create(&key, "probe".into()).await,
+            Ok(()) => {
+                if let Err(error) = self.refuse_nested().await {
+                    self.delete(&key).await?;
+                    self.tidy(&folder).await;
+                    return Err(error);
+                }
+                self.create(&key, "probe".into()).await
+            }
             exists => exists,
         };
         match exists {
@@ -194,6 +207,30 @@ impl Destination {
         } else {
             Err(LoadError::Unlisted { url: self.url.clone() })
         }
+    }
+
+    /// Refuses a destination in a folder of another one that has tables or state in it: that one's readers would see its rows.
+    /// The other way round is found by the outer one's runs, which list the folders of their tables.
+    async fn refuse_nested(&self) -> Result<(), LoadError> {
+        let parts: Vec<_> = self.prefix.parts().collect();
+        for depth in (0..parts.len()).rev() {
+            let outer: Path = parts[..depth].iter().cloned().collect();
+            let probe = outer.clone().join(STATE_FOLDER).join(".probe").join("created");
+            // Whoever may not look there cannot tell.
+            if self.store.head(&probe).await.is_err() {
+                continue;
+            }
+            let below = outer.clone().join(parts[depth].clone());
+            let Ok(found) = self.store.list_with_delimiter(Some(&below)).await else { continue };
+            let is_account = |path: &Path| path.filename().is_some_and(|name| name.starts_with(&format!("{ACCOUNT}=")));
+            let name = parts[depth].as_ref();
+            if name == STATE_FOLDER || found.common_prefixes.iter().any(is_account) {
+                let (url, folder) = (self.url.clone(), name.to_owned());
+                let outer = if self.is_local() { format!("/{outer}") } else { outer.to_string() };
+                return Err(LoadError::Nested { url, folder, outer });
+            }
+        }
+        Ok(())
     }
 
     /// The key in the store of a path relative to the destination. Every part is taken as it stands: what needs

@@ -86,14 +86,50 @@ pub enum LoadError {
         now: DateTime<Utc>,
     },
     /// A commit record was written by a later version of this program.
-    #[error("`{path}` has format {format}, and this version reads formats up to {known}; upgrade ctct-etl")]
+    #[error("`{path}` has {of} {format}, and this version reads {of}s up to {known}; upgrade ctct-etl")]
     NewerFormat {
         /// The record.
         path: String,
-        /// Its format.
+        /// Of what it is too new: `format`, or `layout` of tables and folders.
+        of: &'static str,
+        /// Its format or layout.
         format: u32,
         /// The newest that is known here.
         known: u32,
+    },
+    /// Readers of a table see something that no log here knows.
+    #[error("`{path}` is in the folder of a table: {reason}; nothing was changed; move it elsewhere, then run again")]
+    Foreign {
+        /// The file or folder.
+        path: String,
+        /// What it is.
+        reason: String,
+    },
+    /// The same account is stored under another label already.
+    #[error(
+        "report `{report}`: the rows of this account are stored as `{stored}` already, and readers would see each of them twice as \
+         `{account}` too; nothing was changed; keep `account: {stored}`, or write to another destination"
+    )]
+    TwoLabels {
+        /// The report.
+        report: String,
+        /// The label that the pipeline says.
+        account: String,
+        /// The label that is stored.
+        stored: String,
+    },
+    /// The destination lies inside another one, where that one's readers would see its rows.
+    #[error(
+        "`{url}` is inside the folder `{folder}` of the destination `{outer}`, whose readers would see these rows as theirs; use a \
+         folder beside it"
+    )]
+    Nested {
+        /// The destination.
+        url: String,
+        /// The folder, a table's or the state's.
+        folder: String,
+        /// The destination that has it.
+        outer: String,
     },
     /// A file that a commit names is neither staged nor published.
     #[error(

@@ -92,6 +92,10 @@ impl Stamp {
             let pair = pairs.iter().find(|pair| pair.key.strip_prefix("ctct.") == Some(key))?;
             pair.value.as_deref()
         };
+        // Absent in files of the first versions.
+        if text("layout_version").is_some_and(|layout| layout.parse() != Ok(LAYOUT_VERSION)) {
+            return None;
+        }
         Some(Self {
             pipeline: text("pipeline").unwrap_or_default().to_owned(),
             account: text("account")?.to_owned(),

@@ -6,45 +6,66 @@ use arrow::array::UInt32Array;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::{SortOptions, cast, concat, sort, take};
 use arrow::datatypes::DataType;
-use futures::TryStreamExt;
-use object_store::{Error as StoreError, ObjectMeta, ObjectStore};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::inventory::{Listing, table_of};
+use crate::manifest::Manifest;
 use crate::partition::ACCOUNT;
 use crate::read::StoredFile;
-use crate::{Destination, LoadError, folder};
+use crate::record::Commit;
+use crate::{Destination, LoadError, ReportLog, folder};
 
-/// The distinct values of a column in the committed files of an account's table, sorted, nulls left out. Reads that one
-/// column only. `None` where the account has no such table yet; an empty array where it has one without rows.
+/// Times that the files are looked up again because a run committed meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// The distinct values of a column in the committed files of an account's table, sorted, nulls left out: of a report's own
+/// table, whose name the report has. The files are those that the report's log says, each found to be what was written.
+/// `None` where the account has no such table yet; an empty array where it has one without rows.
 ///
 /// # Errors
-/// The store fails, a file is damaged, or the table has no such column.
+/// The store fails, a file is damaged or missing, or the table has no such column.
 pub async fn distinct_ids(
     destination: &Destination,
     account: &str,
     table: &str,
     column: &str,
 ) -> Result<Option<StringArray>, LoadError> {
-    let root = format!("{}/{ACCOUNT}={}", folder::encode(table), folder::of_name(ACCOUNT, account)?);
-    let listed: Result<Vec<ObjectMeta>, _> = destination.store.list(Some(&destination.key(&root)?)).try_collect().await;
-    let mut files = match listed {
-        Ok(files) => files,
-        Err(StoreError::NotFound { .. }) => Vec::new(),
-        Err(error) => return Err(destination.failed("list", &root)(error)),
-    };
-    files.retain(|file| file.location.extension() == Some("parquet"));
+    let log = ReportLog::new(destination, account, table)?;
+    let mut attempts = 1..ATTEMPTS;
+    loop {
+        let head = log.head().await?;
+        let found = attempt(&log, head.as_ref(), column).await;
+        let newest = |head: Option<&Commit>| head.map(|head| head.version);
+        match found {
+            Err(LoadError::Damaged { .. } | LoadError::Overtaken { .. } | LoadError::Store { .. })
+                if newest(log.head().await?.as_ref()) != newest(head.as_ref()) && attempts.next().is_some() => {}
+            found => return found,
+        }
+    }
+}
+
+async fn attempt(log: &ReportLog, head: Option<&Commit>, column: &str) -> Result<Option<StringArray>, LoadError> {
+    let (destination, table) = (log.destination(), log.report());
+    let account = folder::of_name(ACCOUNT, log.account())?;
+    let listing = Listing::read(destination, &account, [table.to_owned()]).await?;
+    let proofs = log.proofs(head, &listing).await?;
+    let own = proofs.of_tables().filter(|(path, _)| table_of(path) == table);
+    let own = Manifest::of(own.map(|(path, proof)| (path.to_owned(), proof.clone())));
+    if let Some((path, reason)) = own.damage(&listing).filter(|_| head.is_some()) {
+        return Err(LoadError::Damaged { path: destination.shown(&path), reason });
+    }
+    let files = listing.sorted();
     if files.is_empty() {
         return Ok(None);
     }
     let mut found = Vec::with_capacity(files.len());
-    for file in files {
-        let path = destination.relative(&file.location).to_owned();
+    for (path, bytes) in files {
         let ids = if let Some(folder) = folder_of(&path, column) {
             // The null folder has no id, and an id that no folder can carry is no id of the API's.
             StringArray::from_iter_values((folder != folder::NULL_FOLDER).then(|| folder::decode(folder)).flatten())
         } else {
-            let stored = StoredFile::new(destination, file);
+            let stored = StoredFile::at(destination, destination.key(&path)?, bytes).proven(own.get(&path)).await?;
             let column = column.to_owned();
             let read = tokio::task::spawn_blocking(move || read_column(&stored, &column)).await;
             read.map_err(|_| LoadError::Task { task: format!("read `{path}`") })??

@@ -125,6 +125,8 @@ pub(crate) fn table_folder(table: &str, account: &str) -> String {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Listing {
     account: String,
+    /// The tables that were listed.
+    listed: Vec<String>,
     files: HashMap<String, u64>,
 }
 
@@ -135,12 +137,23 @@ impl Listing {
         account: &str,
         tables: impl IntoIterator<Item = String>,
     ) -> Result<Self, LoadError> {
-        let folders = tables.into_iter().map(|table| table_folder(&table, account));
+        let tables: Vec<String> = tables.into_iter().collect();
+        let folders = tables.iter().map(|table| table_folder(table, account));
         let listed = folders.map(|folder| async move { destination.objects(&folder).await });
         let listed: Vec<_> = stream::iter(listed).buffer_unordered(AT_A_TIME).try_collect().await?;
         let parquet = listed.into_iter().flatten().filter(|object| object.location.extension() == Some("parquet"));
         let files = parquet.map(|object| (destination.relative(&object.location).to_owned(), object.size)).collect();
-        Ok(Self { account: account.to_owned(), files })
+        Ok(Self { account: account.to_owned(), listed: tables, files })
+    }
+
+    /// The account's folder name.
+    pub(crate) fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// The folders of the tables that were listed, over all accounts.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = String> {
+        self.listed.iter().map(|table| folder::encode(table))
     }
 
     /// Whether there is no file at all.

@@ -13,12 +13,13 @@
 //! <url>/<table>/account=<account>/<partitions>/<file>.parquet              committed files, nothing else
 //! <url>/_runs/account=<account>/<run>.parquet                              how each run went; nothing rests on it
 //! <url>/_ctct/<account>/<report>/commits/<version>.json                    the log
-//! <url>/_ctct/<account>/<report>/damaged/<version>-<run>.json              records that a rebuild moved aside
+//! <url>/_ctct/<account>/<report>/damaged/...                               records and files that a rebuild moved aside
 //! <url>/_ctct/<account>/<report>/staging/<base version>/<run>/             files of runs that have not committed
 //! <url>/_ctct/<account>/<report>/dead_letters/<version>-<run>.jsonl.zst    records that could not be typed
 //! <url>/_ctct/<account>/<report>/pages/<base version>/<query>/             pages that were paid for, until a commit
 //! <url>/_ctct/<account>/<report>/raw/<base version>/<query>/               the same, for good
 //! <url>/_ctct/<account>/<report>/seen/<version>-<run>.seen                 hashes of rows that may be read again
+//! <url>/_ctct/<account>/<report>/manifest/<version>-<run>.jsonl.zst        every file that a commit left, and its SHA-256
 //! ```
 //!
 //! This crate knows no HTTP of the source and no clock: times come from the caller.
@@ -34,11 +35,13 @@ mod fault;
 mod fingerprint;
 mod folder;
 mod footer;
+mod foreign;
 mod ids;
 mod index;
 mod inventory;
 mod latest;
 mod log;
+mod manifest;
 mod manner;
 mod merge;
 mod named;
@@ -57,6 +60,7 @@ mod seen;
 mod session;
 mod sort;
 mod spark_schema;
+mod state;
 mod store;
 mod stored_rows;
 mod survey;
@@ -78,7 +82,7 @@ pub use log::ReportLog;
 pub use merge::{DELETE_REASON, DELETED_AT, MergeTotals, VALID_FROM, VALID_TO, stored_schema};
 pub use options::{FileOptions, LoadPlan, Repeats, WriteMode};
 pub use owner::{Adopted, Owned, Owner, adopt, owners};
-pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, RawCommit, Replay};
+pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, PageTally, RawCommit, Replay};
 pub use partition::PartitionBy;
 pub use reach::Reach;
 pub use rebuild::{Loss, Rebuild, Rebuilt, TableRebuilt, rebuild};

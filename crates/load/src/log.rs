@@ -5,9 +5,10 @@ use ctct_catalog::Table;
 use object_store::{Error as StoreError, ObjectStoreExt};
 
 use crate::inventory::Listing;
+use crate::manifest::Manifest;
 use crate::publish;
 use crate::record::Commit;
-use crate::{Destination, LoadError, folder};
+use crate::{Destination, LoadError, folder, foreign};
 
 /// Folder below the destination for all that is no table.
 pub(crate) const STATE_FOLDER: &str = "_ctct";
@@ -49,6 +50,8 @@ pub(crate) struct RecordFile {
 pub(crate) struct Standing {
     /// The files of the report's tables.
     pub(crate) listing: Listing,
+    /// What they are by the newest record.
+    pub(crate) manifest: Manifest,
     /// All records, the oldest first.
     records: Vec<RecordFile>,
 }
@@ -128,9 +131,22 @@ impl ReportLog {
             }
             let listing = self.listing(tables, head.as_ref()).await?;
             let excused = replaces_tables && head.is_some();
-            let damage = if excused { None } else { self.damage(head.as_ref(), &listing).await? };
+            let (manifest, damage) = match self.proofs(head.as_ref(), &listing).await {
+                Ok(manifest) if excused => (manifest, None),
+                Ok(manifest) => {
+                    let damage = self.damage(head.as_ref(), &manifest, &listing).await?;
+                    (manifest, damage)
+                }
+                Err(LoadError::Damaged { .. }) if excused => (Manifest::unproven(&listing), None),
+                Err(damage @ LoadError::Damaged { .. }) => (Manifest::default(), Some(damage)),
+                Err(error) => return Err(error),
+            };
+            let damage = match damage {
+                None => foreign::refuse(&self.destination, &self.account_folder, listing.folders()).await?,
+                damage => damage,
+            };
             let Some(damage) = damage else {
-                return Ok((head, Standing { listing, records }));
+                return Ok((head, Standing { listing, manifest, records }));
             };
             // Another run that commits at this moment changes the tables under the listing: look again.
             let newest = self.records().await?.last().map(|record| record.version);
@@ -149,10 +165,19 @@ impl ReportLog {
         Listing::read(&self.destination, &self.account_folder, names).await
     }
 
+    /// What the files of the tables are by the newest record; nothing where there is none.
+    pub(crate) async fn proofs(&self, head: Option<&Commit>, listing: &Listing) -> Result<Manifest, LoadError> {
+        match head {
+            Some(head) => self.manifest(head, listing).await,
+            None => Ok(Manifest::default()),
+        }
+    }
+
     /// Why tables and log do not go together, if they do not.
     pub(crate) async fn damage(
         &self,
         head: Option<&Commit>,
+        manifest: &Manifest,
         listing: &Listing,
     ) -> Result<Option<LoadError>, LoadError> {
         let damaged =
@@ -163,6 +188,9 @@ impl ReportLog {
             let reason = format!("it holds no record, and there are {} Parquet files, such as `{file}`", found.len());
             return Ok(damaged(&format!("{}/commits", self.folder), reason));
         };
+        if head.manifest.is_some() {
+            return Ok(manifest.damage(listing).and_then(|(path, reason)| damaged(&path, reason)));
+        }
         let inventory = &head.inventory;
         let older = if inventory.changed == head.version { None } else { self.read(inventory.changed).await? };
         let changed = match &older {
@@ -378,6 +406,11 @@ impl ReportLog {
     /// Where the rows that may be read again are found.
     pub(crate) fn seen(&self, version: i64, run: &str) -> String {
         format!("{}/seen/{version:020}-{run}.seen", self.folder)
+    }
+
+    /// Where the manifest of a commit is found.
+    pub(crate) fn manifest_path(&self, version: i64, run: &str) -> String {
+        format!("{}/manifest/{version:020}-{run}.jsonl.zst", self.folder)
     }
 
     /// The version that a staged file's run is based on.

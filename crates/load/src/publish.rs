@@ -33,8 +33,11 @@ pub(crate) fn is_anchor(path: &str) -> bool {
 /// All moves of a commit.
 pub(crate) fn moves(commit: &Commit) -> Vec<Move<'_>> {
     let letters = commit.dead_letters.iter().map(|letters| (letters.staged.as_str(), letters.path.as_str()));
-    let seen = commit.seen.iter().filter_map(|seen| Some((seen.staged.as_deref()?, seen.path.as_str())));
-    commit.files.iter().map(|file| (file.staged.as_str(), file.path.as_str())).chain(letters).chain(seen).collect()
+    let state = commit.seen.iter().chain(&commit.manifest);
+    let state = state.filter_map(|file| Some((file.staged.as_deref()?, file.path.as_str())));
+    // A rebuild names files that stand where they are.
+    let files = commit.files.iter().filter(|file| !file.staged.is_empty());
+    files.map(|file| (file.staged.as_str(), file.path.as_str())).chain(letters).chain(state).collect()
 }
 
 /// The moves that were not made yet, by what is still staged. No staged file is removed before its move is made, so

@@ -1,8 +1,12 @@
 //! Reads parts of a stored Parquet file: a synchronous reader that fetches ranges, for use on a blocking thread. Every
 //! part is of the object as it was listed: one that was overwritten since is told, not mixed up.
+//!
+//! Whoever makes another file of what is stored asks for a [`StoredFile::proven`] one first: it is read once as a whole and
+//! compared with its checksum in the log. What came over a network for that is kept aside, and parts are read from there.
 
 use std::io::Read;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use chrono::DateTime;
@@ -13,10 +17,14 @@ use parquet::file::reader::{ChunkReader, Length};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::{Destination, LoadError};
+use crate::manifest::Proof;
+use crate::scratch::Scratch;
+use crate::{Destination, LoadError, checksum};
 
 /// Bytes that are fetched at a time where the reader does not say how many it wants.
 const READ_AHEAD_BYTES: u64 = 256 << 10;
+/// Largest file whose copy is held in memory.
+const IN_MEMORY_BYTES: u64 = 1 << 20;
 
 /// One stored object. Its methods block on the store, so it must not be used on a thread that drives tokio.
 #[derive(Debug, Clone)]
@@ -24,12 +32,21 @@ pub(crate) struct StoredFile {
     destination: Destination,
     object: ObjectMeta,
     runtime: Handle,
+    /// The object as it was when it was proven.
+    copy: Option<Copied>,
+}
+
+/// A file that was fetched as a whole.
+#[derive(Debug, Clone)]
+enum Copied {
+    Memory(Bytes),
+    Aside(Arc<Scratch>),
 }
 
 impl StoredFile {
     /// An object as it was listed. To be called within a tokio runtime.
     pub(crate) fn new(destination: &Destination, object: ObjectMeta) -> Self {
-        Self { destination: destination.clone(), object, runtime: Handle::current() }
+        Self { destination: destination.clone(), object, runtime: Handle::current(), copy: None }
     }
 
     /// The object at a key, of this size, whatever stands there when it is read.
@@ -38,14 +55,65 @@ impl StoredFile {
         Self::new(destination, ObjectMeta { location, last_modified, size, e_tag: None, version: None })
     }
 
+    /// The file, found to be the one that the log says. Where the log has no checksum of it, it is taken as it is.
+    ///
+    /// # Errors
+    /// [`LoadError::Damaged`] where it is another one; the store fails.
+    pub(crate) async fn proven(self, proof: Option<&Proof>) -> Result<Self, LoadError> {
+        let Some((expected, commit)) = proof.and_then(|proof| Some((proof.sha256.as_ref()?, proof.commit))) else {
+            return Ok(self);
+        };
+        self.matching(expected, || format!("its SHA-256 is not that of what commit {commit} wrote")).await
+    }
+
+    /// The file, found to have this SHA-256; else it is damaged in the way that `what` tells.
+    pub(crate) async fn matching(self, expected: &str, what: impl FnOnce() -> String) -> Result<Self, LoadError> {
+        let path = self.path().to_owned();
+        let options = GetOptions { if_match: self.object.e_tag.clone(), ..GetOptions::default() };
+        let found = match self.destination.store.get_opts(&self.object.location, options).await {
+            Ok(found) => found,
+            Err(StoreError::Precondition { .. } | StoreError::NotFound { .. }) => {
+                return Err(LoadError::Overtaken { path: self.shown() });
+            }
+            Err(error) => return Err(self.destination.failed("read", &path)(error)),
+        };
+        let in_memory = found.meta.size <= IN_MEMORY_BYTES;
+        let (mut memory, mut aside) = (Vec::new(), None);
+        let sha256 = checksum::of(&self.destination, &path, found, |bytes| {
+            if in_memory {
+                memory.extend_from_slice(bytes);
+                return Ok(());
+            }
+            let aside = match &mut aside {
+                Some(aside) => aside,
+                none => none.insert(Scratch::new()?),
+            };
+            aside.append(bytes).map(drop)
+        });
+        if sha256.await? != expected {
+            return Err(LoadError::Damaged { path: self.shown(), reason: what() });
+        }
+        let copy = match aside {
+            Some(aside) => Some(Copied::Aside(Arc::new(aside))),
+            None if memory.is_empty() => None,
+            None => Some(Copied::Memory(memory.into())),
+        };
+        Ok(Self { copy, ..self })
+    }
+
     /// Size in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.object.size
     }
 
+    /// Its path, relative to the destination.
+    pub(crate) fn path(&self) -> &str {
+        self.destination.relative(&self.object.location)
+    }
+
     /// Its path as people are shown it.
     pub(crate) fn shown(&self) -> String {
-        self.destination.shown(self.destination.relative(&self.object.location))
+        self.destination.shown(self.path())
     }
 
     /// What failed while the object was read.
@@ -79,18 +147,44 @@ impl StoredFile {
     }
 
     async fn get(self, range: Range<u64>) -> Result<Bytes, ParquetError> {
+        self.range(range).await.map_err(|error| ParquetError::External(Box::new(error)))
+    }
+
+    /// The bytes of a range, as far as the file has them.
+    pub(crate) async fn range(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let range = range.start..range.end.min(self.object.size);
         // A page of nulls has no bytes, and stores refuse to send none.
         if range.is_empty() {
             return Ok(Bytes::new());
         }
+        if let Some(copy) = &self.copy {
+            return copy.range(range);
+        }
         let options = GetOptions {
-            range: Some(GetRange::Bounded(range.start..range.end.min(self.object.size))),
+            range: Some(GetRange::Bounded(range)),
             if_match: self.object.e_tag.clone(),
             ..GetOptions::default()
         };
-        let external = |error: StoreError| ParquetError::External(Box::new(error));
-        let found = self.destination.store.get_opts(&self.object.location, options).await.map_err(external)?;
-        found.bytes().await.map_err(external)
+        self.destination.store.get_opts(&self.object.location, options).await?.bytes().await
+    }
+}
+
+impl Copied {
+    fn range(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Generic { store: "copy", source };
+        match self {
+            Self::Memory(bytes) => {
+                let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
+                let within = start.ok().zip(end.ok()).filter(|(start, end)| start <= end && *end <= bytes.len());
+                let (start, end) = within.ok_or_else(|| failed("the file ends early".into()))?;
+                Ok(bytes.slice(start..end))
+            }
+            Self::Aside(scratch) => {
+                let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or_default()];
+                scratch.read(range.start, &mut bytes).map_err(|error| failed(Box::new(error)))?;
+                Ok(bytes.into())
+            }
+        }
     }
 }
 

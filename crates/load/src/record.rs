@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::inventory::Inventory;
-use crate::{LoadError, Owner, WriteMode};
+use crate::{LoadError, Owner, PageTally, WriteMode};
 
 /// Format of the records that this version writes, and the newest that it reads.
 pub const RECORD_FORMAT: u32 = 1;
@@ -70,6 +70,9 @@ pub struct Commit {
     /// The rows that the next run may read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<StateFile>,
+    /// Every file that there is after the commit, with its checksum; absent in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<StateFile>,
     /// Rows of each table, those without rows included.
     pub rows: BTreeMap<String, u64>,
     /// Counts about the run, such as requests sent.
@@ -181,6 +184,9 @@ pub struct CommittedFile {
     /// Whether its rows are those of small files of earlier commits, which it takes the place of.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joined: bool,
+    /// The first and the last commit whose rows it holds, where those are not its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commits: Option<(i64, i64)>,
 }
 
 /// The dead letters of a commit. Paths are relative to the destination.
@@ -194,6 +200,9 @@ pub struct CommittedLetters {
     pub records: u64,
     /// Size of the compressed file.
     pub bytes: u64,
+    /// SHA-256 of it, in hex; absent in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// The pages of a commit that are kept for good.
@@ -205,6 +214,9 @@ pub struct RawPages {
     /// The first commit of those, up to this one without a gap, whose pages make the tables: it read everything. `None`
     /// where pages from before are missing.
     pub since: Option<i64>,
+    /// What was kept there, to prove later that it is all still there; absent in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<PageTally>,
 }
 
 /// A file beside the tables that the next run starts from. Paths are relative to the destination.
@@ -240,7 +252,7 @@ impl Commit {
     /// Reads a record; `path` is for messages.
     ///
     /// # Errors
-    /// It does not parse, its checksum does not hold, or it has a newer format.
+    /// It does not parse, its checksum does not hold, or it has another format or layout than this version knows.
     pub(crate) fn from_text(text: &[u8], path: &str) -> Result<Self, LoadError> {
         #[derive(Deserialize)]
         struct Format {
@@ -250,7 +262,10 @@ impl Commit {
         let Format { format } =
             serde_json::from_slice(text).map_err(|_| damaged("it is no JSON object with a `format`".to_owned()))?;
         if format > RECORD_FORMAT {
-            return Err(LoadError::NewerFormat { path: path.to_owned(), format, known: RECORD_FORMAT });
+            return Err(LoadError::NewerFormat { path: path.to_owned(), of: "format", format, known: RECORD_FORMAT });
+        }
+        if format < RECORD_FORMAT {
+            return Err(damaged(format!("it has format {format}, which no version of ctct-etl writes")));
         }
         let text = std::str::from_utf8(text).map_err(|_| damaged("it is not UTF-8".to_owned()))?;
         let (body, checksum) =
@@ -258,8 +273,16 @@ impl Commit {
         if checksum.trim_end_matches(['\n', '}', '"']) != hex(&Sha256::digest(body)) {
             return Err(damaged("its checksum does not match".to_owned()));
         }
-        serde_json::from_str(text)
-            .map_err(|error| damaged(format!("line {}, column {} is not as expected", error.line(), error.column())))
+        let commit: Self = serde_json::from_str(text)
+            .map_err(|error| damaged(format!("line {}, column {} is not as expected", error.line(), error.column())))?;
+        match commit.layout {
+            LAYOUT_VERSION => Ok(commit),
+            layout if layout > LAYOUT_VERSION => {
+                let (path, known) = (path.to_owned(), LAYOUT_VERSION);
+                Err(LoadError::NewerFormat { path, of: "layout", format: layout, known })
+            }
+            layout => Err(damaged(format!("it has layout {layout}, which no version of ctct-etl writes"))),
+        }
     }
 }
 

@@ -29,10 +29,9 @@ use ctct_catalog::Report;
 use ctct_transform::TableRows;
 
 use crate::index::Entry;
-use crate::inventory::Listing;
-use crate::log::ReportLog;
+use crate::log::{self, ReportLog};
 use crate::record::{Commit, StateFile};
-use crate::{Destination, LoadError, LoadPlan, Repeats, WriteMode, fingerprint};
+use crate::{Destination, LoadError, LoadPlan, Repeats, WriteMode, checksum, fingerprint};
 use file::Read;
 use versions::{Versions, version_name};
 
@@ -95,7 +94,7 @@ impl SeenRows {
         plan: &LoadPlan,
         log: &ReportLog,
         previous: Option<&Commit>,
-        listing: &Listing,
+        standing: &log::Standing,
     ) -> Result<Option<Self>, LoadError> {
         let drops = plan.mode == WriteMode::Append;
         let newest_first = matches!(plan.repeats, Repeats::NewestFirst { .. });
@@ -127,7 +126,7 @@ impl SeenRows {
         seen.stored = Arc::new(stored);
         // Where pages are read until one holds nothing new, all must be known from the beginning.
         if newest_first && seen.stored.complete != Complete::All {
-            seen.look(destination, &plan.report, listing).await?;
+            seen.look(destination, &plan.report, standing).await?;
         }
         Ok(Some(seen))
     }
@@ -210,12 +209,12 @@ impl SeenRows {
         &mut self,
         destination: &Destination,
         report: &Report,
-        listing: &Listing,
+        standing: &log::Standing,
         page: Vec<TableRows>,
     ) -> Result<Vec<TableRows>, LoadError> {
         let Some(entries) = entries_of(report, &page, &self.dates) else { return Ok(page) };
         if self.must_look(&entries)? {
-            self.look(destination, report, listing).await?;
+            self.look(destination, report, standing).await?;
         }
         let mut kept = Vec::with_capacity(entries.len());
         let lacking: BTreeSet<u32> = page.iter().flat_map(|rows| rows.absent.iter().copied()).collect();
@@ -256,10 +255,15 @@ impl SeenRows {
     }
 
     /// Reads the stored tables.
-    async fn look(&mut self, destination: &Destination, report: &Report, listing: &Listing) -> Result<(), LoadError> {
+    async fn look(
+        &mut self,
+        destination: &Destination,
+        report: &Report,
+        standing: &log::Standing,
+    ) -> Result<(), LoadError> {
         let Some(mode) = self.stored_as else { return Ok(()) };
         tracing::info!(report = report.name, "reading the stored tables to tell which records are new");
-        let mut versions = stored::versions(destination, report, listing, &self.dates, mode).await?;
+        let mut versions = stored::versions(destination, report, standing, &self.dates, mode).await?;
         for entry in self.stored.versions.entries()? {
             let entry = entry?;
             if entry.content == MARK {
@@ -411,6 +415,21 @@ pub(crate) fn instants(parent: &RecordBatch, columns: &[String]) -> Vec<i64> {
         }
     }
     newest.into_iter().map(|at| at.unwrap_or(UNDATED)).collect()
+}
+
+/// Why the seen rows that a record names cannot be used, if they cannot. Those of another version of this program are as good
+/// as none, and no damage.
+///
+/// # Errors
+/// The store fails.
+pub(crate) async fn damage(destination: &Destination, named: &StateFile) -> Result<Option<String>, LoadError> {
+    match checksum::sha256(destination, &named.path).await? {
+        None => Ok(Some("it is not there".to_owned())),
+        Some(sha256) if sha256 != named.sha256 => {
+            Ok(Some("its SHA-256 is not the one in the commit record".to_owned()))
+        }
+        Some(_) => Ok(None),
+    }
 }
 
 /// The seen rows that a commit names, and what it removes because of that. A file is removed only by a commit that

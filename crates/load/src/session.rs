@@ -1,96 +1,37 @@
 //! One run of one report: pages in, one commit out.
 
+mod gathering;
 mod letters;
+mod outcome;
 mod staging;
 mod stored;
 
+pub use outcome::{Absent, Brake, Outcome};
 pub(crate) use stored::within_reach;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use ctct_catalog::{Report, Table};
+use ctct_catalog::Table;
 use ctct_transform::TableRows;
 
 use crate::dead_letters::DeadLetters;
 use crate::dropped::{unnameable, without_columns};
 use crate::encode::FileLayout;
 use crate::footer::{FooterState, Stamp};
-use crate::index::{Combine, Entry, Index};
+use crate::index::{Combine, Index};
 use crate::latest::Latest;
 use crate::log::{ReportLog, Standing};
 use crate::manner::refuse_mixture;
-use crate::merge::{Delta, MergeTotals, Run, Sequences, Shape};
+use crate::merge::{Delta, MergeTotals, Sequences, Shape};
 use crate::partition::{ACCOUNT, PartitionBy, Router};
 use crate::publish;
-use crate::record::{Commit, RawPages, ReportState, Window};
+use crate::record::{Commit, RawPages, ReportState};
 use crate::seen::{SeenRows, without};
 use crate::writer::{Writers, on_rayon};
-use crate::{DeadLetterLine, Destination, Known, LoadError, LoadPlan, Reach, WriteMode, fingerprint, folder};
-
-/// What a run of one report came to, for its commit record.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// What the next run must know.
-    pub state: ReportState,
-    /// The span of time that this run asked for.
-    pub window: Window,
-    /// With [`WriteMode::Merge`]: what becomes of stored rows whose key the run did not bring.
-    pub absent: Absent,
-    /// With [`WriteMode::Replace`] and [`WriteMode::Partition`], and with [`WriteMode::Merge`] where the run takes the place of
-    /// all rows: stored rows whose key the run did not bring stay nevertheless, because what they became could not be read.
-    pub carry_over: bool,
-    /// How many stored keys the commit may remove.
-    pub brake: Brake,
-    /// Which stored rows the run could have brought: no other can be missing.
-    pub reach: Reach,
-    /// The time of the commit.
-    pub committed_at: DateTime<Utc>,
-    /// Counts worth keeping, such as requests sent.
-    pub stats: BTreeMap<String, u64>,
-}
-
-/// What becomes of stored rows whose key a merging run did not bring.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Absent {
-    /// They stay: the run asked for what changed.
-    #[default]
-    Stay,
-    /// They are marked as deleted at this instant: the run read everything, and that was proven.
-    Mark(DateTime<Utc>),
-    /// They go: the run's rows are the tables from now on.
-    Go,
-}
-
-/// How many stored keys one commit may remove.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub enum Brake {
-    /// 30 % where that is more than 50 keys, and never every key of however few.
-    #[default]
-    Usual,
-    /// This share of them, from 0 to 1.
-    Share(f64),
-    /// Any number, because somebody said so for this run, or because the run asks for other rows than those that are stored.
-    Off,
-}
-
-impl Brake {
-    /// Keys that may go without a word, however large their share is.
-    const FEW: u64 = 50;
-
-    /// Whether removing so many of the stored keys is too much.
-    #[expect(clippy::cast_precision_loss, reason = "shares of counts below 2^53")]
-    pub fn stops(self, removed: u64, stored: u64) -> bool {
-        let more_than = |share: f64| removed as f64 > share * stored as f64;
-        match self {
-            _ if removed == 0 => false,
-            Self::Usual => removed >= stored || (removed > Self::FEW && more_than(0.3)),
-            Self::Share(share) => more_than(share),
-            Self::Off => false,
-        }
-    }
-}
+use crate::{DeadLetterLine, Destination, Known, LoadError, LoadPlan, WriteMode, fingerprint, folder, foreign};
+use gathering::{Brought, Keys, Merging};
 
 /// What was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,82 +110,6 @@ pub struct Session {
     outdated: u64,
 }
 
-/// Different keys.
-#[derive(Debug)]
-struct Keys {
-    known: Index,
-    count: u64,
-}
-
-impl Keys {
-    fn note(&mut self, keys: Vec<u128>) -> Result<(), LoadError> {
-        for key in keys {
-            if self.known.get(key)?.is_none() {
-                self.known.insert(Entry { key, content: 0, at: 0, order: 0 })?;
-                self.count += 1;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What a session of [`WriteMode::Merge`] gathers.
-#[derive(Debug)]
-struct Merging {
-    shapes: Vec<Arc<Shape>>,
-    brought: Brought,
-    /// Parent rows that came so far.
-    sequence: u64,
-    /// Those that the tables do not keep.
-    outside: Sequences,
-    /// For each table, those whose list of it did not come.
-    absent: Vec<Sequences>,
-}
-
-impl Merging {
-    /// Notes of the next parent rows which are `outside`, and which lists of each table are `absent`. What hangs on a list
-    /// that did not come did not come either.
-    fn note(&mut self, report: &Report, outside: &[bool], absent: &[Vec<u32>]) {
-        let first = self.sequence;
-        for (sequence, _) in (first..).zip(outside).filter(|(_, outside)| **outside) {
-            self.outside.insert(sequence);
-        }
-        for at in 0..report.tables().len() {
-            let mut of = Some(at);
-            while let Some(list) = of {
-                absent[list].iter().for_each(|row| self.absent[at].insert(first + u64::from(*row)));
-                of = report.tables()[list].parent;
-            }
-        }
-    }
-}
-
-/// The rows that a merging run brings.
-#[derive(Debug)]
-enum Brought {
-    /// More may come.
-    Gathering(Delta),
-    /// All are there, one sorted run for each table.
-    Sorted(Vec<Run>),
-}
-
-impl Brought {
-    /// Arrow bytes that are in memory while rows are gathered.
-    fn held_bytes(&self) -> usize {
-        match self {
-            Self::Gathering(delta) => delta.held_bytes(),
-            Self::Sorted(_) => 0,
-        }
-    }
-
-    async fn sorted(self) -> Result<Vec<Run>, LoadError> {
-        match self {
-            Self::Gathering(delta) => delta.finish().await,
-            Self::Sorted(runs) => Ok(runs),
-        }
-    }
-}
-
 impl Session {
     /// Reads the report's last commit, finishes its publishing if that was cut short, and makes ready to write.
     ///
@@ -259,7 +124,13 @@ impl Session {
         let (previous, standing) = Box::pin(log.open(plan.report.tables(), plan.rebuild)).await?;
         refuse_mixture(&plan, previous.as_ref())?;
         plan.identity = plan.identity.after(previous.as_ref().map(|commit| &commit.identity));
-        let seen = SeenRows::begin(destination, &plan, &log, previous.as_ref(), &standing.listing);
+        if previous.is_none()
+            && let Some(stored) = foreign::same_account(&log, &plan.identity).await?.into_iter().next()
+        {
+            let (report, account) = (plan.report.name.clone(), plan.account.clone());
+            return Err(LoadError::TwoLabels { report, account, stored });
+        }
+        let seen = SeenRows::begin(destination, &plan, &log, previous.as_ref(), &standing);
         let base = previous.as_ref().map_or(0, |commit| commit.version);
         let seen = match Box::pin(seen).await {
             Ok(seen) => seen,
@@ -428,13 +299,10 @@ impl Session {
             page
         };
         let page = match &mut self.seen {
-            Some(seen) => {
-                let listing = &self.standing.listing;
-                match Box::pin(seen.unseen(&self.destination, &report, listing, page)).await {
-                    Ok(page) => page,
-                    Err(error) => return Err(self.log.named(error, self.version()).await),
-                }
-            }
+            Some(seen) => match Box::pin(seen.unseen(&self.destination, &report, &self.standing, page)).await {
+                Ok(page) => page,
+                Err(error) => return Err(self.log.named(error, self.version()).await),
+            },
             None => page,
         };
         let page = match &mut self.latest {

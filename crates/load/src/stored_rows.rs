@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use crate::compact::{Listed, SourceFile};
 use crate::folder::{self, NULL_FOLDER};
 use crate::inventory::partition_of;
+use crate::manifest::Manifest;
 use crate::merge::{DELETED_AT, VALID_TO};
 use crate::{Destination, LoadError};
 
@@ -26,6 +27,8 @@ pub(crate) struct StoredRows {
     schema: SchemaRef,
     /// What is read of files: that, what tells which rows hold, and what keeps values that no folder can carry.
     read: SchemaRef,
+    /// What the files are.
+    manifest: Manifest,
 }
 
 impl StoredRows {
@@ -40,7 +43,13 @@ impl StoredRows {
         }
         read.extend([DELETED_AT, VALID_TO].map(|name| Field::new(name, FieldType::Timestamp.data_type(), true)));
         let (destination, table) = (destination.clone(), table.name.clone());
-        Self { destination, table, schema: Arc::new(Schema::new(fields)), read: Arc::new(Schema::new(read)) }
+        let (schema, read) = (Arc::new(Schema::new(fields)), Arc::new(Schema::new(read)));
+        Self { destination, table, schema, read, manifest: Manifest::default() }
+    }
+
+    /// The same, which reads no file that is not what the log says.
+    pub(crate) fn proving(self, manifest: &Manifest) -> Self {
+        Self { manifest: manifest.clone(), ..self }
     }
 
     /// Hands over the rows of these files, paths relative to the destination and sizes, a batch at a time.
@@ -64,7 +73,14 @@ impl StoredRows {
     }
 
     pub(crate) async fn open(&self, path: &str, bytes: u64) -> Result<SourceFile, LoadError> {
-        SourceFile::open(&self.destination, &Listed { path: path.to_owned(), bytes }).await
+        let listed = Listed { path: path.to_owned(), bytes };
+        SourceFile::open(&self.destination, &listed, self.manifest.get(path)).await
+    }
+
+    /// Opens a file that this run staged, by the checksum that it had then.
+    pub(crate) async fn open_staged(&self, path: &str, bytes: u64, sha256: &str) -> Result<SourceFile, LoadError> {
+        let listed = Listed { path: path.to_owned(), bytes };
+        SourceFile::open_staged(&self.destination, &listed, sha256).await
     }
 
     /// The rows of a row group of a file below these folders.

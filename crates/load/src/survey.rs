@@ -118,8 +118,11 @@ async fn attempt(log: &ReportLog, report: &Report, history: usize) -> Result<(Op
     let listing = log.listing(report.tables(), head.as_ref()).await?;
     // Where the newest record is damaged, what could be said beside that is a guess.
     if unpublished == 0 && damage.is_none() {
-        let found = unless_damaged(log.damage(head.as_ref(), &listing).await, &mut damage)?.flatten();
-        damage = damage.or(found);
+        let proofs = unless_damaged(log.proofs(head.as_ref(), &listing).await, &mut damage)?;
+        if let Some(proofs) = proofs {
+            let found = unless_damaged(log.damage(head.as_ref(), &proofs, &listing).await, &mut damage)?.flatten();
+            damage = damage.or(found);
+        }
     }
     let dead_letters = pile(log, &["dead_letters", "rejected"]).await?;
     let pages = pile(log, &["pages", "raw"]).await?;
@@ -186,7 +189,7 @@ async fn table_sizes(
     let oldest_first: Vec<Commit> = history.iter().rev().cloned().collect();
     let known = NamedFiles::new(&oldest_first);
     let files = listing.sorted().into_iter().map(|(path, bytes)| {
-        let known = known.get(&path).filter(|(_, file)| file.bytes == bytes).map(|(_, file)| file.rows);
+        let known = known.get(&path).filter(|named| named.proof.bytes == bytes).map(|named| named.proof.rows);
         async move {
             let rows = match known {
                 Some(rows) => rows,

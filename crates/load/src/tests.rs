@@ -158,7 +158,7 @@ pub(crate) async fn accept(destination: &Destination) {
     let listing = log.listing(people().tables(), Some(&head)).await.unwrap();
     let inventory = crate::inventory::Inventory::after(None, &listing, version, &[], &[]);
     let (files, removed) = (Vec::new(), Vec::new());
-    log.commit(&Commit { version, run_id, inventory, files, removed, ..head }).await.unwrap();
+    log.commit(&Commit { version, run_id, inventory, files, removed, manifest: None, ..head }).await.unwrap();
 }
 
 /// The batch with microseconds for timestamps.

@@ -132,6 +132,7 @@ impl Outcome {
             LoadError::Fenced { .. } | LoadError::Overtaken { .. } => Self::Held,
             LoadError::Damaged { .. }
             | LoadError::Ahead { .. }
+            | LoadError::Foreign { .. }
             | LoadError::NewerFormat { .. }
             | LoadError::Lost { .. } => Self::Damaged,
             LoadError::TooMuchRemoved { .. } | LoadError::CannotStay { .. } => Self::Partial,

@@ -251,6 +251,9 @@ fn rebuilt_text(report: &ReportRebuild, destination: &str, dry_run: bool) -> Str
     for path in &report.moved {
         text += &format!("  damaged record {}: {path}\n", if dry_run { "would be moved to" } else { "moved to" });
     }
+    for LossSummary { path, reason } in &report.damaged {
+        text += &format!("  made again or done without: `{path}`: {reason}\n");
+    }
     for LossSummary { path, reason } in &report.lost {
         text += &format!("  lost: `{path}`: {reason}\n");
     }

@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use ctct_catalog::Report;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::Error as StoreError;
 
 use super::source::SourceFile;
 use crate::encode::FileLayout;
+use crate::footer::{FooterState, Stamp};
+use crate::manifest::{Manifest, Proof};
 use crate::partition::ACCOUNT;
 use crate::publish::{ANCHOR, is_anchor};
-use crate::record::CommittedFile;
+use crate::record::{Commit, CommittedFile, ReportState};
 use crate::writer::{StagedFile, Writers};
 use crate::{Destination, FileOptions, LoadError, folder};
 
@@ -54,9 +58,49 @@ pub(crate) struct Rewriter {
     run: String,
     joins: usize,
     begun: usize,
+    /// What the files are.
+    manifest: Manifest,
 }
 
 impl Rewriter {
+    /// For a commit that writes files again as they are, whose record is drafted: their rows stay those of the commits that
+    /// brought them.
+    ///
+    /// # Errors
+    /// The layout of a table cannot be made.
+    pub(crate) fn for_commit(
+        destination: &Destination,
+        report: &Report,
+        draft: &Commit,
+        staging: String,
+        options: &FileOptions,
+    ) -> Result<Self, LoadError> {
+        let state = Arc::new(FooterState::default());
+        state.set(&draft.state);
+        let mut layouts = Vec::new();
+        for table in report.tables() {
+            // Of the entries, those that are columns stand in the folders and not in the files.
+            let by_value = draft.partition_by.iter().filter(|entry| table.schema.field_with_name(entry).is_ok());
+            let dropped: Vec<String> = by_value.cloned().collect();
+            let stamp = Stamp {
+                pipeline: draft.pipeline.clone(),
+                account: draft.account.clone(),
+                identity: draft.identity.in_files(),
+                report: draft.report.clone(),
+                table: table.name.clone(),
+                commit: draft.version,
+                run: draft.run_id.clone(),
+                write_mode: draft.write_mode,
+                history: draft.history,
+                partition_by: draft.partition_by.clone(),
+                state: ReportState::default(),
+            };
+            let layout = FileLayout::new(table, &dropped, &stamp.pairs(), options)?;
+            layouts.push(Arc::new(layout.with_state(&state)));
+        }
+        Ok(Self::new(destination, &draft.account, layouts, options, staging, draft.version, &draft.run_id))
+    }
+
     /// For the commit of this version by this run, whose files wait in `staging`.
     pub(crate) fn new(
         destination: &Destination,
@@ -77,7 +121,13 @@ impl Rewriter {
             run: folder::encode(run_id),
             joins: 0,
             begun: 0,
+            manifest: Manifest::default(),
         }
+    }
+
+    /// The same, which joins no file that is not what the log says.
+    pub(crate) fn proving(self, manifest: &Manifest) -> Self {
+        Self { manifest: manifest.clone(), ..self }
     }
 
     pub(super) fn file_bytes(&self) -> u64 {
@@ -108,7 +158,7 @@ impl Rewriter {
 
     /// The file, if it can be joined.
     async fn checked(&self, layout: &FileLayout, file: Listed) -> Result<Option<Listed>, LoadError> {
-        let source = match SourceFile::open(&self.destination, &file).await {
+        let source = match SourceFile::open(&self.destination, &file, None).await {
             Err(LoadError::Damaged { path, reason }) => {
                 tracing::warn!(path, reason, "left alone");
                 return Ok(None);
@@ -124,6 +174,18 @@ impl Rewriter {
 
     /// Joins files of a partition. An anchor among them is overwritten, never removed.
     pub(super) async fn join(&mut self, table: usize, folders: &str, members: &[Listed]) -> Result<Joined, LoadError> {
+        self.rewrite(table, folders, members, |_| None).await
+    }
+
+    /// Writes files of a partition again, without the rows that `kept` says are not kept. An anchor among them is overwritten,
+    /// never removed.
+    pub(crate) async fn rewrite(
+        &mut self,
+        table: usize,
+        folders: &str,
+        members: &[Listed],
+        kept: impl Fn(&RecordBatch) -> Option<BooleanArray>,
+    ) -> Result<Joined, LoadError> {
         let layout = Arc::clone(&self.layouts[table]);
         let staging = format!("{}/join-{:05}", self.staging, self.joins);
         self.joins += 1;
@@ -131,7 +193,7 @@ impl Rewriter {
         let memory_bytes = self.options.row_group_bytes.saturating_add(self.destination.part_bytes);
         let options = FileOptions { memory_bytes: memory_bytes.min(self.options.memory_bytes), ..self.options.clone() };
         let mut writers = Writers::new(&self.destination, vec![Arc::clone(&layout)], options, &staging);
-        let staged = match self.stream_through(&layout, members, &mut writers).await {
+        let staged = match self.stream_through(&layout, members, &mut writers, kept).await {
             Ok(staged) => staged,
             Err(error) => {
                 writers.abandon().await;
@@ -139,6 +201,8 @@ impl Rewriter {
             }
         };
         tracing::debug!(table = layout.table(), folders, from = members.len(), to = staged.len(), "joined small files");
+        let commits = |member: &Listed| self.manifest.get(&member.path).map_or((0, self.version), Proof::commits);
+        let commits = members.iter().map(commits).reduce(|left, right| (left.0.min(right.0), left.1.max(right.1)));
         let mut anchor = members.iter().any(|member| is_anchor(&member.path));
         let root = self.root(layout.table());
         let mut joined = Joined::default();
@@ -158,6 +222,7 @@ impl Rewriter {
                 sha256: totals.sha256,
                 partition: folders.to_owned(),
                 joined: true,
+                commits,
             });
         }
         let removed = members.iter().filter(|member| !is_anchor(&member.path));
@@ -171,12 +236,16 @@ impl Rewriter {
         layout: &FileLayout,
         members: &[Listed],
         writers: &mut Writers,
+        kept: impl Fn(&RecordBatch) -> Option<BooleanArray>,
     ) -> Result<Vec<StagedFile>, LoadError> {
-        let opening: Vec<_> = members.iter().map(|member| SourceFile::open(&self.destination, member)).collect();
-        let mut sources = stream::iter(opening).buffered(AT_A_TIME);
-        while let Some(source) = sources.try_next().await? {
+        for member in members {
+            let source = SourceFile::open(&self.destination, member, self.manifest.get(&member.path)).await?;
             for row_group in 0..source.row_groups() {
                 for batch in source.read(row_group, layout.schema()).await? {
+                    let batch = match kept(&batch) {
+                        Some(kept) => filter_record_batch(&batch, &kept).map_err(layout.arrow_error("filter"))?,
+                        None => batch,
+                    };
                     let partitions = vec![0; RecordBatch::num_rows(&batch)];
                     writers.push(0, batch, partitions).await?;
                 }

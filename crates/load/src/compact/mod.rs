@@ -16,12 +16,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use ctct_catalog::Report;
 
-use crate::encode::FileLayout;
-use crate::footer::{FooterState, Stamp};
 use crate::inventory::Inventory;
 use crate::log::{ReportLog, Standing};
 use crate::publish;
-use crate::record::{Commit, CommittedFile, ReportState, StateFile, Window};
+use crate::record::{Commit, CommittedFile, StateFile, Window};
 use crate::{Destination, FileOptions, LoadError, WriteMode, folder};
 
 pub(crate) use join::{Joined, Listed, Rewriter};
@@ -162,7 +160,7 @@ impl Compaction {
             *bytes += file.bytes;
         }
         let tables = self.summary(&written);
-        let commit = Commit {
+        let mut commit = Commit {
             version: self.head.version + 1,
             run_id: run_id.to_owned(),
             committed_at,
@@ -179,10 +177,16 @@ impl Compaction {
             removed: joined.removed,
             dead_letters: None,
             seen: self.head.seen.as_ref().map(StateFile::carried_over),
+            manifest: None,
             rows: self.report.tables().iter().map(|table| (table.name.clone(), 0)).collect(),
             stats: BTreeMap::from([("files_joined".to_owned(), tables.iter().map(|table| table.files).sum())]),
             ..self.head.clone()
         };
+        let before = self.head.manifest.as_ref();
+        if let Err(error) = self.log.stage_manifest(&mut commit, &self.standing.manifest, before).await {
+            self.log.discard(&self.staging(run_id)).await;
+            return Err(error);
+        }
         if let Err(error) = self.log.commit(&commit).await {
             if matches!(error, LoadError::Fenced { .. }) {
                 self.log.discard(&self.staging(run_id)).await;
@@ -230,38 +234,23 @@ impl Compaction {
     }
 
     fn rewriter(&self, run_id: &str) -> Result<Rewriter, LoadError> {
-        let head = &self.head;
-        let state = Arc::new(FooterState::default());
-        state.set(&head.state);
-        let mut layouts = Vec::new();
-        for table in self.report.tables() {
-            // Of the entries, those that are columns stand in the folders and not in the files.
-            let by_value = head.partition_by.iter().filter(|entry| table.schema.field_with_name(entry).is_ok());
-            let dropped: Vec<String> = by_value.cloned().collect();
-            let stamp = Stamp {
-                pipeline: head.pipeline.clone(),
-                account: head.account.clone(),
-                identity: head.identity.in_files(),
-                report: head.report.clone(),
-                table: table.name.clone(),
-                commit: head.version + 1,
-                run: run_id.to_owned(),
-                write_mode: head.write_mode,
-                history: head.history,
-                partition_by: head.partition_by.clone(),
-                state: ReportState::default(),
-            };
-            let layout = FileLayout::new(table, &dropped, &stamp.pairs(), &self.options)?;
-            layouts.push(Arc::new(layout.with_state(&state)));
-        }
-        let (options, staging) = (&self.options, self.staging(run_id));
-        Ok(Rewriter::new(&self.destination, &head.account, layouts, options, staging, head.version + 1, run_id))
+        let draft = Commit { version: self.head.version + 1, run_id: run_id.to_owned(), ..self.head.clone() };
+        let staging = self.staging(run_id);
+        let rewriter = Rewriter::for_commit(&self.destination, &self.report, &draft, staging, &self.options)?;
+        Ok(rewriter.proving(&self.standing.manifest))
     }
 }
 
-/// Joins small files in the partitions that a run adds `written` to. What cannot be joined now is left for a later run:
-/// no run fails for it.
-pub(crate) async fn on_the_way(rewriter: &mut Rewriter, report: &Report, written: &[CommittedFile]) -> Joined {
+/// Joins small files in the partitions that a run adds `written` to. What cannot be joined now is left for a later run: no
+/// run fails for it.
+///
+/// # Errors
+/// [`LoadError::Damaged`]: a file is not what the log says.
+pub(crate) async fn on_the_way(
+    rewriter: &mut Rewriter,
+    report: &Report,
+    written: &[CommittedFile],
+) -> Result<Joined, LoadError> {
     let mut joined = Joined::default();
     for (at, table) in report.tables().iter().enumerate() {
         let touched: BTreeSet<&str> =
@@ -271,12 +260,13 @@ pub(crate) async fn on_the_way(rewriter: &mut Rewriter, report: &Report, written
         }
         match join_due(rewriter, at, &table.name, &touched).await {
             Ok(of_table) => joined.add(of_table),
+            Err(error @ LoadError::Damaged { .. }) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, table = table.name, "could not join small files; a later run will");
             }
         }
     }
-    joined
+    Ok(joined)
 }
 
 async fn join_due(

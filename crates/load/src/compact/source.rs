@@ -8,8 +8,6 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
-use object_store::ObjectStoreExt;
-use object_store::path::Path;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
@@ -17,6 +15,8 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaD
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::Listed;
+use crate::manifest::Proof;
+use crate::read::StoredFile;
 use crate::{Destination, LoadError};
 
 /// Bytes at the end of a file that are fetched to find its footer; a smaller file is there as a whole then.
@@ -27,39 +27,58 @@ const BATCH_ROWS: usize = 1_024;
 /// A stored file whose footer was read.
 #[derive(Debug)]
 pub(crate) struct SourceFile {
-    destination: Destination,
-    key: Path,
-    shown: String,
+    file: StoredFile,
     metadata: ArrowReaderMetadata,
     /// The end of the file.
     tail: Piece,
 }
 
 impl SourceFile {
-    /// Reads the footer.
+    /// Reads the footer of a file, which is checked as a whole before where the log says what it is: `proof`.
     ///
     /// # Errors
-    /// [`LoadError::Damaged`] where it is no Parquet; else as the store fails.
-    pub(crate) async fn open(destination: &Destination, file: &Listed) -> Result<Self, LoadError> {
-        let key = destination.key(&file.path)?;
-        let shown = destination.shown(&file.path);
+    /// [`LoadError::Damaged`] where it is no Parquet, or another file than the log says; else as the store fails.
+    pub(crate) async fn open(
+        destination: &Destination,
+        listed: &Listed,
+        proof: Option<&Proof>,
+    ) -> Result<Self, LoadError> {
+        let file = StoredFile::at(destination, destination.key(&listed.path)?, listed.bytes).proven(proof).await?;
+        Self::of(destination, file, listed).await
+    }
+
+    /// The same for a file that this run staged, by the checksum that it had then.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) async fn open_staged(
+        destination: &Destination,
+        listed: &Listed,
+        sha256: &str,
+    ) -> Result<Self, LoadError> {
+        let file = StoredFile::at(destination, destination.key(&listed.path)?, listed.bytes);
+        let file = file.matching(sha256, || "it is not what this run staged".to_owned()).await?;
+        Self::of(destination, file, listed).await
+    }
+
+    async fn of(destination: &Destination, file: StoredFile, listed: &Listed) -> Result<Self, LoadError> {
         let damaged = |error: &dyn std::fmt::Display| LoadError::Damaged {
-            path: shown.clone(),
+            path: file.shown(),
             reason: format!("it is no Parquet ({error})"),
         };
         let mut wanted = TAIL_BYTES;
         loop {
-            let at = file.bytes.saturating_sub(wanted);
-            let fetched = destination.store.get_range(&key, at..file.bytes).await;
-            let tail = Piece { at, bytes: fetched.map_err(destination.failed("read", &file.path))? };
+            let at = listed.bytes.saturating_sub(wanted);
+            let fetched = file.range(at..listed.bytes).await;
+            let tail = Piece { at, bytes: fetched.map_err(destination.failed("read", &listed.path))? };
             let mut reader = ParquetMetaDataReader::new();
-            match reader.try_parse_sized(&tail.bytes, file.bytes).and_then(|()| reader.finish()) {
+            match reader.try_parse_sized(&tail.bytes, listed.bytes).and_then(|()| reader.finish()) {
                 Err(ParquetError::NeedMoreData(needed)) if needed as u64 > wanted => wanted = needed as u64,
                 Err(error) => return Err(damaged(&error)),
                 Ok(metadata) => {
                     let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new());
                     let metadata = metadata.map_err(|error| damaged(&error))?;
-                    return Ok(Self { destination: destination.clone(), key, shown, metadata, tail });
+                    return Ok(Self { file, metadata, tail });
                 }
             }
         }
@@ -98,14 +117,15 @@ impl SourceFile {
         } else if range.is_empty() {
             Piece { at: range.start, bytes: Bytes::new() }
         } else {
-            let fetched = self.destination.store.get_range(&self.key, range.clone()).await;
-            let failed = |source| LoadError::Store { action: "read", path: self.shown.clone(), source };
+            let fetched = self.file.range(range.clone()).await;
+            let failed = |source| LoadError::Store { action: "read", path: self.file.shown(), source };
             Piece { at: range.start, bytes: fetched.map_err(failed)? }
         };
         let (metadata, schema) = (self.metadata.clone(), Arc::clone(schema));
         let decoded = tokio::task::spawn_blocking(move || decode(piece, metadata, row_group, &schema)).await;
-        let decoded = decoded.map_err(|_| LoadError::Task { task: format!("read `{}`", self.shown) })?;
-        decoded.map_err(|source| LoadError::Parquet { table: self.shown.clone(), action: "read", source })
+        let shown = || self.file.shown();
+        let decoded = decoded.map_err(|_| LoadError::Task { task: format!("read `{}`", shown()) })?;
+        decoded.map_err(|source| LoadError::Parquet { table: shown(), action: "read", source })
     }
 }
 

@@ -9,7 +9,8 @@ use arrow::row::Rows;
 
 use crate::encode::RowBuffer;
 use crate::merge::columns::{Shape, SortOrder};
-use crate::merge::runs::{Run, Scratch, gathered};
+use crate::merge::runs::{Run, gathered};
+use crate::scratch::Scratch;
 use crate::sort::RowAt;
 use crate::writer::on_rayon;
 use crate::{FileOptions, LoadError};

@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use arrow::row::OwnedRow;
 use object_store::ObjectMeta;
+use tokio::runtime::Handle;
 
+use crate::manifest::Manifest;
 use crate::merge::block::{Block, Cursor, Span, each_row};
 use crate::merge::columns::Shape;
 use crate::merge::group::{Moves, Verdict};
@@ -35,6 +37,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) touched: &'a BTreeSet<u32>,
     /// The stored file of the report's own table in each partition.
     pub(crate) stored: &'a BTreeMap<u32, ObjectMeta>,
+    /// What these files are.
+    pub(crate) manifest: &'a Manifest,
     /// For each partition which others may hold the same key: those with the same number. `None` where a key says in which
     /// partition its row is.
     pub(crate) families: Option<&'a [u32]>,
@@ -60,19 +64,33 @@ impl Judge<'_> {
         }
         let keys = MentionShape::of(self.shape)?;
         let mut strange = Mentions::new(&keys, self.memory_bytes);
+        let mut told = BTreeSet::new();
         for partition in self.touched {
-            self.partition(*partition, verdict, &mut strange)?;
+            if self.partition(*partition, verdict, &mut strange)? {
+                told.insert(*partition);
+            }
         }
         if self.families.is_some() && !strange.is_empty() {
             let strange = strange.finish()?;
-            let moves = self.moves(&keys, &strange, verdict)?;
+            let moves = self.moves(&keys, &strange, verdict, &mut told)?;
             verdict.moves = moves.map(|(run, partitions)| Moves { run, columns: keys.into_columns(), partitions });
         }
-        Ok(())
+        told.into_iter().try_for_each(|partition| self.prove(partition))
     }
 
-    /// Judges the versions of one partition, and gathers those of rows that are not stored there.
-    fn partition(&self, partition: u32, verdict: &mut Verdict, strange: &mut Mentions<'_>) -> Result<(), LoadError> {
+    /// Refuses a stored file that is not the one that was written: what it told would leave out what the run brought, and
+    /// nothing would read the file as a whole.
+    fn prove(&self, partition: u32) -> Result<(), LoadError> {
+        let Some(object) = self.stored.get(&partition) else { return Ok(()) };
+        let file = StoredFile::new(self.destination, object.clone());
+        let proof = self.manifest.get(file.path()).cloned();
+        Handle::current().block_on(file.proven(proof.as_ref())).map(drop)
+    }
+
+    /// Judges the versions of one partition, and gathers those of rows that are not stored there. Tells whether one is left out
+    /// because of what is stored.
+    fn partition(&self, partition: u32, verdict: &mut Verdict, strange: &mut Mentions<'_>) -> Result<bool, LoadError> {
+        let mut told = false;
         let outline = &self.parents.outline;
         let opened = self.open(partition)?;
         let mut stored = opened.as_ref().map(|table| Cursor::new(table.blocks(false)));
@@ -84,9 +102,11 @@ impl Judge<'_> {
                 Some(stored) => self.find(stored, &key)?,
                 None => None,
             };
-            let mut newest = open.as_ref().filter(|_| self.compares_stored).and_then(|open| open.changed);
+            let stored = open.as_ref().filter(|_| self.compares_stored).and_then(|open| open.changed);
+            let mut newest = stored;
             for (block, row) in each_row(&versions) {
                 let changed = outline.changed(block, row);
+                told |= is_older(changed, stored);
                 if is_older(changed, newest) {
                     verdict.outdated.insert(block.sequences[row]);
                 }
@@ -99,7 +119,7 @@ impl Judge<'_> {
                 })?;
             }
         }
-        Ok(())
+        Ok(told)
     }
 
     fn version(&self, block: &Block, row: usize, place: u32, division: u32) -> Mention {
@@ -137,6 +157,7 @@ impl Judge<'_> {
         keys: &MentionShape,
         strange: &Run,
         verdict: &mut Verdict,
+        told: &mut BTreeSet<u32>,
     ) -> Result<Option<(Run, BTreeSet<u32>)>, LoadError> {
         let families = self.families.unwrap_or_default();
         let (elsewhere, also) = self.elsewhere(keys, strange, families)?;
@@ -166,6 +187,7 @@ impl Judge<'_> {
                 for (version, block, row) in came {
                     if is_older(version.changed, newest) {
                         verdict.outdated.insert(version.sequence);
+                        told.extend(stored.iter().map(|stored| stored.place));
                         continue;
                     }
                     newest = newest.max(version.changed);

@@ -8,8 +8,8 @@
 //!
 //! Every partition of every table is one file, the anchor, sorted by the key over all of it. Merging reads both sides
 //! once in the order of the key, so memory holds a few row groups, whatever the account has. A first walk only asks
-//! whether anything differs, and passes over row groups that hold none of the run's keys; only if something does, a
-//! second one writes the new file. What a run brings takes the place of what is stored, whatever the clocks of their hosts
+//! whether anything differs, and passes over row groups that hold none of the run's keys; only if something does, the stored
+//! file is compared with its checksum in the log and a second walk writes the new file. What a run brings takes the place of what is stored, whatever the clocks of their hosts
 //! said: a run begins when the last commit is there, so it read what it brings later.
 
 mod block;
@@ -41,6 +41,7 @@ pub(crate) use group::Verdict;
 pub(crate) use runs::Run;
 pub(crate) use sequences::Sequences;
 
+use crate::manifest::Manifest;
 use crate::merge::group::Lane;
 use crate::merge::judge::Judge;
 use crate::merge::outline::Parents;
@@ -103,6 +104,8 @@ pub(crate) struct Merge {
     pub(crate) touched: BTreeSet<u32>,
     /// For each table the stored file of each partition.
     pub(crate) stored: Vec<BTreeMap<u32, ObjectMeta>>,
+    /// What these files are.
+    pub(crate) manifest: Manifest,
     /// For each table what the run brought.
     pub(crate) delta: Vec<Run>,
     /// What is known of the parent rows beside their values.
@@ -200,6 +203,7 @@ impl Merge {
             parents: &parents,
             touched: &self.touched,
             stored: &self.stored[0],
+            manifest: &self.manifest,
             families: self.families.as_deref(),
             compares_stored: self.compares_stored,
             memory_bytes: self.memory_bytes,
@@ -273,6 +277,7 @@ impl Merge {
             let path = |table: &usize| format!("{}/merged-{table:02}-{partition:06}.parquet", self.staging);
             let merge = TableMerge {
                 destination: &self.destination,
+                manifest: &self.manifest,
                 lanes: tables.iter().map(lane).collect(),
                 version: self.version,
                 vanished: if stays { Vanished::Stay } else { self.vanished },

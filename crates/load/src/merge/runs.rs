@@ -1,8 +1,6 @@
 //! Sorted rows in batches, in memory or in a temporary file that nobody else can see.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::interleave_record_batch;
@@ -14,6 +12,7 @@ use arrow::row::OwnedRow;
 use crate::LoadError;
 use crate::merge::block::{Block, Blocks, Columns};
 use crate::merge::columns::{Shape, hidden};
+use crate::scratch::{Scratch, full};
 use crate::sort::RowAt;
 
 /// Level of zstd for rows that are written once and read once or twice.
@@ -71,7 +70,7 @@ impl Run {
         let place = match &self.spilled {
             None => Place::Memory(batch),
             Some(scratch) => {
-                let (offset, length) = scratch.write(&batch)?;
+                let (offset, length) = keep(scratch, &batch)?;
                 Place::File { scratch: Arc::clone(scratch), offset, length }
             }
         };
@@ -102,7 +101,7 @@ impl Run {
         let Some(kept) = self.batches.get(at) else { return Ok(None) };
         let batch = match &kept.place {
             Place::Memory(batch) => batch.clone(),
-            Place::File { scratch, offset, length } => scratch.read(*offset, *length)?,
+            Place::File { scratch, offset, length } => read_back(scratch, *offset, *length)?,
         };
         Ok(Some((batch, kept.row_bytes)))
     }
@@ -160,41 +159,19 @@ fn failed(source: ArrowError) -> LoadError {
     LoadError::Arrow { table: "the rows of this run".to_owned(), action: "read back", source }
 }
 
-/// A temporary file without a name, which is gone with the process however that ends.
-#[derive(Debug)]
-pub(crate) struct Scratch {
-    file: Mutex<File>,
+/// Writes a batch; returns where it stands and how long it is.
+fn keep(scratch: &Scratch, batch: &RecordBatch) -> Result<(u64, usize), LoadError> {
+    let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref()).map_err(failed)?;
+    writer.write(batch).map_err(failed)?;
+    let bytes = zstd::encode_all(&writer.into_inner().map_err(failed)?[..], SPILL_LEVEL).map_err(full)?;
+    Ok((scratch.append(&bytes)?, bytes.len()))
 }
 
-impl Scratch {
-    pub(crate) fn new() -> Result<Self, LoadError> {
-        Ok(Self { file: Mutex::new(tempfile::tempfile().map_err(full)?) })
-    }
-
-    /// Writes a batch; returns where it stands and how long it is.
-    fn write(&self, batch: &RecordBatch) -> Result<(u64, usize), LoadError> {
-        let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref()).map_err(failed)?;
-        writer.write(batch).map_err(failed)?;
-        let bytes = zstd::encode_all(&writer.into_inner().map_err(failed)?[..], SPILL_LEVEL).map_err(full)?;
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let offset = file.seek(SeekFrom::End(0)).map_err(full)?;
-        file.write_all(&bytes).map_err(full)?;
-        Ok((offset, bytes.len()))
-    }
-
-    fn read(&self, offset: u64, length: usize) -> Result<RecordBatch, LoadError> {
-        let mut bytes = vec![0; length];
-        {
-            let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-            file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut bytes)).map_err(full)?;
-        }
-        let bytes = zstd::decode_all(&bytes[..]).map_err(full)?;
-        let mut reader = StreamReader::try_new(&bytes[..], None).map_err(failed)?;
-        let cut = || failed(ArrowError::IpcError("a batch is cut short".to_owned()));
-        reader.next().ok_or_else(cut)?.map_err(failed)
-    }
-}
-
-fn full(source: io::Error) -> LoadError {
-    LoadError::Scratch { folder: std::env::temp_dir().to_string_lossy().into_owned(), source }
+fn read_back(scratch: &Scratch, offset: u64, length: usize) -> Result<RecordBatch, LoadError> {
+    let mut bytes = vec![0; length];
+    scratch.read(offset, &mut bytes)?;
+    let bytes = zstd::decode_all(&bytes[..]).map_err(full)?;
+    let mut reader = StreamReader::try_new(&bytes[..], None).map_err(failed)?;
+    let cut = || failed(ArrowError::IpcError("a batch is cut short".to_owned()));
+    reader.next().ok_or_else(cut)?.map_err(failed)
 }

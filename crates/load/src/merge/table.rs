@@ -6,9 +6,11 @@ use std::sync::Arc;
 use arrow::array::{Array, DynComparator, make_comparator};
 use arrow::compute::SortOptions;
 use arrow::error::ArrowError;
+use tokio::runtime::Handle;
 
 use crate::encode::FileTotals;
 use crate::folder::decode;
+use crate::manifest::Manifest;
 use crate::merge::block::{Block, Cursor, Span, count, each_row};
 use crate::merge::columns::Shape;
 use crate::merge::group::{Group, Groups, Lane, Verdict, Version};
@@ -25,6 +27,8 @@ use crate::{Destination, LoadError, Reach};
 /// merged together: their rows name each other by their places, so that either none is written again or each that differs.
 pub(crate) struct TableMerge<'a> {
     pub(crate) destination: &'a Destination,
+    /// What the stored files are.
+    pub(crate) manifest: &'a Manifest,
     /// The tables, a list before those within it.
     pub(crate) lanes: Vec<Lane<'a>>,
     /// Number of the commit.
@@ -54,22 +58,36 @@ pub(crate) struct Merged {
     pub(crate) stored: u64,
 }
 
-impl TableMerge<'_> {
+impl<'a> TableMerge<'a> {
     /// Merges with the stored file of each table, if there is one. Blocks on the store: for a thread that does not drive
     /// tokio, within a runtime.
     pub(crate) fn run(&self, stored: Vec<Option<StoredFile>>) -> Result<Vec<Merged>, LoadError> {
-        let opened = stored.into_iter().zip(&self.lanes);
-        let opened = opened.map(|(file, lane)| file.map(|file| StoredTable::open(file, lane.shape)).transpose());
-        let stored: Vec<_> = opened.collect::<Result<_, _>>()?;
-        if stored.iter().any(Option::is_some) {
-            let compared = self.walk(&stored, |_| Ok(None))?;
+        let opened = self.open(&stored)?;
+        if opened.iter().any(Option::is_some) {
+            let compared = self.walk(&opened, |_| Ok(None))?;
             if !compared.changed {
                 return Ok(compared.merged);
             }
         }
+        // What is written again must be what was written.
+        let runtime = Handle::current();
+        let proven = stored.into_iter().map(|file| file.map(|file| runtime.block_on(self.prove(file))).transpose());
+        let opened = self.open(&proven.collect::<Result<Vec<_>, _>>()?)?;
         let file =
             |lane: usize| NewFile::new(self.destination, self.lanes[lane].shape, self.paths[lane].clone()).map(Some);
-        Ok(self.walk(&stored, file)?.merged)
+        Ok(self.walk(&opened, file)?.merged)
+    }
+
+    fn open(&self, stored: &[Option<StoredFile>]) -> Result<Vec<Option<StoredTable<'_>>>, LoadError> {
+        let open = |(file, lane): (&Option<StoredFile>, &Lane<'a>)| {
+            file.clone().map(|file| StoredTable::open(file, lane.shape)).transpose()
+        };
+        stored.iter().zip(&self.lanes).map(open).collect()
+    }
+
+    async fn prove(&self, file: StoredFile) -> Result<StoredFile, LoadError> {
+        let proof = self.manifest.get(file.path());
+        file.proven(proof).await
     }
 
     fn walk(

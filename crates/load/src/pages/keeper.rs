@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use bytes::Bytes;
+use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::chain::Object;
-use super::{KeptPage, object};
+use super::{KeptPage, PageTally, object};
 use crate::{Destination, LoadError, folder};
 
 /// Bytes of bodies that may wait to be kept or be on their way.
@@ -25,7 +26,7 @@ pub struct PageKeeper {
     /// The run's name in file names.
     run: String,
     sequence: u64,
-    pages: u64,
+    tally: PageTally,
     bytes: u64,
 }
 
@@ -36,7 +37,7 @@ impl PageKeeper {
         // flushed, since one day nothing can be asked for again.
         let store = Arc::clone(if raw { &destination.store } else { &destination.pages });
         let (destination, run) = (destination.clone(), folder::encode(run));
-        Self { destination, store, folder, run, sequence, pages: 0, bytes: 0 }
+        Self { destination, store, folder, run, sequence, tally: PageTally::default(), bytes: 0 }
     }
 
     /// Keeps these pages as one object. They must be in the order of their crawls.
@@ -47,19 +48,18 @@ impl PageKeeper {
         if pages.is_empty() {
             return Ok(());
         }
-        let added = pages.len() as u64;
+        let added = pages.len();
         let object = spawn_blocking(move || object::encode(&pages)).await;
         let object = object.map_err(|_| LoadError::Task { task: "compress pages".to_owned() })?;
-        let object = PutPayload::from(object.map_err(|source| LoadError::Pages { source })?);
+        let object = Bytes::from(object.map_err(|source| LoadError::Pages { source })?);
         let path = Object::path(&self.folder, self.sequence, &self.run);
         let key = self.destination.key(&path)?;
-        let bytes = object.content_length() as u64;
-        let put = self.destination.retidied(|| self.store.put(&key, object.clone())).await;
+        let put = self.destination.retidied(|| self.store.put(&key, object.clone().into())).await;
         put.map_err(self.destination.failed("write", &path))?;
         // Only now: an object that is written twice has one name.
         self.sequence += 1;
-        self.pages += added;
-        self.bytes += bytes;
+        self.tally.add(&path, &object, added);
+        self.bytes += object.len() as u64;
         Ok(())
     }
 
@@ -88,7 +88,12 @@ impl PageKeeper {
 
     /// Pages that were kept.
     pub fn pages(&self) -> u64 {
-        self.pages
+        self.tally.pages
+    }
+
+    /// What was kept, to be named by the commit where it stays for good.
+    pub fn tally(&self) -> PageTally {
+        self.tally
     }
 
     /// Compressed bytes that were kept.

@@ -6,10 +6,10 @@ use futures::TryStreamExt;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::KeptPage;
 use super::chain::{Chains, CrawlEnd, Object, line};
 use super::object::{self, FORMAT, Unusable};
-use crate::{Destination, LoadError};
+use super::{KeptPage, PageTally};
+use crate::{Destination, LoadError, ReportLog};
 
 /// The pages that earlier runs kept in one folder.
 ///
@@ -28,12 +28,27 @@ pub struct KeptPages {
     chains: Chains,
     /// The object that is being read ahead.
     ahead: JoinSet<Result<Fetched, LoadError>>,
-    /// Whether damage is an error: these pages are all that there is.
-    strict: bool,
+    /// What came so far, damaged objects left out.
+    tally: PageTally,
+    /// Where damage is an error, since these pages are all that there is: what they must come to.
+    proof: Option<PageProof>,
 }
 
-/// What became of an object.
-type Fetched = Result<Vec<KeptPage>, Unusable>;
+/// What the pages of a commit must come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageProof {
+    /// The commit.
+    pub(super) version: i64,
+    /// What it kept; absent in records of earlier versions.
+    pub(super) kept: Option<PageTally>,
+    /// Pages that it read, where only that is known.
+    pub(super) pages: Option<u64>,
+    /// Whether each crawl ends in a page without a next link. One of an id that went meanwhile does not.
+    pub(super) ends: bool,
+}
+
+/// What became of an object: its pages, and their part of the tally.
+type Fetched = Result<(Vec<KeptPage>, PageTally), Unusable>;
 
 impl KeptPages {
     pub(super) async fn list(destination: &Destination, folder: &str) -> Result<Self, LoadError> {
@@ -41,9 +56,14 @@ impl KeptPages {
     }
 
     /// The pages that this run committed, those that it went on from among them. Damage is an error.
-    pub(super) async fn list_committed(destination: &Destination, folder: &str, run: &str) -> Result<Self, LoadError> {
+    pub(super) async fn list_committed(
+        destination: &Destination,
+        folder: &str,
+        run: &str,
+        proof: PageProof,
+    ) -> Result<Self, LoadError> {
         let pages = Self::list_line(destination, folder, Some(&crate::folder::encode(run))).await?;
-        Ok(Self { strict: true, ..pages })
+        Ok(Self { proof: Some(proof), ..pages })
     }
 
     async fn list_line(destination: &Destination, folder: &str, run: Option<&str>) -> Result<Self, LoadError> {
@@ -62,7 +82,8 @@ impl KeptPages {
             objects: line(objects, run).into(),
             chains: Chains::default(),
             ahead: JoinSet::new(),
-            strict: false,
+            tally: PageTally::default(),
+            proof: None,
         })
     }
 
@@ -84,6 +105,11 @@ impl KeptPages {
     /// The number from which a run that goes on from here counts its own objects.
     pub fn next_sequence(&self) -> u64 {
         self.next_sequence
+    }
+
+    /// What came so far, with pages that were passed over and without damaged objects.
+    pub fn tally(&self) -> PageTally {
+        self.tally
     }
 
     /// How far each crawl goes by the pages that came so far; where to go on once all came.
@@ -110,7 +136,10 @@ impl KeptPages {
                 self.ahead.spawn(fetch(self.destination.clone(), next.path.clone()));
             }
             let mut pages = match fetched {
-                Ok(pages) => pages,
+                Ok((pages, part)) => {
+                    self.tally = self.tally.and(part);
+                    pages
+                }
                 Err(unusable) => {
                     self.pass_over(&path, unusable)?;
                     continue;
@@ -121,18 +150,39 @@ impl KeptPages {
                 return Ok(Some(pages));
             }
         }
-        if self.strict && self.chains.has_gap() {
-            let reason = "an object with pages between others is missing".to_owned();
-            return Err(LoadError::Damaged { path: self.destination.shown(&self.folder), reason });
-        }
+        self.prove()?;
         Ok(None)
+    }
+
+    /// Refuses pages that are not all that were kept.
+    fn prove(&self) -> Result<(), LoadError> {
+        let Some(PageProof { version, kept, pages, ends }) = self.proof else { return Ok(()) };
+        let PageTally { pages: found, objects, .. } = self.tally;
+        let open = || self.chains.ends().values().filter(|end| end.next.is_some()).count();
+        let reason = match kept {
+            Some(kept) if kept.pages != found || kept.objects != objects => {
+                let PageTally { pages, objects: of, .. } = kept;
+                format!("commit {version} kept {pages} pages in {of} objects there, and there are {found} in {objects}")
+            }
+            Some(kept) if kept != self.tally => format!("its pages are not those that commit {version} kept there"),
+            None if ends && pages.is_some_and(|pages| pages > found) => {
+                let pages = pages.unwrap_or_default();
+                format!("commit {version} read {pages} pages, and there are {found}")
+            }
+            _ if self.chains.has_gap() => "an object with pages between others is missing".to_owned(),
+            _ if ends && open() > 0 => format!("its last page is missing: {} of its reads have no end", open()),
+            _ => return Ok(()),
+        };
+        Err(LoadError::Damaged { path: self.destination.shown(&self.folder), reason })
     }
 
     fn pass_over(&self, path: &str, unusable: Unusable) -> Result<(), LoadError> {
         let path = self.destination.shown(path);
-        match (self.strict, unusable) {
+        match (self.proof.is_some(), unusable) {
             (true, Unusable::Damaged(reason)) => return Err(LoadError::Damaged { path, reason }),
-            (true, Unusable::Newer(format)) => return Err(LoadError::NewerFormat { path, format, known: FORMAT }),
+            (true, Unusable::Newer(format)) => {
+                return Err(LoadError::NewerFormat { path, of: "format", format, known: FORMAT });
+            }
             (false, Unusable::Damaged(reason)) => {
                 tracing::warn!(path, reason, "kept pages cannot be used; they will be asked for again");
             }
@@ -141,6 +191,20 @@ impl KeptPages {
             }
         }
         Ok(())
+    }
+}
+
+impl ReportLog {
+    /// Why an object of kept pages cannot be used, if it cannot.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub(crate) async fn unusable(&self, path: &str) -> Result<Option<String>, LoadError> {
+        Ok(match fetch(self.destination.clone(), path.to_owned()).await? {
+            Ok(_) => None,
+            Err(Unusable::Damaged(reason)) => Some(reason),
+            Err(Unusable::Newer(format)) => Some(format!("it has format {format}, which this version does not read")),
+        })
     }
 }
 
@@ -157,6 +221,12 @@ async fn fetch(destination: Destination, path: String) -> Result<Fetched, LoadEr
         Err(StoreError::NotFound { .. }) => return Ok(Err(Unusable::Damaged("it is gone".to_owned()))),
         Err(error) => return Err(destination.failed("read", &path)(error)),
     };
-    let decoded = spawn_blocking(move || object::decode(&object)).await;
+    let decoded = spawn_blocking(move || {
+        let pages = object::decode(&object)?;
+        let mut part = PageTally::default();
+        part.add(&path, &object, pages.len());
+        Ok((pages, part))
+    });
+    let decoded = decoded.await;
     decoded.map_err(|_| LoadError::Task { task: "decompress kept pages".to_owned() })
 }

@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{KeptPage, KeptPages};
-use crate::record::{Commit, Window};
+use super::reader::PageProof;
+use super::{KeptPage, KeptPages, PageTally};
+use crate::record::{Commit, RawPages, Window};
 use crate::{LoadError, ReportLog};
 
 /// Requests to the store at a time.
@@ -23,6 +24,10 @@ pub struct RawCommit {
     pub window: Window,
     /// Where its pages are, relative to the destination.
     pub folder: String,
+    /// What was kept there; absent in records of earlier versions.
+    pub kept: Option<PageTally>,
+    /// Pages that its run read, by its own count.
+    pub pages: Option<u64>,
 }
 
 impl ReportLog {
@@ -38,7 +43,7 @@ impl ReportLog {
         };
         let records = stream::iter(since..head.version).map(|version| self.raw_commit(version));
         let mut commits: Vec<RawCommit> = records.buffered(AT_A_TIME).try_collect().await?;
-        commits.push(RawCommit::new(&head, raw.folder.clone()));
+        commits.push(RawCommit::new(&head, raw));
         // Commits that asked nothing name the pages of the one before.
         commits.dedup_by(|later, earlier| later.folder == earlier.folder);
         Ok(commits)
@@ -46,8 +51,7 @@ impl ReportLog {
 
     async fn raw_commit(&self, version: i64) -> Result<RawCommit, LoadError> {
         let commit = self.read(version).await?;
-        let found =
-            commit.as_ref().and_then(|commit| Some(RawCommit::new(commit, commit.raw.as_ref()?.folder.clone())));
+        let found = commit.as_ref().and_then(|commit| Some(RawCommit::new(commit, commit.raw.as_ref()?)));
         found.ok_or_else(|| LoadError::Damaged {
             path: self.destination.shown(&self.commit_path(version)),
             reason: match commit {
@@ -58,28 +62,50 @@ impl ReportLog {
     }
 
     /// The pages of one commit: those that its run had read, and those that it went on from. Damage is an error here,
-    /// since nothing can be asked for again.
+    /// since nothing can be asked for again: once all came, they are compared with what the record says was kept. With
+    /// `ends` each read must also end in a page without a next link, as those of lists do.
     ///
     /// # Errors
     /// The store fails.
-    pub async fn raw_pages(&self, commit: &RawCommit) -> Result<KeptPages, LoadError> {
-        KeptPages::list_committed(&self.destination, &commit.folder, &commit.run_id).await
+    pub async fn raw_pages(&self, commit: &RawCommit, ends: bool) -> Result<KeptPages, LoadError> {
+        let RawCommit { version, kept, pages, .. } = *commit;
+        let proof = PageProof { version, kept, pages, ends };
+        KeptPages::list_committed(&self.destination, &commit.folder, &commit.run_id, proof).await
     }
 
-    /// All pages that were kept for good, commit by commit, in the order of [`Self::raw_commits`].
+    /// Reads all pages that are kept for good, and compares them with what their commits kept.
+    ///
+    /// # Errors
+    /// The store fails, or pages are damaged or missing.
+    pub(crate) async fn prove_raw_pages(&self) -> Result<(), LoadError> {
+        let mut replay = self.replay(false).await?;
+        while replay.next().await?.is_some() {}
+        Ok(())
+    }
+
+    /// All pages that were kept for good, commit by commit, in the order of [`Self::raw_commits`], proven as by
+    /// [`Self::raw_pages`].
     ///
     /// # Errors
     /// As [`Self::raw_commits`].
-    pub async fn replay(&self) -> Result<Replay, LoadError> {
+    pub async fn replay(&self, ends: bool) -> Result<Replay, LoadError> {
         let commits = self.raw_commits().await?;
-        Ok(Replay { log: self.clone(), commits: commits.into_iter(), current: None })
+        Ok(Replay { log: self.clone(), commits: commits.into_iter(), current: None, ends })
     }
 }
 
 impl RawCommit {
-    fn new(commit: &Commit, folder: String) -> Self {
+    fn new(commit: &Commit, raw: &RawPages) -> Self {
         let Commit { version, run_id, committed_at, window, .. } = commit;
-        Self { version: *version, run_id: run_id.clone(), committed_at: *committed_at, window: *window, folder }
+        Self {
+            version: *version,
+            run_id: run_id.clone(),
+            committed_at: *committed_at,
+            window: *window,
+            folder: raw.folder.clone(),
+            kept: raw.kept,
+            pages: commit.stats.get("pages").copied(),
+        }
     }
 }
 
@@ -89,6 +115,7 @@ pub struct Replay {
     log: ReportLog,
     commits: std::vec::IntoIter<RawCommit>,
     current: Option<(RawCommit, KeptPages)>,
+    ends: bool,
 }
 
 impl Replay {
@@ -105,7 +132,7 @@ impl Replay {
                 self.current = None;
             }
             let Some(commit) = self.commits.as_slice().first() else { return Ok(None) };
-            let pages = self.log.raw_pages(commit).await?;
+            let pages = self.log.raw_pages(commit, self.ends).await?;
             self.current = self.commits.next().map(|commit| (commit, pages));
         }
     }

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Utc};
 use ctct_catalog::Report;
 
-use super::{Found, Loss, Records};
+use super::found::{Files, Found};
+use super::kin::Hole;
+use super::{Loss, Records};
 use crate::error::ahead;
 use crate::footer::Stamp;
-use crate::inventory::{Listing, TableInventory};
+use crate::inventory::{Listing, TableInventory, partition_of, table_of};
 use crate::log::ReportLog;
-use crate::named::NamedFiles;
+use crate::named::{Named, NamedFiles};
 use crate::publish::is_anchor;
 use crate::record::ReportState;
 use crate::{Owner, WriteMode, folder};
@@ -31,17 +33,18 @@ pub(super) struct Evidence<'a> {
     pub(super) report: &'a Report,
     pub(super) records: &'a Records,
     pub(super) listing: &'a Listing,
-    pub(super) files: &'a [Found],
+    pub(super) named: &'a NamedFiles<'a>,
+    pub(super) files: &'a Files,
     pub(super) staged: &'a [String],
     /// The time.
     pub(super) at: DateTime<Utc>,
 }
 
 impl Evidence<'_> {
-    /// What the next run may start from, and what was lost that it must read again.
-    pub(super) fn weigh(&self) -> (Basis, Vec<Loss>) {
+    /// What the next run may start from, what was lost that it must read again, and where rows are missing now.
+    pub(super) fn weigh(&self) -> (Basis, Vec<Loss>, Vec<Hole>) {
         let mut basis = self.basis();
-        let mut lost = Vec::new();
+        let (mut lost, mut holes) = (Vec::new(), Vec::new());
         let mut back_to = |path: &str, reason: String, bound: Option<DateTime<Utc>>| {
             // Absent is the beginning, and less than any instant.
             if bound < basis.state.watermark {
@@ -50,27 +53,41 @@ impl Evidence<'_> {
             basis.state.progress = None;
             lost.push(Loss { path: self.log.destination().shown(path), reason });
         };
-        let found: BTreeMap<&str, &Found> = self.files.iter().map(|found| (found.file.path.as_str(), found)).collect();
+        let found: BTreeMap<&str, &Found> =
+            self.files.sound.iter().map(|found| (found.file.path.as_str(), found)).collect();
         let staged: HashSet<&str> = self.staged.iter().map(String::as_str).collect();
         let mut tables_hit: HashSet<String> = HashSet::new();
-        for (path, (commit, file)) in NamedFiles::new(&self.records.readable).iter() {
-            let version = commit.version;
-            let (reason, bound) = match found.get(path) {
-                None if staged.contains(file.staged.as_str()) => continue,
-                None if is_anchor(path) => (format!("it is gone; commit {version} wrote it last"), None),
-                None => (format!("it is gone; commit {version} wrote it"), self.watermark_before(version)),
-                Some(found) if found.stamp.commit > version => continue,
-                Some(found) if found.stamp.commit < version => {
-                    let older = found.stamp.commit;
-                    (
-                        format!("it is of commit {older}, and commit {version} wrote it last"),
-                        found.stamp.state.watermark,
-                    )
+        for (path, Named { proof, staged: waited }) in self.named.iter() {
+            let version = proof.commit;
+            let first = proof.commits().0;
+            let (reason, bound, is_gone) = match (self.files.broken.get(path), found.get(path)) {
+                (Some(reason), _) => {
+                    (reason.clone(), if is_anchor(path) { None } else { self.watermark_before(first) }, true)
                 }
-                Some(found) if found.file.bytes == file.bytes => continue,
-                Some(_) => (format!("it is not as commit {version} wrote it"), None),
+                (None, None) if waited.as_ref().is_some_and(|waited| staged.contains(waited.as_str())) => continue,
+                (None, None) if is_anchor(path) => (format!("it is gone; commit {version} wrote it last"), None, true),
+                (None, None) => (format!("it is gone; commit {version} wrote it"), self.watermark_before(first), true),
+                (None, Some(found)) if proof.sha256.as_ref().is_some_and(|sha256| *sha256 == found.file.sha256) => {
+                    continue;
+                }
+                (None, Some(found)) if found.stamp.commit > version => continue,
+                (None, Some(found)) if found.stamp.commit < version => {
+                    let older = found.stamp.commit;
+                    let reason = format!("it is of commit {older}, and commit {version} wrote it last");
+                    (reason, found.stamp.state.watermark, false)
+                }
+                (None, Some(found)) if found.file.bytes == proof.bytes => continue,
+                (None, Some(_)) => (format!("it is not as commit {version} wrote it"), None, false),
             };
-            tables_hit.insert(file.table.clone());
+            let table = table_of(path);
+            if is_gone {
+                holes.push(Hole {
+                    table: table.clone(),
+                    partition: partition_of(path).to_owned(),
+                    commits: proof.commits(),
+                });
+            }
+            tables_hit.insert(table);
             back_to(path, reason, bound);
         }
         for table in self.unexplained(&tables_hit) {
@@ -86,7 +103,7 @@ impl Evidence<'_> {
         let past = |instant: &DateTime<Utc>| *instant <= self.at;
         basis.state.reconciled_at = basis.state.reconciled_at.filter(past);
         basis.state.reconcile_tried_at = basis.state.reconcile_tried_at.filter(past);
-        (basis, lost)
+        (basis, lost, holes)
     }
 
     /// The newest watermark that no wrong clock has made: of a record, not after the record itself; else of a footer.
@@ -95,7 +112,7 @@ impl Evidence<'_> {
         let of_records = records.find_map(|commit| commit.state.watermark.filter(|at| *at <= commit.committed_at));
         of_records.or_else(|| {
             // A footer does not tell when it was written; what its run had started from is the past in any case.
-            let stamps = self.files.iter().map(|found| &found.stamp);
+            let stamps = self.files.sound.iter().map(|found| &found.stamp);
             let past = stamps.filter(|stamp| stamp.state.watermark.is_some_and(|at| at <= self.at));
             past.max_by_key(|stamp| stamp.commit).and_then(|stamp| stamp.state.watermark)
         })
@@ -104,7 +121,7 @@ impl Evidence<'_> {
     /// The newest that is known: a record that can be read, or a footer of a later commit.
     fn basis(&self) -> Basis {
         let record = self.records.readable.last();
-        let whole = self.files.iter().map(|found| &found.stamp).filter(|stamp| !self.is_torn(stamp));
+        let whole = self.files.sound.iter().map(|found| &found.stamp).filter(|stamp| !self.is_torn(stamp));
         let stamp = whole.max_by_key(|stamp| (stamp.commit, stamp.state.watermark));
         match (record, stamp) {
             (Some(commit), stamp) if stamp.is_none_or(|stamp| stamp.commit <= commit.version) => Basis {
@@ -121,7 +138,7 @@ impl Evidence<'_> {
                 history: stamp.history,
                 partition_by: stamp.partition_by.clone(),
             },
-            (_, None) => self.files.first().map_or_else(
+            (_, None) => self.files.sound.first().map_or_else(
                 || Basis {
                     identity: self.identity(),
                     state: ReportState::default(),
@@ -143,7 +160,7 @@ impl Evidence<'_> {
     /// Whose rows they are by whatever says so last. Files do not tell who asked, so that the next run may ask once more.
     fn identity(&self) -> Owner {
         let records = self.records.readable.iter().map(|commit| (commit.version, true, &commit.identity));
-        let files = self.files.iter().map(|found| (found.stamp.commit, false, &found.stamp.identity));
+        let files = self.files.sound.iter().map(|found| (found.stamp.commit, false, &found.stamp.identity));
         let known = records.chain(files).filter(|(.., owner)| owner.account.is_some());
         known
             .max_by_key(|(version, record, _)| (*version, *record))
@@ -162,7 +179,7 @@ impl Evidence<'_> {
     /// Where the run that made a version had started from.
     fn watermark_before(&self, version: i64) -> Option<DateTime<Utc>> {
         let record = self.records.readable.iter().rev().find(|commit| commit.version < version);
-        let stamps = self.files.iter().map(|found| &found.stamp).filter(|stamp| stamp.commit < version);
+        let stamps = self.files.sound.iter().map(|found| &found.stamp).filter(|stamp| stamp.commit < version);
         let stamp = stamps.max_by_key(|stamp| (stamp.commit, stamp.state.watermark));
         match (record, stamp) {
             (Some(commit), _) => commit.state.watermark,
@@ -180,8 +197,11 @@ impl Evidence<'_> {
             return tables.filter(|table| !there.contains_key(table)).collect();
         };
         let later = |table: &str| {
-            self.files.iter().any(|found| found.file.table == table && found.stamp.commit > newest.version)
+            self.files.sound.iter().any(|found| found.file.table == table && found.stamp.commit > newest.version)
         };
+        if newest.version == self.records.highest && newest.manifest.is_some() {
+            return Vec::new();
+        }
         let there = self.listing.tables();
         let less = |table: &String, expected: TableInventory| {
             let found = there.get(table).copied().unwrap_or_default();

@@ -5,6 +5,8 @@
 //! It is a commit like any other, created if absent, so that a run which goes on meanwhile is fenced or fences it.
 
 mod evidence;
+mod found;
+mod kin;
 
 use std::collections::BTreeMap;
 
@@ -13,13 +15,17 @@ use ctct_catalog::{OCCURRENCE, Report};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 
-use crate::footer::{self, Stamp, own};
-use crate::inventory::{Inventory, Listing, partition_of};
+use crate::compact::{Listed, Rewriter};
+use crate::inventory::{Inventory, Listing};
 use crate::log::ReportLog;
+use crate::manifest::Manifest;
 use crate::named::NamedFiles;
+use crate::publish;
 use crate::record::{Commit, CommittedFile, LAYOUT_VERSION, RECORD_FORMAT, Window};
-use crate::{Destination, LoadError, checksum, folder};
+use crate::{Destination, LoadError, folder, state};
 use evidence::{Basis, Evidence};
+use found::{Files, Found};
+use kin::Fate;
 
 /// Files that are read at a time.
 const AT_A_TIME: usize = 8;
@@ -61,10 +67,12 @@ pub enum Rebuilt {
         record: Box<Commit>,
         /// Each table that has files.
         tables: BTreeMap<String, TableRebuilt>,
-        /// Damaged records; moved aside, or to be.
+        /// Damaged records and files, and files with rows of records that are lost in part; moved aside, or to be.
         moved: Vec<String>,
         /// Files whose rows are gone: the watermark was put back to before them.
         lost: Vec<Loss>,
+        /// What else was damaged and is made again, or done without.
+        damaged: Vec<Loss>,
     },
 }
 
@@ -90,13 +98,17 @@ pub struct TableRebuilt {
 
 /// Rebuilds the log of one report of one account.
 ///
+/// Every file is read and compared with what the log says of it. What is not what was written goes to a folder beside the log,
+/// and with it what is left of the same records, so that they can be read again as a whole.
+///
 /// # Errors
 /// The store fails; a record has a newer format; another run commits meanwhile ([`LoadError::Fenced`]).
 pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Rebuilt, LoadError> {
     let log = ReportLog::new(destination, plan.account, &plan.report.name)?;
     let records = Records::read(&log).await?;
     let newest = records.readable.last();
-    if let Some(head) = newest.filter(|head| head.version == records.highest && !plan.dry_run) {
+    let head = newest.filter(|head| head.version == records.highest);
+    if let Some(head) = head.filter(|_| !plan.dry_run) {
         match log.recover().await {
             // What is neither staged nor published is found below.
             Ok(_) | Err(LoadError::Lost { .. }) => {}
@@ -105,23 +117,39 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
         tracing::debug!(version = head.version, "the newest record can be read");
     }
     let listing = log.listing(plan.report.tables(), newest).await?;
-    if newest.is_some_and(|head| head.version == records.highest) {
-        let sound = match log.damage(newest, &listing).await {
-            Ok(damage) => damage.is_none() && newest.is_none_or(|head| !head.state.is_ahead_of(plan.at)),
-            Err(LoadError::Damaged { .. }) => false,
+    if newest.is_none() && listing.is_empty() {
+        return Ok(Rebuilt::Nothing);
+    }
+    let (manifest, mut damaged) = match newest {
+        Some(head) if head.manifest.is_some() => match log.proofs(newest, &listing).await {
+            Ok(manifest) => (Some(manifest), Vec::new()),
+            Err(LoadError::Damaged { path, reason }) => (None, vec![Loss { path, reason }]),
+            Err(error) => return Err(error),
+        },
+        _ => (None, Vec::new()),
+    };
+    let named = NamedFiles::by(&records.readable, manifest.as_ref().filter(|_| head.is_some()));
+    let files = Files::read(&log, &listing, &records.readable, &named).await?;
+    let state = match head {
+        Some(head) => state::damage(&log, head, manifest.as_ref()).await?,
+        None => Vec::new(),
+    };
+    damaged.extend(state.iter().map(|damage| damage.loss.clone()));
+    if let Some(head) = head {
+        let proofs = manifest.clone().unwrap_or_default();
+        let contradiction = match log.damage(Some(head), &proofs, &listing).await {
+            Ok(damage) => damage.is_some(),
+            Err(LoadError::Damaged { .. }) => true,
             Err(error) => return Err(error),
         };
-        if sound {
+        let sound = !contradiction && damaged.is_empty() && files.broken.is_empty() && files.refused.is_empty();
+        if sound && !head.state.is_ahead_of(plan.at) {
             let moved = records.move_damaged(&log, plan).await?;
             return Ok(Rebuilt::Sound { version: records.highest, moved });
         }
     }
-    if newest.is_none() && listing.is_empty() {
-        return Ok(Rebuilt::Nothing);
-    }
-    let (files, refused) = read_files(&log, &listing, &records.readable).await?;
-    if !refused.is_empty() {
-        return Ok(Rebuilt::Refused(refused));
+    if !files.refused.is_empty() {
+        return Ok(Rebuilt::Refused(files.refused));
     }
     let staged = destination.list(&format!("{}/staging", log.folder())).await?;
     let evidence = Evidence {
@@ -129,21 +157,103 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
         report: plan.report,
         records: &records,
         listing: &listing,
+        named: &named,
         files: &files,
         staged: &staged,
         at: plan.at,
     };
-    let (basis, lost) = evidence.weigh();
-    let record = record(plan, &records, &files, basis);
-    let tables = totals(&files);
+    let (basis, lost, holes) = evidence.weigh();
+    let mut aside: Vec<String> = files.broken.keys().cloned().collect();
+    let (mut stays, mut shrinks) = (Vec::new(), Vec::new());
+    for found in files.sound {
+        match kin::fate(&found, &holes, plan.report, basis.write_mode) {
+            Fate::Stays => stays.push(found),
+            Fate::Goes => aside.push(found.file.path),
+            Fate::Shrinks(gone) => shrinks.push((found, gone)),
+        }
+    }
+    let version = version(&records, stays.iter().chain(shrinks.iter().map(|(found, _)| found)));
+    let raw = head.filter(|_| lost.is_empty() && !state.iter().any(|damage| damage.is_of_pages));
+    let mut record = record(plan, version, &stays, basis);
+    record.raw = raw.and_then(|head| head.raw.clone());
+    let folder = format!("{}/damaged/{version:020}-{}", log.folder(), folder::of_name("run", plan.run_id)?);
+    let mut moved = Vec::new();
     if !plan.dry_run {
+        for path in &aside {
+            set_aside(destination, path, &format!("{folder}/{path}")).await?;
+        }
+        record = shrunk(&log, plan, record, &shrinks, &folder).await?;
+        let letters = manifest.iter().flat_map(Manifest::of_letters);
+        let letters = letters.filter(|(path, _)| !state.iter().any(|damage| damage.path == *path));
+        let letters = letters.map(|(path, proof)| (path.to_owned(), proof.clone()));
+        log.stage_manifest(&mut record, &Manifest::of(letters), None).await?;
+        // What the new record does not name nobody reads any more.
+        let old = head.iter().flat_map(|head| head.seen.iter().chain(&head.manifest));
+        record.removed.extend(old.map(|file| file.path.clone()));
         log.commit(&record).await?;
+        log.publish(&record, &publish::moves(&record)).await?;
         if let Err(error) = log.collect(&record).await {
             tracing::warn!(%error, "could not remove the staging of dead runs; the next run will");
         }
     }
-    let moved = records.move_damaged(&log, plan).await?;
-    Ok(Rebuilt::Done { record: Box::new(record), tables, moved, lost })
+    for path in aside.iter().map(String::as_str).chain(shrinks.iter().map(|(found, _)| found.file.path.as_str())) {
+        moved.push(destination.shown(&format!("{folder}/{path}")));
+    }
+    let mut tables = totals(&stays);
+    for (found, _) in &shrinks {
+        tables.entry(found.file.table.clone()).or_default();
+    }
+    if !plan.dry_run {
+        tables = totals_of(&record.files);
+    }
+    moved.extend(records.move_damaged(&log, plan).await?);
+    Ok(Rebuilt::Done { record: Box::new(record), tables, moved, lost, damaged })
+}
+
+/// Writes files again without the rows of records that are read again as a whole. The originals are kept aside.
+async fn shrunk(
+    log: &ReportLog,
+    plan: &Rebuild<'_>,
+    mut record: Commit,
+    shrinks: &[(Found, Vec<(i64, i64)>)],
+    aside: &str,
+) -> Result<Commit, LoadError> {
+    let destination = log.destination();
+    let staging = log.staging(record.version - 1, &folder::of_name("run", plan.run_id)?);
+    let options = destination.file_options();
+    let mut rewriter = Rewriter::for_commit(destination, plan.report, &record, staging, &options)?;
+    for (Found { file, .. }, gone) in shrinks {
+        let Some(table) = plan.report.tables().iter().position(|table| table.name == file.table) else { continue };
+        copy(destination, &file.path, &format!("{aside}/{}", file.path)).await?;
+        let member = [Listed { path: file.path.clone(), bytes: file.bytes }];
+        let written = rewriter.rewrite(table, &file.partition, &member, |batch| kin::kept(batch, gone)).await?;
+        record.files.extend(written.files.into_iter().map(|new| CommittedFile { commits: file.commits, ..new }));
+        record.removed.extend(written.removed);
+    }
+    let mut rows: BTreeMap<String, u64> = BTreeMap::new();
+    for file in &record.files {
+        *rows.entry(file.table.clone()).or_default() += file.rows;
+    }
+    record.rows = rows;
+    let gone = &record.removed;
+    record.files.retain(|file| !gone.contains(&file.path));
+    record.inventory = Inventory::after(None, &Listing::default(), record.version, &record.files, &[]);
+    Ok(record)
+}
+
+/// Moves a file out of its table, to where nothing reads it.
+async fn set_aside(destination: &Destination, path: &str, aside: &str) -> Result<(), LoadError> {
+    let (from, to) = (destination.key(path)?, destination.key(aside)?);
+    let renamed = destination.retidied(|| destination.store.rename(&from, &to)).await;
+    renamed.map_err(destination.failed("move aside", path))?;
+    destination.tidy(path.rsplit_once('/').map_or(path, |(folder, _)| folder)).await;
+    Ok(())
+}
+
+async fn copy(destination: &Destination, path: &str, aside: &str) -> Result<(), LoadError> {
+    let (from, to) = (destination.key(path)?, destination.key(aside)?);
+    let copied = destination.retidied(|| destination.store.copy(&from, &to)).await;
+    copied.map_err(destination.failed("copy aside", path))
 }
 
 /// All records, as far as they can be read.
@@ -196,61 +306,12 @@ impl Records {
     }
 }
 
-/// A file of the report with what its footer says.
-struct Found {
-    file: CommittedFile,
-    stamp: Stamp,
-    /// Whether it numbers events with equal keys.
-    counts: bool,
+/// A version above every one that was ever used.
+fn version<'a>(records: &Records, files: impl Iterator<Item = &'a Found>) -> i64 {
+    files.map(|found| found.stamp.commit).max().unwrap_or_default().max(records.highest) + 1
 }
 
-/// Reads every file's footer and checksum. What is none of the report's files is told apart.
-async fn read_files(
-    log: &ReportLog,
-    listing: &Listing,
-    records: &[Commit],
-) -> Result<(Vec<Found>, Vec<Loss>), LoadError> {
-    let destination = log.destination();
-    let named = NamedFiles::new(records);
-    let read = listing.sorted().into_iter().map(|(path, bytes)| {
-        let named = &named;
-        async move {
-            let footer = footer::read(destination, &path, bytes).await?;
-            let footer = footer.ok_or_else(|| "it is no Parquet file".to_owned());
-            let stamped = footer.and_then(|footer| {
-                let stamp = own(log, &path, &footer)?;
-                named.stray(&path, stamp.commit).map_or(Ok((stamp, footer)), Err)
-            });
-            let (stamp, footer) = match stamped {
-                Ok(stamped) => stamped,
-                Err(reason) => return Ok(Err(Loss { path: destination.shown(&path), reason })),
-            };
-            let Some(sha256) = checksum::sha256(destination, &path).await? else {
-                return Ok(Err(Loss { path: destination.shown(&path), reason: "it has just gone".to_owned() }));
-            };
-            let rows = u64::try_from(footer.file_metadata().num_rows()).unwrap_or_default();
-            let (table, partition) = (stamp.table.clone(), partition_of(&path).to_owned());
-            let file =
-                CommittedFile { table, path, staged: String::new(), rows, bytes, sha256, partition, joined: false };
-            let columns = footer.file_metadata().schema_descr().columns();
-            let counts = columns.iter().any(|column| column.name() == OCCURRENCE);
-            Ok::<_, LoadError>(Ok(Found { file, stamp, counts }))
-        }
-    });
-    let read: Vec<_> = stream::iter(read).buffered(AT_A_TIME).try_collect().await?;
-    let (mut files, mut refused) = (Vec::new(), Vec::new());
-    for file in read {
-        match file {
-            Ok(file) => files.push(file),
-            Err(loss) => refused.push(loss),
-        }
-    }
-    Ok((files, refused))
-}
-
-fn record(plan: &Rebuild<'_>, records: &Records, files: &[Found], basis: Basis) -> Commit {
-    let stamped = files.iter().map(|found| found.stamp.commit).max().unwrap_or_default();
-    let version = stamped.max(records.highest) + 1;
+fn record(plan: &Rebuild<'_>, version: i64, files: &[Found], basis: Basis) -> Commit {
     let own = |found: &&Found| found.file.table == plan.report.name;
     let counts = files.iter().filter(own).all(|found| found.counts);
     let key = plan.report.key.iter().filter(|column| counts || *column != OCCURRENCE).cloned().collect();
@@ -283,14 +344,19 @@ fn record(plan: &Rebuild<'_>, records: &Records, files: &[Found], basis: Basis) 
         dead_letters: None,
         raw: None,
         seen: None,
+        manifest: None,
         rows,
         stats: BTreeMap::new(),
     }
 }
 
 fn totals(files: &[Found]) -> BTreeMap<String, TableRebuilt> {
+    totals_of(files.iter().map(|found| &found.file))
+}
+
+fn totals_of<'a>(files: impl IntoIterator<Item = &'a CommittedFile>) -> BTreeMap<String, TableRebuilt> {
     let mut tables: BTreeMap<String, TableRebuilt> = BTreeMap::new();
-    for Found { file, .. } in files {
+    for file in files {
         let table = tables.entry(file.table.clone()).or_default();
         table.files += 1;
         table.rows += file.rows;

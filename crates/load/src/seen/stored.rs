@@ -11,7 +11,7 @@ use ctct_catalog::{COMMIT, EXTRACTED_AT, ORDINAL, PARENT_ORDINAL, Report};
 use super::versions::Versions;
 use super::{as_content, instants};
 use crate::index::{Combine, Entry, Index};
-use crate::inventory::Listing;
+use crate::log::Standing;
 use crate::stored_rows::StoredRows;
 use crate::{Destination, LoadError, WriteMode, fingerprint};
 
@@ -20,7 +20,7 @@ use crate::{Destination, LoadError, WriteMode, fingerprint};
 pub(super) async fn versions(
     destination: &Destination,
     report: &Report,
-    listing: &Listing,
+    standing: &Standing,
     dates: &[String],
     mode: WriteMode,
 ) -> Result<Versions, LoadError> {
@@ -58,7 +58,8 @@ pub(super) async fn versions(
             }
             Ok(())
         };
-        StoredRows::new(destination, table, None).read_all(&listing.of_table(&table.name), each).await?;
+        let rows = StoredRows::new(destination, table, None).proving(&standing.manifest);
+        rows.read_all(&standing.listing.of_table(&table.name), each).await?;
     }
     Ok(versions)
 }

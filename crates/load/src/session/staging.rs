@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore};
 
-use super::{Absent, Merging, Outcome, Session};
+use super::gathering::Merging;
+use super::{Absent, Outcome, Session};
 use crate::compact::{self, Rewriter};
 use crate::dead_letters::LetterTotals;
 use crate::inventory::{Inventory, table_folder};
@@ -69,11 +70,11 @@ impl Session {
             *rows.entry(file.table.clone()).or_default() += file.rows;
         }
         if self.plan.mode == WriteMode::Append && !self.plan.rebuild {
-            let joined = Box::pin(compact::on_the_way(&mut self.rewriter(), &self.plan.report, &files)).await;
+            let joined = Box::pin(compact::on_the_way(&mut self.rewriter(), &self.plan.report, &files)).await?;
             files.extend(joined.files);
             removed.extend(joined.removed);
         }
-        let commit = Commit {
+        let mut commit = Commit {
             format: RECORD_FORMAT,
             version,
             run_id: self.plan.run_id.clone(),
@@ -93,17 +94,21 @@ impl Session {
             rebuilt: false,
             files,
             removed,
-            dead_letters: letters.map(|LetterTotals { staged, records, bytes }| CommittedLetters {
+            dead_letters: letters.map(|LetterTotals { staged, records, bytes, sha256 }| CommittedLetters {
                 path: self.log.dead_letters(version, &self.run),
                 staged,
                 records,
                 bytes,
+                sha256: Some(sha256),
             }),
             raw: self.raw.take(),
             seen,
+            manifest: None,
             rows,
             stats: outcome.stats,
         };
+        let before = self.previous.as_ref().and_then(|commit| commit.manifest.as_ref());
+        self.log.stage_manifest(&mut commit, &self.standing.manifest, before).await?;
         Ok((commit, merged))
     }
 
@@ -135,6 +140,7 @@ impl Session {
             },
             touched,
             stored,
+            manifest: self.standing.manifest.clone(),
             delta: brought.sorted().await?,
             verdict: Verdict { outside, absent, ..Verdict::default() },
             families: self.router.families(&self.plan.report.key),
@@ -236,6 +242,7 @@ impl Session {
         let LoadPlan { account, files, run_id, .. } = &self.plan;
         let (layouts, staging) = (self.layouts.clone(), self.staging.clone());
         Rewriter::new(&self.destination, account, layouts, files, staging, self.version(), run_id)
+            .proving(&self.standing.manifest)
     }
 
     /// Gives every staged file its place among the tables.
@@ -265,6 +272,8 @@ impl Session {
                 sha256: totals.sha256,
                 partition: folders,
                 joined: false,
+                // Rows that stayed are of earlier commits.
+                commits: (self.carries_over || self.plan.mode == WriteMode::Merge).then_some((0, version)),
             });
         }
         files

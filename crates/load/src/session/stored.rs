@@ -11,6 +11,7 @@ use ctct_catalog::{COMMIT, EXTRACTED_AT};
 use ctct_transform::parse_timestamp;
 
 use super::{Outcome, Session};
+use crate::compact::SourceFile;
 use crate::index::{Combine, Entry, Index};
 use crate::inventory::partition_of;
 use crate::latest::Latest;
@@ -27,7 +28,7 @@ const COUNTED_FILES: usize = 100;
 /// The keys that a run brought.
 #[derive(Clone, Copy)]
 struct Keys<'a> {
-    merged: Option<&'a super::Keys>,
+    merged: Option<&'a super::gathering::Keys>,
     latest: Option<&'a Latest>,
     seen: Option<&'a SeenRows>,
 }
@@ -62,8 +63,12 @@ impl Session {
                 for file in staged {
                     let StagedFile { table, partition, path, totals } = &file;
                     let folders = self.router.folders()[*partition as usize].clone();
-                    let source = (path.clone(), totals.bytes, folders);
-                    if !self.copy_some(*table, *partition, source, |_, key| Ok(!aside.has(key)?)).await? {
+                    let names = self.names(*table);
+                    let source = names.open_staged(path, totals.bytes, &totals.sha256).await?;
+                    if !self
+                        .copy_some(*table, *partition, (names, source, folders), |_, key| Ok(!aside.has(key)?))
+                        .await?
+                    {
                         kept.push(file);
                     }
                 }
@@ -79,20 +84,29 @@ impl Session {
         settled
     }
 
+    /// Reads what names the rows of a table.
+    fn names(&self, table: usize) -> StoredRows {
+        let report = &self.plan.report;
+        let mut columns: Vec<&str> = report.key.iter().map(String::as_str).collect();
+        columns.extend([COMMIT, EXTRACTED_AT]);
+        self.rows_of(table, Some(&columns))
+    }
+
+    /// Reads stored rows of a table, once they are found to be those that were written.
+    fn rows_of(&self, table: usize, columns: Option<&[&str]>) -> StoredRows {
+        StoredRows::new(&self.destination, &self.plan.report.tables()[table], columns).proving(&self.standing.manifest)
+    }
+
     /// Writes the rows of a file for which `stays` holds, given the batch's row and key, into a partition. `false` where that
     /// is all of them: nothing was written then.
     async fn copy_some(
         &mut self,
         table: usize,
         partition: u32,
-        (path, bytes, folders): (String, u64, String),
+        (names, file, folders): (StoredRows, SourceFile, String),
         stays: impl Fn((&RecordBatch, usize), u128) -> Result<bool, LoadError>,
     ) -> Result<bool, LoadError> {
         let report = Arc::clone(&self.plan.report);
-        let mut columns: Vec<&str> = report.key.iter().map(String::as_str).collect();
-        columns.extend([COMMIT, EXTRACTED_AT]);
-        let names = StoredRows::new(&self.destination, &report.tables()[table], Some(&columns));
-        let file = names.open(&path, bytes).await?;
         let mut masks: Vec<Vec<BooleanArray>> = Vec::new();
         let mut all = true;
         for row_group in 0..file.row_groups() {
@@ -143,6 +157,7 @@ impl Session {
         let chosen = ids.iter().map(|(column, _)| column).chain(bound.iter().map(|(column, _)| column));
         let columns: Vec<&str> =
             report.key.iter().chain(&self.plan.changed).chain(chosen).map(String::as_str).collect();
+        // Nothing is made of what is only counted, so the files are not read as a whole.
         let rows = StoredRows::new(&self.destination, table, Some(&columns));
         let touched: Option<BTreeSet<&str>> = self.touched();
         let stays_put = self.partition_is_in_key();
@@ -255,7 +270,6 @@ impl Session {
             self.standing.listing.of_table(table).into_iter().filter(|(path, _)| goes(path)).collect()
         };
         let all: Vec<Vec<(String, u64)>> = report.tables().iter().map(|table| files(&table.name)).collect();
-        let Some(table) = report.tables().first() else { return Ok(()) };
         let mut columns: Vec<&str> = report.key.iter().chain(&self.plan.changed).map(String::as_str).collect();
         columns.extend([COMMIT, EXTRACTED_AT]);
         let mut newest = Index::new(Combine::Newest);
@@ -273,7 +287,7 @@ impl Session {
             }
             Ok(())
         };
-        StoredRows::new(&self.destination, table, Some(&columns)).read_all(&all[0], each).await?;
+        self.rows_of(0, Some(&columns)).read_all(&all[0], each).await?;
         for (table, files) in all.into_iter().enumerate() {
             for (path, bytes) in files {
                 let folders = partition_of(&path).to_owned();
@@ -281,9 +295,10 @@ impl Session {
                 let stays = |(batch, row): (&RecordBatch, usize), key: u128| {
                     Ok(newest.get(key)?.is_some_and(|entry| entry.content == read_of(batch, row)))
                 };
-                let source = (path.clone(), bytes, folders.clone());
-                if !self.copy_some(table, partition, source, stays).await? {
-                    self.copy_all(table, partition, (path, bytes, folders)).await?;
+                let names = self.names(table);
+                let source = names.open(&path, bytes).await?;
+                if !self.copy_some(table, partition, (names, source, folders), stays).await? {
+                    self.copy_all(table, partition, (&path, bytes)).await?;
                 }
             }
         }
@@ -292,15 +307,9 @@ impl Session {
     }
 
     /// Writes all rows of a file into a partition.
-    async fn copy_all(
-        &mut self,
-        table: usize,
-        partition: u32,
-        (path, bytes, _): (String, u64, String),
-    ) -> Result<(), LoadError> {
+    async fn copy_all(&mut self, table: usize, partition: u32, (path, bytes): (&str, u64)) -> Result<(), LoadError> {
         let layout = Arc::clone(&self.layouts[table]);
-        let rows = StoredRows::new(&self.destination, &self.plan.report.tables()[table], None);
-        let file = rows.open(&path, bytes).await?;
+        let file = self.rows_of(table, None).open(path, bytes).await?;
         for row_group in 0..file.row_groups() {
             for batch in file.read(row_group, layout.schema()).await? {
                 let partitions = vec![partition; batch.num_rows()];

@@ -218,6 +218,7 @@ async fn write_merged(destination: &Destination, history: bool, tables: &[(&str,
                 sha256: crate::record::hex(&<sha2::Sha256 as sha2::Digest>::digest(&content)),
                 partition: partition.to_owned(),
                 joined: false,
+                commits: None,
             });
         }
     }
@@ -246,6 +247,7 @@ async fn write_merged(destination: &Destination, history: bool, tables: &[(&str,
         dead_letters: None,
         raw: None,
         seen: None,
+        manifest: None,
         rows: BTreeMap::new(),
         stats: BTreeMap::new(),
     };

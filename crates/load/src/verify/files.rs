@@ -13,7 +13,8 @@ use crate::footer::own;
 use crate::inventory::partition_of;
 use crate::inventory::{Listing, table_of};
 use crate::log::ReportLog;
-use crate::named::NamedFiles;
+use crate::manifest::Manifest;
+use crate::named::{Named, NamedFiles};
 use crate::record::Commit;
 use crate::{LoadError, Owner, checksum, footer, stored_schema};
 
@@ -26,11 +27,11 @@ pub(super) async fn check(
     log: &ReportLog,
     report: &Report,
     records: &[Commit],
-    head: &Commit,
+    (head, manifest): (&Commit, Option<&Manifest>),
     listing: &Listing,
     verified: &mut Verified,
 ) -> Result<CheckedTables, LoadError> {
-    let says = Log { head, named: NamedFiles::new(records) };
+    let says = Log { head, named: NamedFiles::by(records, manifest) };
     let named = says.named.iter().map(|(path, _)| path);
     let paths: BTreeSet<String> = listing.iter().map(|(path, _)| path).chain(named).map(str::to_owned).collect();
     let results = paths.into_iter().map(|path| {
@@ -84,7 +85,7 @@ type Wrong = (String, Mend);
 
 impl Log<'_> {
     fn missing(&self, path: &str) -> Wrong {
-        let version = self.named.get(path).map_or(self.head.version, |(commit, _)| commit.version);
+        let version = self.named.get(path).map_or(self.head.version, |named| named.proof.commit);
         (format!("commit {version} wrote it and it is not there"), Mend::Restore)
     }
 
@@ -119,15 +120,15 @@ async fn check_file(
 ) -> Result<Result<(CheckedFile, bool), Wrong>, LoadError> {
     let destination = log.destination();
     let named = says.named.get(path);
-    if let Some((commit, file)) = named {
-        let version = commit.version;
-        if file.bytes != bytes {
-            let what = format!("it has {bytes} bytes, and commit {version} wrote {}", file.bytes);
+    if let Some(Named { proof, .. }) = named {
+        let version = proof.commit;
+        if proof.bytes != bytes {
+            let what = format!("it has {bytes} bytes, and commit {version} wrote {}", proof.bytes);
             return Ok(Err((what, Mend::Restore)));
         }
         match checksum::sha256(destination, path).await? {
             None => return Ok(Err(says.missing(path))),
-            Some(sha256) if sha256 != file.sha256 => {
+            Some(sha256) if proof.sha256.as_ref().is_some_and(|expected| *expected != sha256) => {
                 return Ok(Err((format!("its SHA-256 is not that of what commit {version} wrote"), Mend::Restore)));
             }
             Some(_) => {}
@@ -142,14 +143,15 @@ async fn check_file(
         .map_err(|what| (what, Mend::Remove))
         .and_then(|stamp| says.stray(path, stamp.commit).and_then(|()| says.foreign(&stamp.identity)))
         .and_then(|()| match named {
-            Some((commit, file)) if file.rows != rows => {
-                let what = format!("it has {rows} rows, and commit {} wrote {}", commit.version, file.rows);
+            Some(Named { proof, .. }) if proof.sha256.is_some() && proof.rows != rows => {
+                let what = format!("it has {rows} rows, and commit {} wrote {}", proof.commit, proof.rows);
                 Err((what, Mend::Restore))
             }
             _ => Ok(()),
         })
         .and_then(|()| schema(report, says.head, path, &footer).map_err(|what| (what, Mend::Refresh)));
-    Ok(checked.map(|()| (CheckedFile { path: path.to_owned(), bytes, rows }, named.is_some())))
+    let hashed = named.is_some_and(|named| named.proof.sha256.is_some());
+    Ok(checked.map(|()| (CheckedFile { path: path.to_owned(), bytes, rows }, hashed)))
 }
 
 /// Checks that a file has every column of its table, of the right type.

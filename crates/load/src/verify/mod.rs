@@ -16,8 +16,10 @@ use keys::Keys;
 use crate::error::ahead;
 use crate::inventory::Listing;
 use crate::log::ReportLog;
+use crate::manifest::Manifest;
+use crate::rebuild::Loss;
 use crate::record::Commit;
-use crate::{Destination, LoadError};
+use crate::{Destination, LoadError, foreign, state};
 
 /// What was found out about one report of one account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,6 +73,8 @@ pub enum Mend {
     Rebuild,
     /// Take the file out of the table's folder.
     Remove,
+    /// Keep one of the two labels of an account, and move the tables and the state of the other elsewhere.
+    Label,
     /// Read everything again and write the tables anew.
     Refresh,
     /// Run again: the API may have changed since.
@@ -142,13 +146,22 @@ async fn attempt(log: &ReportLog, report: &Report, options: &VerifyOptions) -> R
     let Some(head) = records.last().filter(|_| verified.version.is_some()) else {
         if verified.findings.is_empty() {
             let listing = log.listing(report.tables(), None).await?;
-            verified.findings.extend(log.damage(None, &listing).await?.map(damage));
+            verified.findings.extend(log.damage(None, &Manifest::default(), &listing).await?.map(damage));
         }
         return Ok(verified);
     };
     let listing = log.listing(report.tables(), Some(head)).await?;
     verified.since = head.state.since;
-    let checked = files::check(log, report, &records, head, &listing, &mut verified).await?;
+    let manifest = match log.proofs(Some(head), &listing).await {
+        Ok(manifest) => Some(manifest),
+        Err(error @ LoadError::Damaged { .. }) => {
+            verified.findings.push(damage(error));
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let known = (head, manifest.as_ref());
+    let checked = files::check(log, report, &records, known, &listing, &mut verified).await?;
     if head.has_key_of(report) {
         let keys = Keys { log, report, key_bytes: options.key_bytes, checked: &checked };
         keys.check(head, &mut verified).await?;
@@ -161,7 +174,8 @@ async fn attempt(log: &ReportLog, report: &Report, options: &VerifyOptions) -> R
         let what = "it is of a version that kept one row where several events are equal".to_owned();
         verified.findings.push(Finding { path, what, mend: Mend::Refresh });
     }
-    unlocated(log, head, &listing, &mut verified).await?;
+    unlocated(log, head, manifest.as_ref(), &listing, &mut verified).await?;
+    beside(log, head, manifest.as_ref(), &listing, &mut verified).await?;
     let ahead = options.now.and_then(|now| log.refuse_ahead(head, now).err());
     verified.findings.extend(ahead.map(damage));
     Ok(verified)
@@ -187,15 +201,44 @@ async fn read_records(log: &ReportLog, verified: &mut Verified) -> Result<Vec<Co
     Ok(records)
 }
 
+/// What stands beside the account's tables: the state that the record names, pages that wait, and what readers of the tables'
+/// folders see and no log knows.
+async fn beside(
+    log: &ReportLog,
+    head: &Commit,
+    manifest: Option<&Manifest>,
+    listing: &Listing,
+    verified: &mut Verified,
+) -> Result<(), LoadError> {
+    let finding = |Loss { path, reason }: Loss, mend| Finding { path, what: reason, mend };
+    let state = state::damage(log, head, manifest).await?;
+    verified.add(state.into_iter().map(|damage| finding(damage.loss, Mend::Rebuild)).collect());
+    let pages = state::unusable_pages(log, head.version).await?;
+    verified.add(pages.into_iter().map(|loss| finding(loss, Mend::Run)).collect());
+    let destination = log.destination();
+    let foreign = foreign::find(destination, listing.account(), listing.folders()).await?;
+    let shown = |(path, what): (String, String)| Finding { path: destination.shown(&path), what, mend: Mend::Remove };
+    verified.add(foreign.into_iter().map(shown).collect());
+    for label in foreign::same_account(log, &head.identity).await? {
+        let path = destination.shown(&listing.folder(log.report()));
+        let what =
+            format!("the rows of the same account are stored as `{label}` too, so readers see each of them twice");
+        verified.add(vec![Finding { path, what, mend: Mend::Label }]);
+    }
+    Ok(())
+}
+
 /// Damage that no single file shows: files are gone whose records were pruned.
 async fn unlocated(
     log: &ReportLog,
     head: &Commit,
+    manifest: Option<&Manifest>,
     listing: &Listing,
     verified: &mut Verified,
 ) -> Result<(), LoadError> {
-    if verified.findings.iter().all(|finding| finding.mend == Mend::Refresh) {
-        match log.damage(Some(head), listing).await {
+    if verified.findings.iter().all(|finding| matches!(finding.mend, Mend::Refresh)) {
+        let Some(manifest) = manifest else { return Ok(()) };
+        match log.damage(Some(head), manifest, listing).await {
             Ok(found) => verified.findings.extend(found.map(damage)),
             Err(error @ LoadError::Damaged { .. }) => verified.findings.push(damage(error)),
             Err(error) => return Err(error),

@@ -411,7 +411,7 @@ mod tests {
             },
             load(LoadError::Fenced { account: account(), report: report(), version: 4, winner: "run-2".to_owned() }),
             load(LoadError::Damaged { path: path(), reason: "its length is another".to_owned() }),
-            load(LoadError::NewerFormat { path: path(), format: 9, known: 1 }),
+            load(LoadError::NewerFormat { path: path(), of: "format", format: 9, known: 1 }),
             RunError::NoSource { report: "contact_activity_details".to_owned(), table: table() },
             RunError::SourceFailed {
                 report: "contact_activity_details".to_owned(),

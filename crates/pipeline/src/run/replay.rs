@@ -80,13 +80,13 @@ async fn replay_report(writer: &ReportWriter<'_>, summary: &mut ReportSummary) -
     summary.watermark_before = head.state.watermark;
     summary.watermark_after = head.state.watermark;
     let log = ReportLog::new(writer.destination, &writer.plan.account, writer.name()).map_err(load)?;
-    let pages = log.replay().await.map_err(load)?;
+    let by_id = !matches!(writer.report_plan.ids, Ids::None);
+    let pages = log.replay(!by_id).await.map_err(load)?;
 
     let (report, window) = (writer.name().to_owned(), Window::default());
     writer.context.events.emit(&Event::ReportStarted { report, crawls: 1, window });
     let (units, received) = mpsc::channel::<Unit>(UNITS_WAITING);
     let mut tally = Tally::default();
-    let by_id = !matches!(writer.report_plan.ids, Ids::None);
     let (sent, written) = futures::join!(send(pages, units, by_id), writer.write(received, &mut session, &mut tally));
     tally.copy_to(summary);
     summary.resumed_pages = tally.pages;

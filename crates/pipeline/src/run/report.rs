@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use chrono::{DateTime, SecondsFormat, Utc};
 use ctct_extract::{Client, ExtractError};
 use ctct_load::{
-    Absent, Brake, Commit, KeptPage, LoadError, LoadPlan, PageKeeper, Progress, RawPages, Reach, Rejected, Repeats,
-    ReportLog, ReportState, Session, Window, WriteMode, distinct_ids,
+    Absent, Brake, Commit, KeptPage, LoadError, LoadPlan, PageKeeper, PageTally, Progress, RawPages, Reach, Rejected,
+    Repeats, ReportLog, ReportState, Session, Window, WriteMode, distinct_ids,
 };
 use ctct_transform::PageDecoder;
 use futures::lock::Mutex;
@@ -41,8 +41,8 @@ pub(super) struct ReportRun<'a> {
 struct Reading {
     tally: Tally,
     ask: Ask,
-    /// Where its pages are kept.
-    pages: String,
+    /// Where its pages are kept, and what was kept there.
+    pages: (String, PageTally),
     /// Pages of ids that were not read to their end.
     left_over: Vec<KeptPage>,
     /// Why it ended early, where what was read is whole in itself and worth a commit.
@@ -166,11 +166,11 @@ impl ReportRun<'_> {
         let queue = keeper.spawn();
         let asked = async {
             let kept = resumption.replay(&units, ids.is_some()).await.map_err(|error| self.writer.load(error))?;
-            let pages = kept.pages;
+            let (pages, tally) = (kept.pages, kept.tally);
             if pages > 0 {
                 tracing::info!(report = self.writer.name(), pages, "going on after the pages that an earlier run kept");
             }
-            Ok::<_, RunError>((pages, crawls.read(kept, Outlets { units, queue: &queue }).await))
+            Ok::<_, RunError>((pages, tally, crawls.read(kept, Outlets { units, queue: &queue }).await))
         };
         let mut tally = Tally::beside(self.known_letters(session).await);
         let (asked, written) = futures::join!(asked, self.writer.write(received, session, &mut tally));
@@ -179,7 +179,7 @@ impl ReportRun<'_> {
         // When writing or keeping fails, asking ends because nobody listens: that error is the one to report.
         written?;
         let keeper = keeper.map_err(|error| self.writer.load(error))?;
-        let (resumed_pages, asked) = asked?;
+        let (resumed_pages, resumed, asked) = asked?;
         summary.resumed_pages = resumed_pages;
         tally.resumed_pages = resumed_pages;
         let unknown = not_found.load(Ordering::Relaxed);
@@ -196,7 +196,8 @@ impl ReportRun<'_> {
             // That the API does not know an id was paid for too.
             Some(error) if tally.rows + unknown == 0 || !self.keeps_what_is_whole(&error) => Err(error),
             unfinished => {
-                let (pages, left_over) = (keeper.folder().to_owned(), left_over.into_inner());
+                let pages = (keeper.folder().to_owned(), keeper.tally().and(resumed));
+                let left_over = left_over.into_inner();
                 Ok(Reading { tally, ask, pages, left_over, unfinished })
             }
         }
@@ -295,7 +296,8 @@ impl ReportRun<'_> {
         let watermark = state.watermark;
         if self.writer.report_plan.delivery.keep_raw {
             let since = self.replayable_since(&session);
-            session.name_raw_pages(RawPages { folder: pages, since });
+            let (folder, kept) = pages;
+            session.name_raw_pages(RawPages { folder, since, kept: Some(kept) });
         }
         let outcome = ctct_load::Outcome {
             committed_at: now,

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use ctct_extract::{Page, PageMark};
-use ctct_load::{KeptPage, KeptPages, LoadError};
+use ctct_load::{KeptPage, KeptPages, LoadError, PageTally};
 use tokio::sync::mpsc;
 
 use super::crawl::Unit;
@@ -23,6 +23,8 @@ pub(super) struct Resumed {
     chains: HashMap<String, Chain>,
     /// Pages that need not be asked for again.
     pub(super) pages: u64,
+    /// All that was read of what the earlier runs had kept.
+    pub(super) tally: PageTally,
 }
 
 /// Pages of one crawl, in order.
@@ -73,6 +75,7 @@ impl Resumption {
             }
             pages = self.rest.next().await?.unwrap_or_default();
         }
+        resumed.tally = self.rest.tally();
         Ok(resumed)
     }
 }

@@ -49,10 +49,13 @@ pub struct ReportRebuild {
     pub watermark: Option<DateTime<Utc>>,
     /// What the new record names.
     pub tables: Vec<TableSummary>,
-    /// Where damaged records were moved to.
+    /// Where damaged records and files were moved to, and what is left of records that are lost in part.
     pub moved: Vec<String>,
     /// Files that are lost: what was in them must be read again.
     pub lost: Vec<LossSummary>,
+    /// What else was damaged, and is made again or done without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<LossSummary>,
     /// Files that are in the way: the user must take them out of the table's folder.
     pub refused: Vec<LossSummary>,
     /// What went wrong, or what is left to do.
@@ -154,7 +157,7 @@ fn report_rebuild(plan: &Plan, report: &ReportPlan, rebuilt: Rebuilt) -> ReportR
             refused: losses(files),
             ..default
         },
-        Rebuilt::Done { record, tables, moved, lost } => {
+        Rebuilt::Done { record, tables, moved, lost, damaged } => {
             let Commit { version, state, .. } = *record;
             let error = (!lost.is_empty()).then(|| ErrorSummary {
                 message: format!("{name}: rows are lost; the next run reads again from before them"),
@@ -175,6 +178,7 @@ fn report_rebuild(plan: &Plan, report: &ReportPlan, rebuilt: Rebuilt) -> ReportR
                 tables,
                 moved,
                 lost: losses(lost),
+                damaged: losses(damaged),
                 error,
                 ..default
             }

@@ -239,6 +239,10 @@ fn finding_summary(plan: &Plan, report: &str, Finding { path, what, mend }: Find
         ),
         Mend::Rebuild => format!("`ctct-etl state rebuild {file} --report {report}`"),
         Mend::Remove => "move it out of the table's folder".to_owned(),
+        Mend::Label => {
+            "keep one of the two labels: move `account=LABEL` of the other out of each table's folder, and `_ctct/LABEL` with it"
+                .to_owned()
+        }
         Mend::Refresh => format!("{refresh} writes the tables anew"),
         Mend::Run => {
             format!("`ctct-etl run {file} --report {report}` brings what changed since; where it stays, {refresh}")

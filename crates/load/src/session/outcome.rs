@@ -1,0 +1,71 @@
+//! How a run ended, and what its commit may do to the rows that are stored.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::Reach;
+use crate::record::{ReportState, Window};
+
+/// What a run of one report came to, for its commit record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// What the next run must know.
+    pub state: ReportState,
+    /// The span of time that this run asked for.
+    pub window: Window,
+    /// With [`WriteMode::Merge`]: what becomes of stored rows whose key the run did not bring.
+    pub absent: Absent,
+    /// With [`WriteMode::Replace`] and [`WriteMode::Partition`], and with [`WriteMode::Merge`] where the run takes the place of
+    /// all rows: stored rows whose key the run did not bring stay nevertheless, because what they became could not be read.
+    pub carry_over: bool,
+    /// How many stored keys the commit may remove.
+    pub brake: Brake,
+    /// Which stored rows the run could have brought: no other can be missing.
+    pub reach: Reach,
+    /// The time of the commit.
+    pub committed_at: DateTime<Utc>,
+    /// Counts worth keeping, such as requests sent.
+    pub stats: BTreeMap<String, u64>,
+}
+
+/// What becomes of stored rows whose key a merging run did not bring.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Absent {
+    /// They stay: the run asked for what changed.
+    #[default]
+    Stay,
+    /// They are marked as deleted at this instant: the run read everything, and that was proven.
+    Mark(DateTime<Utc>),
+    /// They go: the run's rows are the tables from now on.
+    Go,
+}
+
+/// How many stored keys one commit may remove.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub enum Brake {
+    /// 30 % where that is more than 50 keys, and never every key of however few.
+    #[default]
+    Usual,
+    /// This share of them, from 0 to 1.
+    Share(f64),
+    /// Any number, because somebody said so for this run, or because the run asks for other rows than those that are stored.
+    Off,
+}
+
+impl Brake {
+    /// Keys that may go without a word, however large their share is.
+    const FEW: u64 = 50;
+
+    /// Whether removing so many of the stored keys is too much.
+    #[expect(clippy::cast_precision_loss, reason = "shares of counts below 2^53")]
+    pub fn stops(self, removed: u64, stored: u64) -> bool {
+        let more_than = |share: f64| removed as f64 > share * stored as f64;
+        match self {
+            _ if removed == 0 => false,
+            Self::Usual => removed >= stored || (removed > Self::FEW && more_than(0.3)),
+            Self::Share(share) => more_than(share),
+            Self::Off => false,
+        }
+    }
+}
