@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{Error as StoreError, Extensions, ListResult, ObjectStore};
 
@@ -38,7 +38,7 @@ pub(crate) async fn find(
     account_folder: &str,
     tables: impl Iterator<Item = String>,
 ) -> Result<Vec<Foreign>, LoadError> {
-    let listed = tables.map(|table| async move { Ok::<_, LoadError>((below(destination, &table).await?, table)) });
+    let listed: Vec<_> = tables.map(|table| below_table(destination, table).boxed()).collect();
     let listed: Vec<(ListResult, String)> = stream::iter(listed).buffered(AT_A_TIME).try_collect().await?;
     let own = format!("{ACCOUNT}={account_folder}");
     let others = |found: &ListResult| found.common_prefixes.iter().any(|path| name(path) != own);
@@ -85,21 +85,24 @@ pub(crate) async fn same_account(log: &ReportLog, owner: &Owner) -> Result<Vec<S
     let destination = log.destination();
     let Some(account) = &owner.account else { return Ok(Vec::new()) };
     let labels = accounts(destination).await?.into_iter().filter_map(|name| folder::decode(&name));
-    let labels = labels.filter(|label| label != log.account());
-    let read = labels.map(|label| async move {
-        let other = ReportLog::new(destination, &label, log.report())?;
-        match other.head().await {
-            Ok(head) => {
-                let has_rows = head.filter(|head| !head.inventory.tables.is_empty());
-                Ok(has_rows.filter(|head| head.identity.account.as_ref() == Some(account)).map(|_| label))
-            }
-            // Whoever uses it is told.
-            Err(LoadError::Damaged { .. } | LoadError::NewerFormat { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    });
+    let labels: Vec<String> = labels.filter(|label| label != log.account()).collect();
+    let read: Vec<_> = labels.into_iter().map(|label| has_account(log, label, account).boxed()).collect();
     let found: Vec<Option<String>> = stream::iter(read).buffered(AT_A_TIME).try_collect().await?;
     Ok(found.into_iter().flatten().collect())
+}
+
+/// The label, if this account's rows are stored under it.
+async fn has_account(log: &ReportLog, label: String, account: &str) -> Result<Option<String>, LoadError> {
+    let other = ReportLog::new(log.destination(), &label, log.report())?;
+    match other.head().await {
+        Ok(head) => {
+            let has_rows = head.filter(|head| !head.inventory.tables.is_empty());
+            Ok(has_rows.filter(|head| head.identity.account.as_deref() == Some(account)).map(|_| label))
+        }
+        // Whoever uses it is told.
+        Err(LoadError::Damaged { .. } | LoadError::NewerFormat { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Folder names of the accounts that have a log here.
@@ -107,6 +110,10 @@ async fn accounts(destination: &Destination) -> Result<BTreeSet<String>, LoadErr
     let found = below(destination, STATE_FOLDER).await?;
     // Folders with a dot are what hosts share.
     Ok(found.common_prefixes.iter().map(name).filter(|name| !name.starts_with('.')).map(str::to_owned).collect())
+}
+
+async fn below_table(destination: &Destination, table: String) -> Result<(ListResult, String), LoadError> {
+    Ok((below(destination, &table).await?, table))
 }
 
 /// What stands right below a folder.

@@ -138,8 +138,8 @@ impl Listing {
         tables: impl IntoIterator<Item = String>,
     ) -> Result<Self, LoadError> {
         let tables: Vec<String> = tables.into_iter().collect();
-        let folders = tables.iter().map(|table| table_folder(table, account));
-        let listed = folders.map(|folder| async move { destination.objects(&folder).await });
+        let folders: Vec<String> = tables.iter().map(|table| table_folder(table, account)).collect();
+        let listed = folders.into_iter().map(|folder| async move { destination.objects(&folder).await });
         let listed: Vec<_> = stream::iter(listed).buffer_unordered(AT_A_TIME).try_collect().await?;
         let parquet = listed.into_iter().flatten().filter(|object| object.location.extension() == Some("parquet"));
         let files = parquet.map(|object| (destination.relative(&object.location).to_owned(), object.size)).collect();

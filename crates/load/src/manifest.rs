@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::{Error as StoreError, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -254,14 +254,17 @@ impl ReportLog {
         Ok(())
     }
 
+    async fn read_unless_damaged(&self, version: i64) -> Result<Option<Commit>, LoadError> {
+        match self.read(version).await {
+            Err(LoadError::Damaged { .. }) => Ok(None),
+            read => read,
+        }
+    }
+
     /// What the records that can be read say of the files that are listed, or of none that is.
     pub(crate) async fn manifest_of_records(&self, listing: &Listing) -> Result<Manifest, LoadError> {
-        let read = self.records().await?.into_iter().map(|record| async move {
-            match self.read(record.version).await {
-                Err(LoadError::Damaged { .. }) => Ok(None),
-                read => read,
-            }
-        });
+        let found = self.records().await?;
+        let read: Vec<_> = found.iter().map(|record| self.read_unless_damaged(record.version).boxed()).collect();
         let records: Vec<Option<Commit>> = stream::iter(read).buffered(AT_A_TIME).try_collect().await?;
         let records: Vec<Commit> = records.into_iter().flatten().collect();
         let named = NamedFiles::new(&records);

@@ -5,10 +5,11 @@
 //! another thread, so it is done where it is asked for.
 //!
 //! The file holds the last two states of the book, each a line with a checksum. A damaged one leaves the other, which is
-//! one request behind. Where both are damaged or gone, this process goes on with the count that it knows; one that has
-//! just begun knows nothing and counts from 0, with the next slot one second away: the API itself ends a day whose
+//! one request behind. So does a line of another key's file: the checksum is of the name too. Where both are damaged or gone,
+//! the file is set aside and this process goes on with the count that it knows; one that has just begun knows nothing and counts from 0, with the next slot one second away: the API itself ends a day whose
 //! requests are used up, and that is written down again.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -164,7 +165,7 @@ impl Session<'_> {
     fn read(&mut self, now: Moment) -> Book {
         let state = &mut *self.state;
         if let Some(file) = state.file.as_mut().filter(|_| self.locked) {
-            match read(file) {
+            match read(file, self.path) {
                 Ok(Some(Line { change, mut book })) => {
                     (state.change, state.damaged) = (change, false);
                     if let Some(known) = state.known.as_ref().filter(|_| state.unsaved > 0) {
@@ -175,7 +176,12 @@ impl Session<'_> {
                 Ok(None) if std::mem::replace(&mut state.damaged, true) => {}
                 Ok(None) => {
                     let spent = state.known.as_ref().map_or(0, |known| known.spent(now.wall.date_naive()));
-                    error!(path = %self.path.display(), spent, "the quota ledger is damaged; counting goes on from here");
+                    let aside = aside(self.path);
+                    // Somebody may want to look at it; what counts is written over it.
+                    let kept = fs::copy(self.path, &aside).is_ok();
+                    let (path, aside) = (self.path.display(), aside.display());
+                    let aside = if kept { format!("; a copy is in {aside}") } else { String::new() };
+                    error!(%path, spent, "the quota ledger is damaged; requests are counted from here on{aside}");
                 }
                 Err(error) => self.warn(&error),
             }
@@ -190,14 +196,14 @@ impl Session<'_> {
 
     fn write(&mut self, book: Book, counted: u64) {
         let state = &mut *self.state;
-        let line = Line { change: state.change + 1, book: &book };
+        let line = Line { change: state.change.saturating_add(1), book: &book };
         let written = match state.file.as_mut().filter(|_| self.locked) {
-            Some(file) => write(file, &line),
+            Some(file) => write(file, &line, self.path),
             None => Ok(false),
         };
         match written {
             Ok(true) => {
-                state.change += 1;
+                state.change = line.change;
                 state.unsaved = 0;
             }
             Ok(false) => state.unsaved += counted,
@@ -236,7 +242,7 @@ fn open(path: &Path, clock: &Clock) -> io::Result<File> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut fresh = NamedTempFile::new_in(folder)?;
-    write(fresh.as_file_mut(), &Line { change: 0, book: &Book::new(moment(clock.now())) })?;
+    write(fresh.as_file_mut(), &Line { change: 0, book: &Book::new(moment(clock.now())) }, path)?;
     match fresh.persist_noclobber(path) {
         // Another process was faster.
         Err(error) if error.error.kind() == ErrorKind::AlreadyExists => existing(),
@@ -244,24 +250,37 @@ fn open(path: &Path, clock: &Clock) -> io::Result<File> {
     }
 }
 
+/// Where a damaged file is copied to.
+fn aside(path: &Path) -> PathBuf {
+    path.with_extension("ledger.damaged")
+}
+
+/// The checksum of a line in the file of this name.
+fn check(text: &[u8], path: &Path) -> String {
+    let name = path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
+    checksum(&[name, b" ", text].concat())
+}
+
 /// The line in force; `None`: there is no whole one.
-fn read(file: &mut File) -> io::Result<Option<Line<Book>>> {
+fn read(file: &mut File, path: &Path) -> io::Result<Option<Line<Book>>> {
     let mut bytes = Vec::with_capacity(2 * LINE);
     file.seek(SeekFrom::Start(0))?;
     file.take(2 * LINE as u64).read_to_end(&mut bytes)?;
-    Ok(bytes.chunks(LINE).filter_map(parse).max_by_key(|line| line.change))
+    Ok(bytes.chunks(LINE).filter_map(|line| parse(line, path)).max_by_key(|line| line.change))
 }
 
-fn parse(line: &[u8]) -> Option<Line<Book>> {
-    let (check, text) = line.split_at_checked(8)?;
+fn parse(line: &[u8], path: &Path) -> Option<Line<Book>> {
+    let (found, text) = line.split_at_checked(8)?;
     let text = text.trim_ascii();
-    if check == checksum(text).as_bytes() { serde_json::from_slice(text).ok() } else { None }
+    // The first versions did not count the name in.
+    let holds = found == check(text, path).as_bytes() || found == checksum(text).as_bytes();
+    if holds { serde_json::from_slice(text).ok() } else { None }
 }
 
 /// Writes a line over the older one; whether it did.
-fn write(file: &mut File, line: &Line<&Book>) -> io::Result<bool> {
+fn write(file: &mut File, line: &Line<&Book>, path: &Path) -> io::Result<bool> {
     let text = serde_json::to_string(line)?;
-    let text = format!("{} {text:<width$}\n", checksum(text.as_bytes()), width = LINE - 10);
+    let text = format!("{} {text:<width$}\n", check(text.as_bytes(), path), width = LINE - 10);
     if text.len() != LINE {
         return Err(io::Error::other("its line is too long"));
     }

@@ -1,7 +1,8 @@
 //! The log of leases in an object store: one object a lease, numbered, each created by put-if-absent, never changed.
 //!
 //! `<prefix>/<key>/<day>/<sequence>.json`. Who takes the number after the last one has the lease; who finds it taken reads
-//! on. The last lease of a day says all that there is to know of it.
+//! on. The last lease of a day says all that there is to know of it. One that is damaged is passed over, and the one before
+//! it counts: its number stays taken.
 
 use std::sync::Arc;
 
@@ -10,9 +11,10 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use serde::{Deserialize, Serialize};
-use tracing::debug;
+use tracing::{debug, error};
 
 use super::book::Shut;
+use super::checksum;
 
 /// Days that are kept: yesterday's last lease may still run, and clocks differ.
 const KEPT: TimeDelta = TimeDelta::days(2);
@@ -75,13 +77,13 @@ impl Log {
     pub(super) async fn tail(&self, day: NaiveDate, known: &Tail) -> Result<Tail, StoreError> {
         let known = if known.day == day { known.clone() } else { Tail { day, ..Tail::default() } };
         if let Some((sequence, lease)) = self.last(day, known.sequence).await? {
-            return Ok(Tail { day, sequence, lease: Some(lease) });
+            return Ok(Tail { day, sequence, lease: lease.or(known.lease) });
         }
         if known.lease.is_some() {
             return Ok(known);
         }
         let lease = match day.pred_opt() {
-            Some(before) => self.last(before, 0).await?.map(|(_, lease)| lease),
+            Some(before) => self.last(before, 0).await?.and_then(|(_, lease)| lease),
             None => None,
         };
         Ok(Tail { lease, ..known })
@@ -100,7 +102,7 @@ impl Log {
 
     /// Writes a lease under a number, if it is free.
     pub(super) async fn put(&self, day: NaiveDate, sequence: u64, lease: &Lease) -> Result<Put, StoreError> {
-        let body = serde_json::to_vec(lease).map_err(damaged)?;
+        let body = encode(lease).map_err(damaged)?;
         match self.store.put_opts(&self.path(day, sequence), PutPayload::from(body), PutMode::Create.into()).await {
             Ok(_) => Ok(Put::Written),
             Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => Ok(Put::Taken),
@@ -125,23 +127,50 @@ impl Log {
         }
     }
 
-    /// The last lease after a number.
-    async fn last(&self, day: NaiveDate, after: u64) -> Result<Option<(u64, Lease)>, StoreError> {
+    /// The last number after one, and the last lease after it that can be read.
+    async fn last(&self, day: NaiveDate, after: u64) -> Result<Option<(u64, Option<Lease>)>, StoreError> {
         let folder = self.prefix.clone().join(day.to_string());
         let mut objects = self.store.list_with_offset(Some(&folder), &self.path(day, after));
-        let mut last = None;
+        let mut sequences = Vec::new();
         while let Some(object) = objects.try_next().await? {
             let sequence = object.location.filename().and_then(|name| name.strip_suffix(".json")?.parse().ok());
-            last = last.max(sequence.filter(|&sequence: &u64| sequence > after));
+            sequences.extend(sequence.filter(|&sequence: &u64| sequence > after && sequence < u64::MAX));
         }
-        let Some(sequence) = last else { return Ok(None) };
-        let body = self.store.get(&self.path(day, sequence)).await?.bytes().await?;
-        Ok(Some((sequence, serde_json::from_slice(&body).map_err(damaged)?)))
+        sequences.sort_unstable();
+        let Some(&last) = sequences.last() else { return Ok(None) };
+        for sequence in sequences.into_iter().rev() {
+            let path = self.path(day, sequence);
+            match decode(&self.store.get(&path).await?.bytes().await?) {
+                Some(lease) => return Ok(Some((last, Some(lease)))),
+                None => error!(%path, "a lease of the quota ledger is damaged; the one before it counts"),
+            }
+        }
+        Ok(Some((last, None)))
     }
 
     fn path(&self, day: NaiveDate, sequence: u64) -> Path {
         self.prefix.clone().join(day.to_string()).join(format!("{sequence:020}.json"))
     }
+}
+
+/// Names the checksum, which is the last key.
+const CHECK: &str = ",\"check\":\"";
+
+fn encode(lease: &Lease) -> serde_json::Result<Vec<u8>> {
+    let json = serde_json::to_string(lease)?;
+    let body = json.strip_suffix('}').unwrap_or(&json);
+    Ok(format!("{body}{CHECK}{}\"}}", checksum(body.as_bytes())).into_bytes())
+}
+
+/// Reads a lease; `None` where it is not what was written. The first versions wrote no checksum.
+fn decode(body: &[u8]) -> Option<Lease> {
+    let text = std::str::from_utf8(body).ok()?;
+    if let Some((body, check)) = text.rsplit_once(CHECK)
+        && check.trim_end_matches(['}', '"']) != checksum(body.as_bytes())
+    {
+        return None;
+    }
+    serde_json::from_str(text).ok()
 }
 
 fn damaged(error: serde_json::Error) -> StoreError {

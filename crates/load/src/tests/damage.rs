@@ -230,18 +230,19 @@ fn shown(destination: &Destination, rebuilt: &Rebuilt) -> String {
         Rebuilt::Nothing => "nothing to rebuild from".to_owned(),
         Rebuilt::Sound { version, moved } => format!("sound at {version}, {} moved", moved.len()),
         Rebuilt::Refused(files) => format!("refused{}", losses(files)),
-        Rebuilt::Done { record, tables, moved, lost } => {
+        Rebuilt::Done { record, tables, moved, lost, damaged } => {
             let rows: Vec<_> =
                 tables.iter().map(|(name, table)| format!("{name} {}/{}", table.files, table.rows)).collect();
             let watermark = record.state.watermark.map_or_else(|| "none".to_owned(), |at| at.date_naive().to_string());
             format!(
-                "version {}, watermark {watermark}, progress {}, query `{}`; files/rows {}; {} moved{}",
+                "version {}, watermark {watermark}, progress {}, query `{}`; files/rows {}; {} moved{}{}",
                 record.version,
                 record.state.progress.is_some(),
                 record.state.query,
                 rows.join(", "),
                 moved.len(),
-                losses(lost)
+                losses(lost),
+                losses(damaged)
             )
         }
     };
