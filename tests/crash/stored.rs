@@ -128,8 +128,10 @@ impl Stored {
             let records = self.records(report);
             let facts = |file: &Value| Some((file["bytes"].as_u64().unwrap(), text(&file["sha256"])));
             // Each commit's takes the place of the last one's.
-            if let Some(seen) = records.last().map(|record| &record["seen"]).filter(|seen| !seen.is_null()) {
-                expected.insert(text(&seen["path"]), facts(seen));
+            for state in ["seen", "manifest"] {
+                if let Some(file) = records.last().map(|record| &record[state]).filter(|file| !file.is_null()) {
+                    expected.insert(text(&file["path"]), facts(file));
+                }
             }
             for record in records {
                 for removed in record["removed"].as_array().unwrap() {

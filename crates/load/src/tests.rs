@@ -15,6 +15,7 @@ mod modes;
 mod owned;
 mod pages;
 mod partitions;
+mod proofs;
 mod records;
 mod uploads;
 mod verified;

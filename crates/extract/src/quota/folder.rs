@@ -178,7 +178,7 @@ impl Session<'_> {
                     let spent = state.known.as_ref().map_or(0, |known| known.spent(now.wall.date_naive()));
                     let aside = aside(self.path);
                     // Somebody may want to look at it; what counts is written over it.
-                    let kept = fs::copy(self.path, &aside).is_ok();
+                    let kept = copy_aside(self.path, &aside).is_ok();
                     let (path, aside) = (self.path.display(), aside.display());
                     let aside = if kept { format!("; a copy is in {aside}") } else { String::new() };
                     error!(%path, spent, "the quota ledger is damaged; requests are counted from here on{aside}");
@@ -253,6 +253,13 @@ fn open(path: &Path, clock: &Clock) -> io::Result<File> {
 /// Where a damaged file is copied to.
 fn aside(path: &Path) -> PathBuf {
     path.with_extension("ledger.damaged")
+}
+
+/// Copies a damaged file, or the beginning of one that is endless.
+fn copy_aside(path: &Path, aside: &Path) -> io::Result<()> {
+    let mut found = Vec::new();
+    File::open(path)?.take(4 * LINE as u64).read_to_end(&mut found)?;
+    fs::write(aside, found)
 }
 
 /// The checksum of a line in the file of this name.

@@ -53,9 +53,10 @@ impl Process {
         self.seconds.store(seconds, Relaxed);
     }
 
-    /// The one file of the folder.
+    /// The one file of the folder, beside what was set aside.
     fn file(&self) -> PathBuf {
-        let files: Vec<_> = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let files = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<_> = files.filter(|path| path.extension().unwrap() == "ledger").collect();
         assert_eq!(files.len(), 1, "{files:?}");
         files[0].clone()
     }
@@ -236,7 +237,27 @@ async fn a_damaged_file_keeps_the_count_of_who_knows_it_and_stops_nobody() {
         let new = Process::new(folder.path(), Pace { requests_per_second: 10.0, ..PACE });
         assert_eq!(new.limiter.acquire().await.unwrap(), Duration::from_secs(1));
         assert_eq!(new.spent().await, 1);
+        assert_eq!(
+            fs::read(process.file().with_extension("ledger.damaged")).unwrap(),
+            &damage[..damage.len().min(2048)]
+        );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_keys_file_never_closes_the_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::new(folder.path(), PACE);
+    process.send(1).await;
+    let other = tempfile::tempdir().unwrap();
+    let ledger = Ledger::in_folder(other.path(), "another-key");
+    let limiter = Limiter::new(PACE, ledger, Clock::from_fn(noon));
+    let spender = Process { limiter, ..Process::new(other.path(), PACE) };
+    spender.send(10).await;
+    fs::copy(spender.file(), process.file()).unwrap();
+    let new = Process::new(folder.path(), PACE);
+    new.send(1).await;
+    assert_eq!(new.spent().await, 1);
 }
 
 #[tokio::test(start_paused = true)]

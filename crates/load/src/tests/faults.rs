@@ -154,9 +154,9 @@ async fn the_second_of_two_runs_is_fenced_and_harms_nothing() {
 
 #[tokio::test]
 async fn a_lost_answer_to_the_commit_is_found_to_be_ones_own() {
-    // Three data files are put before the record.
+    // Three data files and the manifest are put before the record.
     let memory = Arc::new(InMemory::new());
-    let store = Failing { once: true, ..Failing::new(&memory, 3, true) };
+    let store = Failing { once: true, ..Failing::new(&memory, 4, true) };
     let destination = store.destination();
     let done = run(&destination, plan(Append, &[], "r1"), &[person("a", "x", "")]).await.unwrap();
     assert_eq!(done.version, 1);
@@ -165,16 +165,16 @@ async fn a_lost_answer_to_the_commit_is_found_to_be_ones_own() {
 
 #[tokio::test]
 async fn a_lost_answer_that_the_client_itself_sent_again_for_is_found_to_be_ones_own() {
-    // Three data files are put before the record, and each counts twice.
+    // Three data files and the manifest are put before the record, and each counts twice.
     let memory = Arc::new(InMemory::new());
-    let store = Failing { once: true, resends: true, ..Failing::new(&memory, 6, true) };
+    let store = Failing { once: true, resends: true, ..Failing::new(&memory, 8, true) };
     assert_eq!(run(&store.destination(), plan(Append, &[], "r1"), &[person("a", "x", "")]).await.unwrap().version, 1);
 }
 
 #[tokio::test]
 async fn a_commit_that_did_not_get_through_is_an_error_and_keeps_its_staging() {
     let memory = Arc::new(InMemory::new());
-    let store = Failing { once: true, ..Failing::new(&memory, 3, false) };
+    let store = Failing { once: true, ..Failing::new(&memory, 4, false) };
     let destination = store.destination();
     let failed = run(&destination, plan(Append, &[], "r1"), &[person("a", "x", "")]).await.unwrap_err();
     insta::assert_snapshot!(failed, @"cannot create `memory://_ctct/acme/people/commits/00000000000000000001.json`: the store failed, see the cause and run again");
@@ -340,8 +340,8 @@ impl ObjectStore for Replacing {
 #[tokio::test]
 async fn the_next_run_publishes_what_a_killed_one_committed() {
     let memory = Arc::new(InMemory::new());
-    // Dies at the first rename: three data files and the record are there.
-    let store = Failing::new(&memory, 4, false).destination();
+    // Dies at the first rename: three data files, the manifest and the record are there.
+    let store = Failing::new(&memory, 5, false).destination();
     let rows = [person("a", "x", "").phone("1", &["p"])];
     run(&store, plan(Append, &[], "r1"), &rows).await.unwrap_err();
     let destination = Destination::with_store(memory, "memory://");
