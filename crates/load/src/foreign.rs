@@ -50,6 +50,11 @@ pub(crate) async fn find(
         for object in found.objects.iter().filter(|object| object.location.extension() == Some("parquet")) {
             foreign.push((destination.relative(&object.location).to_owned(), strange()));
         }
+        if found.common_prefixes.iter().any(|path| name(path) == STATE_FOLDER) {
+            let what = format!("it is another destination inside the folder of the table `{table}`");
+            foreign.push((table, what));
+            continue;
+        }
         for path in found.common_prefixes.iter().filter(|path| name(path) != own) {
             let label = name(path).strip_prefix(ACCOUNT).and_then(|rest| rest.strip_prefix('='));
             if label.is_some_and(|label| accounts.as_ref().is_some_and(|accounts| accounts.contains(label))) {
@@ -63,10 +68,6 @@ pub(crate) async fn find(
             foreign.push(match label {
                 Some(label) => {
                     let what = format!("no log here knows the account `{label}`, and readers see its rows");
-                    (folder, what)
-                }
-                None if inside.iter().any(|path| path.contains(&format!("/{STATE_FOLDER}/"))) => {
-                    let what = format!("it is another destination inside the folder of the table `{table}`");
                     (folder, what)
                 }
                 None => (first.clone(), strange()),

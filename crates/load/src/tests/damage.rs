@@ -324,8 +324,8 @@ async fn a_commit_that_was_published_in_part_and_lost_its_record_is_read_again()
     let memory = Arc::new(InMemory::new());
     let destination = Destination::with_store(Arc::clone(&memory) as Arc<dyn object_store::ObjectStore>, "memory://");
     run_until(&destination, plan(Append, &[], "r1"), &[person("a", "x", "")], "2026-01-01").await;
-    // Three files, the manifest, the record, the move of one file; then it dies.
-    let dies = super::faults::dies_after(&memory, 6);
+    // Three files, the manifest, the record, the removal of the last manifest, the move of one file; then it dies.
+    let dies = super::faults::dies_after(&memory, 7);
     let mut session = Session::begin(&dies, plan(Append, &[], "r2")).await.unwrap();
     session.write(page(2, &[person("b", "x", "").phone("1", &["p"])])).await.unwrap();
     let state = ReportState { watermark: Some(instant("2026-01-02")), ..ReportState::default() };
