@@ -170,7 +170,8 @@ async fn tables_hold_committed_files_only_and_all_else_stands_apart() {
         let levels: Vec<&str> = below.split('/').collect();
         if levels[0] == "_ctct" {
             assert!(
-                below == "_ctct/.probe/created" || (levels[1] == "acme" && ["commits", "seen"].contains(&levels[3])),
+                below == "_ctct/.probe/created"
+                    || (levels[1] == "acme" && ["commits", "manifest", "seen"].contains(&levels[3])),
                 "{below}"
             );
         } else {

@@ -124,7 +124,9 @@ impl SourceFile {
         let (metadata, schema) = (self.metadata.clone(), Arc::clone(schema));
         let decoded = tokio::task::spawn_blocking(move || decode(piece, metadata, row_group, &schema)).await;
         let shown = || self.file.shown();
-        let decoded = decoded.map_err(|_| LoadError::Task { task: format!("read `{}`", shown()) })?;
+        // Bytes that are not what was written may make the decoder panic.
+        let panicked = |_| LoadError::Damaged { path: shown(), reason: "it cannot be decoded".to_owned() };
+        let decoded = decoded.map_err(panicked)?;
         decoded.map_err(|source| LoadError::Parquet { table: shown(), action: "read", source })
     }
 }

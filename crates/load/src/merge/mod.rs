@@ -159,12 +159,19 @@ impl Merge {
     /// Merges every partition that may change. Tables are merged side by side, as many at once as there are permits.
     pub(crate) async fn run(mut self) -> Result<Done, LoadError> {
         let runtime = Handle::current();
+        let (destination, manifest) = (self.destination.clone(), self.manifest.clone());
+        let own: Vec<ObjectMeta> = self.stored.first().into_iter().flat_map(BTreeMap::values).cloned().collect();
         let judged = on_thread("judge rows".to_owned(), move || {
             let _within = runtime.enter();
             let parents = self.judge()?;
             Ok::<_, LoadError>((self, parents))
         });
-        let (merge, parents) = judged.await??;
+        let (merge, parents) = match judged.await {
+            Err(error @ LoadError::Task { .. }) => {
+                return Err(broken(&destination, &manifest, own).await.unwrap_or(error));
+            }
+            judged => judged??,
+        };
         let mut partitions = merge.touched.clone();
         partitions.extend(merge.verdict.moves.iter().flat_map(|moves| &moves.partitions));
         if merge.vanished != Vanished::Stay {
@@ -265,7 +272,9 @@ impl Merge {
         let runtime = Handle::current();
         let first = tables.first().copied().unwrap_or_default();
         let task = format!("merge rows of `{}`", self.shapes[first].table());
-        on_thread(task, move || {
+        let files = tables.iter().filter_map(|table| self.stored[*table].get(&partition).cloned()).collect();
+        let (destination, manifest) = (self.destination.clone(), self.manifest.clone());
+        let merged = on_thread(task, move || {
             let _within = runtime.enter();
             // Child rows of what is marked stay as they were.
             let stays = first > 0 && matches!(self.vanished, Vanished::Marked(_));
@@ -289,9 +298,24 @@ impl Merge {
                 paths: tables.iter().map(path).collect(),
             };
             merge.run(tables.iter().map(stored).collect())
-        })
-        .await?
+        });
+        match merged.await {
+            Err(error @ LoadError::Task { .. }) => Err(broken(&destination, &manifest, files).await.unwrap_or(error)),
+            merged => merged?,
+        }
     }
+}
+
+/// Which of these files is not what was written, if one is: bytes that are not the decoder's may make it panic.
+async fn broken(destination: &Destination, manifest: &Manifest, files: Vec<ObjectMeta>) -> Option<LoadError> {
+    for object in files {
+        let file = StoredFile::new(destination, object);
+        let proof = manifest.get(file.path()).cloned();
+        if let Err(error) = file.proven(proof.as_ref()).await {
+            return Some(error);
+        }
+    }
+    None
 }
 
 /// The tables in groups that are merged together: the report's own table, and each list with those within it.
