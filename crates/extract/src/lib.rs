@@ -41,6 +41,7 @@ pub use error::{ExtractError, GaveUp, NoRenewal, Place, QuotaLimit};
 pub use identity::Identity;
 pub use meter::Usage;
 pub use policy::RetryAdvice;
+pub use private::read_secret;
 pub use quota::{Ledger, Today};
 pub use request::Request;
 pub use scrub::{hide, printable, scrubbed, shown};
