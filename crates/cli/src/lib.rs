@@ -34,6 +34,10 @@ pub fn main() -> ExitCode {
 
 /// Tells of a mistake of this program, by its place alone: the message of a panic may quote a cell's value.
 fn mistake(panic: &panic::PanicHookInfo<'_>) {
+    // Caught where it is called, and told as an error of the store.
+    if panic.location().is_some_and(|place| place.file().contains("object_store")) {
+        return;
+    }
     let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     printer::complain(&format!(
         "error: internal error at {place} (ctct-etl {})\nnext: report it to the project that ctct-etl is from, with this line, the command and `CTCT_LOG=info` output",

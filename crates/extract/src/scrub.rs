@@ -2,7 +2,7 @@
 //!
 //! Every secret is made known with [`hide`] where it is read or made. A text that came from a server, a store, a proxy or a
 //! file passes [`scrubbed`] or [`printable`] where the error or the line is made of it. A secret is found in any part of at
-//! least [`GRAM`] bytes, plain, percent-encoded, escaped as in JSON, in either alphabet of base64 or in hexadecimal digits,
+//! least [`GRAM`] bytes, plain, percent-encoded, escaped as in JSON, in other capitals, in either alphabet of base64 or in hexadecimal digits,
 //! and so is whatever follows the words that go before a secret, known or not.
 //!
 //! The secrets are the process's and not a run's, because logs and messages are the process's too.
@@ -57,7 +57,9 @@ struct Known {
 pub fn hide(secret: &str) {
     let secret = secret.trim();
     let after_host = secret.split_once("://").and_then(|(_, rest)| rest.get(rest.find('/')?..));
-    let secret = after_host.unwrap_or(secret).as_bytes();
+    // A host name loses its capitals.
+    let secret = after_host.unwrap_or(secret).to_ascii_lowercase();
+    let secret = secret.as_bytes();
     let whole = hash(secret);
     let is_known = |known: &Known| known.whole.contains(&whole);
     if secret.len() < SHORTEST || KNOWN.read().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(is_known) {
@@ -218,6 +220,7 @@ impl Known {
     /// The parts of these bytes that are parts of a secret.
     fn parts(&self, bytes: &[u8]) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
+        let bytes = bytes.to_ascii_lowercase();
         if !self.grams.is_empty() {
             let is_known = |(_, gram): &(usize, &[u8])| self.grams.contains(&hash(gram));
             found.extend(bytes.windows(GRAM).enumerate().filter(is_known).map(|(at, _)| (at, at + GRAM)));

@@ -31,6 +31,7 @@ fn forms(secret: &str) -> Vec<(&'static str, String)> {
         ("base64 for URLs, not padded", URL_SAFE_NO_PAD.encode(format!("{secret}?>"))),
         ("base64, percent", with("").replace('=', "%3D").replace('+', "%2B").replace('/', "%2F")),
         ("Basic", with("client-id:")),
+        ("small letters", secret.to_ascii_lowercase()),
         ("hexadecimal", secret.bytes().map(|byte| format!("{byte:02x}")).collect()),
         ("its first half", secret[..secret.len() / 2].to_owned()),
         ("its second half", secret[secret.len() / 2..].to_owned()),

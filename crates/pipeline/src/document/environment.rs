@@ -124,8 +124,7 @@ impl SecretRef {
                 // Without the `.` of `./token`.
                 let file: PathBuf = base.join(path).components().collect();
                 let place = format!("the file `{}`", file.display());
-                let text =
-                    read_secret(&file).map_err(|error| wrong(format!("{place} cannot be read: {error}")))?;
+                let text = read_secret(&file).map_err(|error| wrong(format!("{place} cannot be read: {error}")))?;
                 (text, place)
             }
         };

@@ -1,6 +1,5 @@
 //! Which application an account signs in with: from the command line, the environment, its profile, or a person.
 
-use std::fs;
 use std::path::Path;
 
 use ctct_extract::{Application, Applications, read_secret};
