@@ -311,8 +311,9 @@ fn announced(bytes: &[u8]) -> Vec<(usize, usize)> {
         let rest = bytes.get(to..).unwrap_or_default();
         let gap = rest.iter().take_while(|byte| between(**byte)).count();
         let is_name = is_word(&NAMES);
-        // `the access_token is missing` announces nothing.
-        let announces = gap > 0 && (!is_name || rest.iter().take(gap).any(|byte| matches!(byte, b'=' | b':')));
+        let has = |bytes: &[u8]| rest.iter().take(gap).any(|byte| bytes.contains(byte));
+        // `the access_token is missing` announces nothing, nor does `access_token: it is missing`.
+        let announces = gap > 0 && (!is_name || has(b"=") || (has(b":") && (has(b"\"'") || !has(b" "))));
         let is_part = |byte: &u8| byte.is_ascii_graphic() && !b"\"',;&<>(){}[]".contains(byte);
         let length = rest.iter().skip(gap).take_while(|byte| is_part(byte)).count();
         if announces && length > 0 {

@@ -158,7 +158,7 @@ fn siblings(tape: &Tape<'_>, first: u32, end: u32) -> impl Iterator<Item = u32> 
 
 /// Writes a comma where a value is not the first. Strings end with a quote, so these characters are never part of one.
 fn separate(out: &mut String) {
-    if !out.ends_with([':', '{', '[']) {
+    if !out.is_empty() && !out.ends_with([':', '{', '[']) {
         out.push(',');
     }
 }

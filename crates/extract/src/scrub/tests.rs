@@ -66,6 +66,8 @@ fn what_announces_a_secret_gives_away_none_that_is_not_known() {
         (r#"{\"access_token\":\"abc\"}"#, r#"{\"access_token\":\"[hidden]"}"#),
         ("refresh_token%3Dabc", "refresh_token%3D[hidden]"),
         ("the access_token is missing", "the access_token is missing"),
+        ("source.access_token: the variable is not set", "source.access_token: the variable is not set"),
+        ("access_token:abc", "access_token:[hidden]"),
         ("basics and bearers", "basics and bearers"),
         ("Bearer", "Bearer"),
     ] {

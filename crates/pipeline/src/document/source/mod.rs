@@ -125,11 +125,16 @@ impl Pace {
             let error = ConfigError::new(Some(entry.span), &entry.value.path, message);
             decoder.errors.push(error.help("less than `daily_requests`"));
         }
+        let requests_per_second = fields.number("requests_per_second", decoder);
+        if let Some(entry) =
+            fields.entry("requests_per_second").filter(|_| requests_per_second.is_some_and(|it| it < 0.001))
+        {
+            let message = "`requests_per_second` is so low that a run would wait for ever";
+            let error = ConfigError::new(Some(entry.span), &entry.value.path, message);
+            decoder.errors.push(error.help("0.001 at least, one request in 1,000 seconds"));
+        }
         Self {
-            requests_per_second: fields
-                .number("requests_per_second", decoder)
-                .or(limits.0)
-                .unwrap_or(default.requests_per_second),
+            requests_per_second: requests_per_second.or(limits.0).unwrap_or(default.requests_per_second),
             daily_requests,
             reserve,
             count_refused: fields.flag("count_refused", decoder).unwrap_or(true),
