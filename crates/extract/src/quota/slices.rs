@@ -17,7 +17,7 @@ const FIRST: i64 = 8_000_000;
 const SLICE: i64 = 30_000_000;
 
 /// The part of what is left of the day that one lease takes at most: a process that dies with it costs the others no more.
-const SHARE: u64 = 16;
+const SHARE: u64 = 50;
 
 /// Microseconds between slices of different processes: clocks may differ by this much.
 const GUARD: i64 = 2_000_000;

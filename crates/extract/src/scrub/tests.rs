@@ -121,7 +121,7 @@ proptest! {
 
     /// Whatever the secret and whatever is around it.
     #[test]
-    fn no_form_of_a_secret_stays(secret in "[0-9A-Za-z._~+/=:-]{24,60}", before in "[a-z ]{0,9}", after in "[ a-z]{0,9}") {
+    fn no_form_of_a_secret_stays(secret in "[0-9A-Za-z._~+/=-]{24,60}", before in "[a-z ]{0,9}", after in "[ a-z]{0,9}") {
         hide(&secret);
         for (form, text) in forms(&secret) {
             let scrubbed = scrubbed(&format!("{before}{text}{after}")).into_owned();
