@@ -89,6 +89,9 @@ async fn what_fits_the_bounds_lands_however_odd_it_is() {
     assert_eq!(level.as_str().unwrap().len(), 2 * (5_000 - 100), "what is nested deeper is a text");
 }
 
+/// The rows of the page of this number.
+type Rows<'a> = &'a dyn Fn(usize) -> Vec<Value>;
+
 #[tokio::test]
 async fn a_list_that_leads_nowhere_ends_soon_and_commits_nothing() {
     let harness = Harness::new(0).await;
@@ -99,7 +102,7 @@ async fn a_list_that_leads_nowhere_ends_soon_and_commits_nothing() {
     };
     let volatile = |number: usize| vec![contact(1, &json!({"asked": number, "z": "z".repeat(200)}))];
     let same = |_| vec![contact(1, &json!({}))];
-    let kinds: [(&str, &dyn Fn(usize) -> Vec<Value>, usize); 4] = [
+    let kinds: [(&str, Rows<'_>, usize); 4] = [
         ("the same page", &same, 8),
         ("the same rows in another order", &rows, 25),
         ("rows that differ in something each time", &volatile, 25),

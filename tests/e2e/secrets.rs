@@ -409,7 +409,7 @@ async fn no_server_that_repeats_the_token_gets_it_said_or_kept() {
         let answer = move || async move { echo(&said.join(" ")) };
         let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}/v3", server.local_addr().unwrap());
-        let served = tokio::spawn(async move { axum::serve(server, axum::Router::new().fallback(answer)).await });
+        let serving = tokio::spawn(async move { axum::serve(server, axum::Router::new().fallback(answer)).await });
         let told = "retry:\n  attempts: 1\nmetrics:\n  textfile: prom\non_failure:\n  webhook: {env: HOOK}\n";
         let text =
             pipeline_at(&base_url, "  - report: contacts\n").replace("  url: .\n", &format!("  url: ./out\n{told}"));
@@ -420,7 +420,7 @@ async fn no_server_that_repeats_the_token_gets_it_said_or_kept() {
             assert_ne!(end, Some(0), "{what}");
         }
         scene.call(ECHOED, &["status", "p.yaml"]);
-        served.abort();
+        serving.abort();
     }
     scene.call(ECHOED, &["state", "p.yaml", "--output", "json"]);
     let said: String = scene.said.iter().map(|(_, said)| said.stdout.clone() + &said.stderr).collect();

@@ -160,12 +160,12 @@ impl Transport {
     }
 
     fn client(&self, kind: Kind) -> Result<&reqwest::Client, NoAnswer> {
-        let [ours, encrypted_here, there, encrypted_there] = &self.others;
+        let [plain_here, tls_here, plain, tls] = &self.others;
         let client = match kind {
-            Kind { is_here: true, is_encrypted: false } => ours,
-            Kind { is_here: true, is_encrypted: true } => encrypted_here,
-            Kind { is_here: false, is_encrypted: false } => there,
-            Kind { is_here: false, is_encrypted: true } => encrypted_there,
+            Kind { is_here: true, is_encrypted: false } => plain_here,
+            Kind { is_here: true, is_encrypted: true } => tls_here,
+            Kind { is_here: false, is_encrypted: false } => plain,
+            Kind { is_here: false, is_encrypted: true } => tls,
         };
         if let Some(client) = client.get() {
             return Ok(client);
