@@ -7,9 +7,8 @@ const SECRET: &str = "Zq7-rT_scrub.Vx81/k+9pLmWnB4~xyz";
 
 /// The ways in which a server may say a secret.
 fn forms(secret: &str) -> Vec<(&'static str, String)> {
-    let percent = |upper: bool| -> String {
-        secret.bytes().map(|byte| if upper { format!("%{byte:02X}") } else { format!("%{byte:02x}") }).collect()
-    };
+    // Each byte in a form of its own.
+    let each = |form: fn(u8) -> String| secret.bytes().map(form).collect::<Vec<_>>().concat();
     let reserved: String = secret
         .chars()
         .map(|c| if "/+~".contains(c) { format!("%{:02X}", u32::from(c)) } else { c.to_string() })
@@ -18,11 +17,11 @@ fn forms(secret: &str) -> Vec<(&'static str, String)> {
     vec![
         ("plain", secret.to_owned()),
         ("percent, reserved only", reserved.clone()),
-        ("percent, all", percent(true)),
-        ("percent, all, small", percent(false)),
+        ("percent, all", each(|byte| format!("%{byte:02X}"))),
+        ("percent, all, small", each(|byte| format!("%{byte:02x}"))),
         ("percent, twice", reserved.replace('%', "%25")),
         ("JSON", secret.replace('/', "\\/")),
-        ("JSON, all", secret.bytes().map(|byte| format!("\\u{byte:04x}")).collect()),
+        ("JSON, all", each(|byte| format!("\\u{byte:04x}"))),
         ("JSON in JSON", secret.replace('/', "\\\\/")),
         ("base64", with("")),
         ("base64, shifted by one", with("a")),
@@ -32,7 +31,7 @@ fn forms(secret: &str) -> Vec<(&'static str, String)> {
         ("base64, percent", with("").replace('=', "%3D").replace('+', "%2B").replace('/', "%2F")),
         ("Basic", with("client-id:")),
         ("small letters", secret.to_ascii_lowercase()),
-        ("hexadecimal", secret.bytes().map(|byte| format!("{byte:02x}")).collect()),
+        ("hexadecimal", each(|byte| format!("{byte:02x}"))),
         ("its first half", secret[..secret.len() / 2].to_owned()),
         ("its second half", secret[secret.len() / 2..].to_owned()),
     ]
