@@ -25,6 +25,7 @@ mod equal_events;
 mod events;
 mod fan_out;
 mod help;
+mod hostile;
 mod identity;
 mod init;
 mod last_pages;

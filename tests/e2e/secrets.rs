@@ -328,3 +328,119 @@ async fn the_sandbox_says_its_secrets_on_stdout_alone() {
     scene.said.push(("sandbox".to_owned(), Said { stdout: String::new(), ..end }));
     scene.assert_silent(&["wrong-but-secret".to_owned(), "sandbox-secret".to_owned()]);
 }
+
+/// A token that needs every kind of escape.
+const ECHOED: &str = "Fixture.secret~token_0123456789-abcdef+/XYZ.for.echoes";
+
+/// The ways in which a server may say a token again.
+fn said_again(token: &str) -> Vec<String> {
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+    let escaped = |escape: fn(u8) -> String| token.bytes().map(escape).collect::<String>();
+    vec![
+        token.to_owned(),
+        escaped(|byte| format!("%{byte:02X}")),
+        token.replace('+', "%2B").replace('/', "%2f"),
+        escaped(|byte| format!("\\u{byte:04x}")),
+        token.replace('/', "\\/"),
+        STANDARD.encode(token),
+        STANDARD.encode(format!("client:{token}")),
+        URL_SAFE.encode(token),
+        token.to_ascii_lowercase(),
+        token[..30].to_owned(),
+        token[20..].to_owned(),
+    ]
+}
+
+/// An answer that says the token in one of its places.
+type Echo = fn(&str) -> axum::http::Response<String>;
+
+fn answered(status: u16) -> axum::http::response::Builder {
+    axum::http::Response::builder().status(status).header("x-amzn-requestid", "echo-1")
+}
+
+fn refusal(status: u16, said: &str) -> axum::http::Response<String> {
+    let body = serde_json::json!({
+        "error_key": format!("no.{said}"),
+        "error_message": format!("Bearer {said} is not good; access_token={said}"),
+    })
+    .to_string();
+    answered(status).body(body).unwrap()
+}
+
+const ECHOES: [(&str, Echo); 9] = [
+    ("rejected", |said| refusal(400, said)),
+    ("not signed in", |said| refusal(401, said)),
+    ("forbidden", |said| refusal(403, said)),
+    ("trouble", |said| refusal(500, said)),
+    ("throttled", |said| refusal(429, said)),
+    ("its ids", |said| {
+        let response = axum::http::Response::builder().status(404);
+        response.header("x-amzn-requestid", said).header("x-eig-tracking-id", said).body(String::new()).unwrap()
+    }),
+    ("a redirect", |said| {
+        let place = format!(
+            "https://{}.example/{said}?access_token={said}",
+            said.replace(['+', '/', '~', '_', '%', '\\', '='], "")
+        );
+        answered(302).header("location", place).body(String::new()).unwrap()
+    }),
+    ("a link", |said| {
+        let place = format!("https://{}.example/?a={said}", said.replace(['+', '/', '~', '_', '%', '\\', '='], ""));
+        let body = serde_json::json!({"contacts": [], "_links": {"next": {"href": place}}});
+        answered(200).body(body.to_string()).unwrap()
+    }),
+    ("HTML", |said| answered(200).body(format!("<html>{said}</html>")).unwrap()),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_server_that_repeats_the_token_gets_it_said_or_kept() {
+    let listener = Listener::start(&[Answer::Status(200)]).await;
+    let mut scene = Scene::new();
+    fs::create_dir(scene.path().join("prom")).unwrap();
+    let hook = listener.url("/a-path-that-is-a-secret-too");
+    for (number, (what, echo)) in ECHOES.into_iter().enumerate() {
+        // All forms at once, and each place once.
+        let said = if matches!(what, "its ids" | "a redirect" | "a link") {
+            vec![ECHOED.to_owned()]
+        } else {
+            said_again(ECHOED)
+        };
+        let answer = move || async move { echo(&said.join(" ")) };
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("http://{}/v3", server.local_addr().unwrap());
+        let serving = tokio::spawn(async move { axum::serve(server, axum::Router::new().fallback(answer)).await });
+        let told = "retry:\n  attempts: 1\nmetrics:\n  textfile: prom\non_failure:\n  webhook: {env: HOOK}\n";
+        let text =
+            pipeline_at(&base_url, "  - report: contacts\n").replace("  url: .\n", &format!("  url: ./out\n{told}"));
+        scene.write("p.yaml", &text);
+        for more in [&[][..], &["--log-format", "json", "--output", "json"]].iter().take(1 + number % 2) {
+            let arguments = [&["run", "p.yaml"][..], more].concat();
+            let end = said_by(&mut scene, &arguments, &hook);
+            assert_ne!(end, Some(0), "{what}");
+        }
+        scene.call(ECHOED, &["status", "p.yaml"]);
+        serving.abort();
+    }
+    scene.call(ECHOED, &["state", "p.yaml", "--output", "json"]);
+    let said: String = scene.said.iter().map(|(_, said)| said.stdout.clone() + &said.stderr).collect();
+    assert!(said.contains("[hidden]"), "it was repeated: {}", tail(&said));
+    let mut secrets = said_again(ECHOED);
+    secrets.push("a-path-that-is-a-secret-too".to_owned());
+    let received = listener.received();
+    assert!(!received.is_empty());
+    for received in &received {
+        for secret in &secrets[..secrets.len() - 1] {
+            assert!(!contains(&received.body, secret), "`{secret}` was told to the webhook");
+        }
+    }
+    scene.assert_silent(&secrets);
+}
+
+/// Runs the program with a webhook.
+fn said_by(scene: &mut Scene, arguments: &[&str], hook: &str) -> Option<i32> {
+    let end = said(scene.command(ECHOED, arguments).env("HOOK", hook));
+    let code = end.code;
+    scene.said.push((arguments.join(" "), end));
+    code
+}

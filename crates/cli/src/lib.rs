@@ -14,6 +14,7 @@ mod stop;
 mod text_table;
 mod views;
 
+use std::panic;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -26,6 +27,25 @@ pub use args::command_line;
 pub fn main() -> ExitCode {
     // The one TLS provider of the process. It fails only when one is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    panic::set_hook(Box::new(mistake));
+    // What was printed until then stands, and the hook has said where it was.
+    panic::catch_unwind(command).unwrap_or(ExitCode::from(exit_code::BUG))
+}
+
+/// Tells of a mistake of this program, by its place alone: the message of a panic may quote a cell's value.
+fn mistake(panic: &panic::PanicHookInfo<'_>) {
+    // Caught where it is called, and told as an error of the store.
+    if panic.location().is_some_and(|place| place.file().contains("object_store")) {
+        return;
+    }
+    let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    printer::complain(&format!(
+        "error: internal error at {place} (ctct-etl {})\nnext: report it to the project that ctct-etl is from, with this line, the command and `CTCT_LOG=info` output",
+        env!("CARGO_PKG_VERSION")
+    ));
+}
+
+fn command() -> ExitCode {
     let arguments = Arguments::parse();
     printer::speak(arguments.global.log_format);
     let code = match arguments.command {

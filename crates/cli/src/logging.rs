@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use ctct_extract::SPANS;
+use ctct_extract::{SPANS, scrubbed};
 use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -64,7 +64,10 @@ struct AboveBars(MultiProgress);
 
 impl Write for AboveBars {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write(line))
+        // Each line comes in one piece. Whatever was put in it, a secret does not get out.
+        let text = String::from_utf8_lossy(line);
+        self.0.suspend(|| io::stderr().write_all(scrubbed(&text).as_bytes()))?;
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

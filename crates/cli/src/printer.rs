@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::OnceLock;
 
+use ctct_extract::shown;
 use ctct_pipeline::ConfigErrors;
 
 use crate::args::LogFormat;
@@ -39,6 +40,7 @@ pub(crate) fn print(text: &str) -> u8 {
 /// Writes a message for people to stderr: `error: ...` with `next: ...` on the next line, or anything else. As JSON these are
 /// the level and the fields `message` and `next`.
 pub(crate) fn complain(text: &str) {
+    let text = shown(text);
     let text = text.trim_end_matches('\n');
     if !speaks_json() {
         return write_line(text);

@@ -5,10 +5,10 @@ use std::fmt;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use crate::scrub::{id, printable};
+
 /// Errors taken from one body; a body with more is one mistake repeated.
 const MAX_ERRORS: usize = 10;
-/// Characters of a key or a message.
-const MAX_CHARS: usize = 200;
 
 /// One error of the API. Shapes that were seen: a list of `{error_key, error_message}` from the services, one such object
 /// from the gateway, `{error, error_description}` from the token endpoint, `{errors: [...]}` from the statistics reports.
@@ -16,7 +16,7 @@ const MAX_CHARS: usize = 200;
 pub struct ApiError {
     /// Key such as `contacts.api.validation.error`; empty where the body had none.
     pub key: String,
-    /// Text for people, at most 200 characters and without control characters.
+    /// Text for people, fit to be shown: see [`printable`].
     pub message: String,
 }
 
@@ -69,7 +69,7 @@ pub struct Reply {
 
 impl Reply {
     pub(crate) fn new(status: u16, headers: &HeaderMap) -> Self {
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(printable);
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).and_then(id);
         Self {
             status,
             request_id: header("x-amzn-requestid"),
@@ -97,13 +97,4 @@ impl fmt::Display for Reply {
             (None, None) => f.write_str(" [no request id]"),
         }
     }
-}
-
-/// Text that is safe in a log: control characters become spaces, the rest is cut at [`MAX_CHARS`].
-pub(crate) fn printable(text: &str) -> String {
-    let mut safe: String = text.chars().take(MAX_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(MAX_CHARS).is_some() {
-        safe.push('…');
-    }
-    safe
 }

@@ -16,7 +16,7 @@ use crate::limiter::Limiter;
 use crate::meter::Meter;
 use crate::policy::{Verdict, verdict};
 use crate::retries::Retries;
-use crate::transport::{Answer, NoAnswer, Transport};
+use crate::transport::{Answer, MAX_ERROR_BYTES, NoAnswer, Transport};
 use crate::{AccessToken, ClientConfig, Clock, Crawl, ExtractError, PageMark, Place, Reply, Request, Usage};
 
 /// A client for one API key in one run. Clones share its limiter, its retries, its quota and its meter.
@@ -123,9 +123,10 @@ impl Client {
             made += 1;
             meter.paced(limiter.acquire().await?);
             meter.request();
-            let failure = match run.transport.send(run.transport.get(base_url)).await {
+            let failure = match run.transport.send(run.transport.get(base_url), MAX_ERROR_BYTES).await {
                 Ok(answer) => return Ok(answer.server_date()),
-                Err(NoAnswer::TooLarge(reply)) => return Err(run.too_large(place, reply)),
+                Err(NoAnswer::TooLarge(reply, bytes)) => return Err(too_large(place, reply, bytes)),
+                Err(NoAnswer::Unusable(unusable)) => return Err(unusable.at(place)),
                 Err(NoAnswer::Failed { error, reply }) => Failure::NoAnswer(error, reply),
             };
             let wait = run.back_off(&place, made, failure, meter)?;
@@ -149,8 +150,14 @@ impl Client {
     }
 
     /// Gets one page's answer: a success, or an error after everything that may help was tried. `scope` is what a 403
-    /// hints at.
-    pub(crate) async fn fetch(&self, place: &Place, scope: &str, url: &Url) -> Result<Answer, ExtractError> {
+    /// hints at, `bound` the most bytes that the body may have.
+    pub(crate) async fn fetch(
+        &self,
+        place: &Place,
+        scope: &str,
+        url: &Url,
+        bound: u64,
+    ) -> Result<Answer, ExtractError> {
         let (Inner { credentials, limiter, run, .. }, meter) = (&*self.0, &*self.1);
         let (mut made, mut pending, mut renewed) = (0, 0, false);
         loop {
@@ -159,9 +166,10 @@ impl Client {
             credentials.bearer(run).await?;
             meter.paced(limiter.acquire().await?);
             let bearer = credentials.bearer(run).await?;
-            let answer = match run.request(place, made, url, &bearer.header, meter).await {
+            let answer = match run.request(place, made, (url, bound), &bearer.header, meter).await {
                 Ok(answer) => answer,
-                Err(NoAnswer::TooLarge(reply)) => return Err(run.too_large(place.clone(), reply)),
+                Err(NoAnswer::TooLarge(reply, bytes)) => return Err(too_large(place.clone(), reply, bytes)),
+                Err(NoAnswer::Unusable(unusable)) => return Err(unusable.at(place.clone())),
                 Err(NoAnswer::Failed { error, reply }) => {
                     let wait = run.back_off(place, made, Failure::NoAnswer(error, reply), meter)?;
                     meter.back_off(wait).await;
@@ -222,13 +230,13 @@ impl Run {
         &self,
         place: &Place,
         attempt: u32,
-        url: &Url,
+        (url, bound): (&Url, u64),
         bearer: &reqwest::header::HeaderValue,
         meter: &Meter,
     ) -> Result<Answer, NoAnswer> {
         meter.request();
         let start = Instant::now();
-        let result = self.transport.send(self.transport.get(url).header(AUTHORIZATION, bearer)).await;
+        let result = self.transport.send(self.transport.get(url).header(AUTHORIZATION, bearer), bound).await;
         let millis = millis(start.elapsed());
         match &result {
             Ok(answer) => {
@@ -281,8 +289,9 @@ impl Run {
             }
         }
     }
+}
 
-    pub(crate) fn too_large(&self, place: Place, reply: Box<Reply>) -> ExtractError {
-        ExtractError::BodyTooLarge { place, reply, max_body_bytes: self.transport.max_body_bytes }
-    }
+/// The error for a body of more bytes than it may have.
+pub(crate) fn too_large(place: Place, reply: Box<Reply>, max_body_bytes: u64) -> ExtractError {
+    ExtractError::BodyTooLarge { place, reply, max_body_bytes }
 }

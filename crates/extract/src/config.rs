@@ -4,7 +4,16 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::transport::is_loopback;
 use crate::{Clock, ExtractError, Ledger, Token};
+
+/// What is wrong with a host that a token would reach in clear, and what to do.
+pub(crate) const IN_CLEAR: &str = "is not encrypted, and everybody on the way could read the token: use https://, or set `allow_http: true` in `source`";
+
+/// Whether what is sent there can be read on the way: it is not encrypted and leaves this host.
+pub fn is_in_clear(url: &Url) -> bool {
+    url.scheme() == "http" && !is_loopback(url)
+}
 
 /// Everything that a [`Client`](crate::Client) needs to know.
 ///
@@ -22,6 +31,8 @@ use crate::{Clock, ExtractError, Ledger, Token};
 pub struct ClientConfig {
     /// Where the API is, `/v3` included. The token is sent to this scheme, host and port, and nowhere else.
     pub base_url: Url,
+    /// Whether a token may go to a host that is not this one without TLS, where everybody on the way can read it.
+    pub allow_http: bool,
     /// How requests are signed.
     pub token: Token,
     /// How fast requests go out.
@@ -49,6 +60,7 @@ impl ClientConfig {
     pub fn new(base_url: Url, token: Token) -> Self {
         Self {
             base_url,
+            allow_http: false,
             token,
             pace: Pace::default(),
             ledger: Ledger::in_memory(),
@@ -76,6 +88,9 @@ impl ClientConfig {
             if !url.username().is_empty() || url.password().is_some() {
                 return wrong(key, "must hold no user name or password");
             }
+        }
+        if !self.allow_http && is_in_clear(&self.base_url) {
+            return wrong("base_url", IN_CLEAR);
         }
         if self.base_url.query().is_some() || self.base_url.fragment().is_some() {
             return wrong("base_url", "must end with its path, without `?` or `#`");
@@ -170,11 +185,19 @@ mod tests {
             refresh_token: "b".into(),
         };
         assert!(good().check().is_ok());
+        for here in ["http://localhost/v3", "http://127.0.0.1:8080/v3", "http://127.9.9.9/v3", "http://[::1]:8080/v3"] {
+            assert!(base(here).check().is_ok(), "{here}");
+        }
+        assert!(ClientConfig { allow_http: true, ..base("http://api.cc.email/v3") }.check().is_ok());
         let refused = [
             base("file:///etc"),
             base("mailto:a@b.example"),
             base("https://user:s3cr3t@api.cc.email/v3"),
             base("https://api.cc.email/v3?x=s3cr3t"),
+            base("http://api.cc.email/v3"),
+            base("http://127.0.0.1.example/v3"),
+            base("http://localhost.example/v3"),
+            base("http://10.0.0.1:8080/v3"),
             pace(0.0),
             pace(f64::NAN),
             pace(-4.0),

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use ctct_catalog::Report;
 use tracing::{Instrument, error_span};
 use url::Url;
 
+use crate::bounds::Bounds;
 use crate::envelope::Envelope;
+use crate::progress::Progress;
 use crate::transport::origin;
 use crate::{Client, ExtractError, Place, Reply, Request};
 
@@ -61,6 +64,7 @@ pub struct Crawl {
     pages: u32,
     /// URLs of the pages that were read.
     seen: HashSet<Url>,
+    progress: Progress,
 }
 
 /// What to ask for next.
@@ -75,6 +79,11 @@ enum Step {
         href: String,
         from: Box<Reply>,
     },
+    /// There is a link that leads nowhere new.
+    Stuck {
+        reason: String,
+        from: Box<Reply>,
+    },
     Done,
 }
 
@@ -85,7 +94,7 @@ impl Crawl {
             Some(PageMark { number, next }) => (number, Step::Resume { href: next }),
             None => (0, Step::First),
         };
-        Self { client, request, params, step, pages, seen: HashSet::new() }
+        Self { client, request, params, step, pages, seen: HashSet::new(), progress: Progress::default() }
     }
 
     /// The next page; `None` after the last.
@@ -101,18 +110,23 @@ impl Crawl {
                 self.follow(href, &Reply { status: 200, ..Reply::default() })?
             }
             Step::Follow { href, from } => self.follow(href, from)?,
+            Step::Stuck { reason, from } => {
+                let (place, reply, reason) = (self.place(), from.clone(), reason.clone());
+                return Err(ExtractError::NoProgress { place, reply, reason });
+            }
             Step::Done => return Ok(None),
         };
-        let place = self.place(&url);
+        let place = self.place();
         let report = &self.request.report;
+        let bounds = Bounds::of(report, &self.params);
         let span = error_span!(target: SPANS, "page", page = self.pages + 1);
-        let answer = match self.client.fetch(&place, &report.scope, &url).instrument(span).await {
+        let answer = match self.client.fetch(&place, &report.scope, &url, bounds.bytes()).instrument(span).await {
             Err(ExtractError::Rejected { place, reply }) if matches!(self.step, Step::Resume { .. }) => {
                 return Err(ExtractError::StaleCursor { place, reply });
             }
             answer => answer?,
         };
-        let envelope = match Envelope::read(report, &answer.body) {
+        let envelope = match Envelope::read(report, bounds, &answer.body) {
             Ok(envelope) => envelope,
             Err(reason) => return Err(ExtractError::NotAPage { place, reply: answer.reply, reason }),
         };
@@ -121,7 +135,12 @@ impl Crawl {
         let server_date = answer.server_date();
         let request_id = answer.reply.request_id.clone();
         let next = envelope.next.clone();
-        self.step = envelope.next.map_or(Step::Done, |href| Step::Follow { href, from: answer.reply });
+        let stuck = next.as_ref().and_then(|_| self.progress.page(&envelope).err());
+        self.step = match (envelope.next, stuck) {
+            (None, _) => Step::Done,
+            (Some(_), Some(reason)) => Step::Stuck { reason, from: answer.reply },
+            (Some(href), None) => Step::Follow { href, from: answer.reply },
+        };
         Ok(Some(Page {
             body: answer.body,
             params: Arc::clone(&self.params),
@@ -140,20 +159,34 @@ impl Crawl {
     /// filters and the page size (vendor's OpenAPI description and recordings), so nothing is added.
     fn follow(&self, href: &str, from: &Reply) -> Result<Url, ExtractError> {
         let base = self.client.base_url();
-        let foreign = |host| ExtractError::ForeignLink { place: self.place(base), reply: Box::new(from.clone()), host };
+        let foreign = |host| ExtractError::ForeignLink { place: self.place(), reply: Box::new(from.clone()), host };
         let url = base.join(href).map_err(|_| foreign("no URL".to_owned()))?;
         let names_user = !url.username().is_empty() || url.password().is_some();
         if url.origin() != base.origin() || names_user {
             return Err(foreign(origin(&url)));
         }
         if self.seen.contains(&url) {
-            return Err(ExtractError::RepeatedCursor { place: self.place(&url), reply: Box::new(from.clone()) });
+            return Err(ExtractError::RepeatedCursor { place: self.place(), reply: Box::new(from.clone()) });
         }
         Ok(url)
     }
 
-    fn place(&self, url: &Url) -> Place {
-        Place::new(format!("{} page {}", self.request.report.name, self.pages + 1), "GET", url)
+    /// With the path as the catalogue has it: the id in it is a cell's value.
+    fn place(&self) -> Place {
+        let report = &self.request.report;
+        let base = self.client.base_url().path().trim_end_matches('/');
+        let (page, path) = (self.pages + 1, format!("{base}/{}", report.path.trim_start_matches('/')));
+        Place { task: format!("{} page {page}", report.name), request: format!("GET {path}") }
+    }
+}
+
+impl Page {
+    /// Checks a page that was kept earlier as one is checked that has just come: by this version's bounds.
+    ///
+    /// # Errors
+    /// Why it is no page of the report, without a word of its content.
+    pub fn check(&self, report: &Report) -> Result<(), String> {
+        Envelope::read(report, Bounds::of(report, &self.params), &self.body).map(drop)
     }
 }
 

@@ -5,10 +5,17 @@
 //! not Unicode is read once more with U+FFFD in that place, since the rest of the page is good.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ctct_catalog::{Direction, Order, Report};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use crate::bounds::{self, Bounds};
+
+/// Bytes at either end of a row that tell it from others.
+const ENDS: usize = 64;
 
 /// Some programs put this in front of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -22,16 +29,28 @@ pub(crate) struct Envelope {
     pub(crate) count: Option<u64>,
     /// What the column that rows are ordered by holds in the last row, where they surely come newest first.
     pub(crate) oldest: Option<String>,
+    /// How many rows there are, and what tells them from those of another page.
+    pub(crate) rows: Rows,
+}
+
+/// The rows of a page, as far as another page could be taken for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Rows {
+    /// How many.
+    pub(crate) count: u64,
+    /// Of the beginnings and the ends of their texts, which is where keys stand.
+    pub(crate) digest: u64,
 }
 
 impl Envelope {
     /// Reads the envelope of one page of `report`.
     ///
     /// # Errors
-    /// Why the body is no page of it.
-    pub(crate) fn read(report: &Report, body: &[u8]) -> Result<Self, String> {
+    /// Why the body is no page of it, or more than one.
+    pub(crate) fn read(report: &Report, bounds: Bounds, body: &[u8]) -> Result<Self, String> {
         let scan = Scan {
             rows: report.rows.as_deref(),
+            most_rows: bounds.records(),
             oldest: report.order.as_ref().and_then(newest_first),
             count: report.count.as_ref().map(|count| count.field.as_str()),
             next: report.paging.as_ref().map(|paging| paging.next.split('.').collect()).unwrap_or_default(),
@@ -43,15 +62,16 @@ impl Envelope {
             Some(_) => return Err("it is no JSON object".to_owned()),
             None => return Err("it is empty".to_owned()),
         }
+        bounds.check(body)?;
         let found = scan.read(body).or_else(|error| match lossy(body) {
             Some(lossy) => scan.read(&lossy),
             None => Err(error),
         });
         let found = found.map_err(|error| unreadable(&error))?;
-        let mut oldest = None;
+        let (mut oldest, mut of_rows) = (None, Rows::default());
         if let Some(rows) = scan.rows {
             match found.rows {
-                Some(Value::List(last)) => oldest = last,
+                Some(Value::List(rows, last)) => (of_rows, oldest) = (rows, last),
                 Some(other) => return Err(format!("`{rows}` is {}, not a list", other.kind())),
                 None => return Err(format!("it has no `{rows}`")),
             }
@@ -62,6 +82,10 @@ impl Envelope {
             Some(Value::Text(href)) if href.contains(char::REPLACEMENT_CHARACTER) => {
                 return Err(format!("the link at `{}` is not Unicode", scan.next.join(".")));
             }
+            Some(Value::Text(href)) if href.len() > bounds::LINK => {
+                let (at, most) = (scan.next.join("."), bounds::LINK);
+                return Err(format!("the link at `{at}` is longer than {most} characters"));
+            }
             Some(Value::Text(href)) => Some(href).filter(|href| !href.is_empty()),
             Some(other) => return Err(format!("no link at `{}`: there is {}", scan.next.join("."), other.kind())),
         };
@@ -69,7 +93,7 @@ impl Envelope {
             Some(Value::Count(count)) => Some(count),
             _ => None,
         };
-        Ok(Self { next, count, oldest })
+        Ok(Self { next, count, oldest, rows: of_rows })
     }
 }
 
@@ -124,6 +148,8 @@ fn code_unit(text: &[u8], at: usize) -> Option<u32> {
 /// The top level of the body.
 struct Scan<'a> {
     rows: Option<&'a str>,
+    /// More of them are no page.
+    most_rows: Option<u64>,
     /// The column of the rows whose last value is wanted.
     oldest: Option<&'a str>,
     count: Option<&'a str>,
@@ -164,9 +190,9 @@ impl<'de> Visitor<'de> for &Scan<'_> {
         let mut found = Found::default();
         while let Some(key) = map.next_key_seed(Name(self))? {
             let (slot, at) = match key {
-                Key::Rows => (&mut found.rows, At { path: &[], last: self.oldest }),
+                Key::Rows => (&mut found.rows, At { last: self.oldest, most: self.most_rows, ..At::path(&[]) }),
                 Key::Count => (&mut found.count, At::path(&[])),
-                Key::Next => (&mut found.next, At::path(self.next.get(1..).unwrap_or_default())),
+                Key::Next => (&mut found.next, At { once: true, ..At::path(self.next.get(1..).unwrap_or_default()) }),
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -225,7 +251,7 @@ enum Value {
     Count(u64),
     Text(String),
     /// With the text of its last row, where that was wanted and there is one.
-    List(Option<String>),
+    List(Rows, Option<String>),
     /// Anything else, and what it is.
     Other(&'static str),
 }
@@ -236,22 +262,27 @@ impl Value {
             Self::Nothing => "null",
             Self::Count(_) => "a number",
             Self::Text(_) => "a text",
-            Self::List(_) => "a list",
+            Self::List(..) => "a list",
             Self::Other(kind) => kind,
         }
     }
 }
 
 /// The value at a path below this one.
+#[derive(Clone, Copy)]
 struct At<'a> {
     path: &'a [&'a str],
+    /// Whether the keys of the path must be there once at most: a decoder keeps only one of the two.
+    once: bool,
+    /// Where it is a list of rows: the most of them.
+    most: Option<u64>,
     /// Where it is a list of rows: the column whose value in the last of them is wanted.
     last: Option<&'a str>,
 }
 
 impl<'a> At<'a> {
     fn path(path: &'a [&'a str]) -> Self {
-        Self { path, last: None }
+        Self { path, once: false, most: None, last: None }
     }
 }
 
@@ -296,26 +327,44 @@ impl<'de> Visitor<'de> for At<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Value, A::Error> {
-        let mut last = None;
-        match self.last {
-            None => while rows.next_element::<IgnoredAny>()?.is_some() {},
-            Some(column) => {
-                while let Some(value) = rows.next_element_seed(At::path(&[column]))? {
-                    last = match value {
-                        Value::Text(text) => Some(text),
-                        _ => None,
-                    };
-                }
+        let (mut found, mut digest, mut last) = (Rows::default(), DefaultHasher::new(), None);
+        while let Some(row) = rows.next_element::<&RawValue>()? {
+            found.count += 1;
+            if let Some(most) = self.most.filter(|most| found.count > *most) {
+                return Err(A::Error::custom(format_args!(
+                    "it holds more than {most} records, which is twice as many as were asked for"
+                )));
             }
+            let row = row.get().as_bytes();
+            let end = row.len().saturating_sub(ENDS);
+            (row.get(..ENDS), row.get(end..)).hash(&mut digest);
+            last = Some(row);
         }
-        Ok(Value::List(last))
+        found.digest = digest.finish();
+        // What was skipped just now can be read.
+        let text = self.last.zip(last).and_then(|(column, row)| {
+            let mut json = serde_json::Deserializer::from_slice(row);
+            At::path(&[column]).deserialize(&mut json).ok()
+        });
+        let last = match text {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        };
+        Ok(Value::List(found, last))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut found = if self.path.is_empty() { Value::Other("an object") } else { Value::Nothing };
+        let mut seen = false;
         while let Some(key) = map.next_key::<String>()? {
             match self.path.split_first() {
-                Some((head, rest)) if key == *head => found = map.next_value_seed(At::path(rest))?,
+                Some((head, _)) if key == *head && self.once && seen => {
+                    return Err(A::Error::custom(format_args!("`{head}` is a duplicate key")));
+                }
+                Some((head, rest)) if key == *head => {
+                    seen = true;
+                    found = map.next_value_seed(At { path: rest, ..self })?;
+                }
                 _ => _ = map.next_value::<IgnoredAny>()?,
             }
         }
@@ -334,8 +383,13 @@ mod tests {
         Arc::clone(Catalog::embedded().unwrap().get(name).unwrap())
     }
 
+    /// The page without what tells its rows from others.
+    fn page_of(report: &Report, body: &[u8]) -> Result<Envelope, String> {
+        Envelope::read(report, Bounds::of(report, &[]), body).map(|page| Envelope { rows: Rows::default(), ..page })
+    }
+
     fn read(body: &str) -> Result<Envelope, String> {
-        Envelope::read(&report("contacts"), body.as_bytes())
+        page_of(&report("contacts"), body.as_bytes())
     }
 
     #[test]
@@ -351,7 +405,11 @@ mod tests {
             r#","_links":{"self":{"href":"/v3/contacts"}}"#,
         ] {
             let body = format!(r#"{{"contacts":[]{links}}}"#);
-            assert_eq!(read(&body), Ok(Envelope { next: None, count: None, oldest: None }), "{body}");
+            assert_eq!(
+                read(&body),
+                Ok(Envelope { next: None, count: None, oldest: None, rows: Rows::default() }),
+                "{body}"
+            );
         }
     }
 
@@ -360,7 +418,7 @@ mod tests {
         let next = Some("/v3/contacts?cursor=bGltaXQ9MQ==&a=b".to_owned());
         let body = r#" {"x":{"contacts":3},"_links":{"next":{"x":[],"href":"/v3/contacts?cursor=bGltaXQ9MQ==\u0026a=b"}},
             "contacts_count":7,"c\u006fntacts":[{"_links":{"next":{"href":"/other"}}}]} "#;
-        assert_eq!(read(body), Ok(Envelope { next, count: Some(7), oldest: None }));
+        assert_eq!(read(body), Ok(Envelope { next, count: Some(7), oldest: None, rows: Rows::default() }));
     }
 
     #[test]
@@ -425,18 +483,22 @@ mod tests {
                     .concat(),
             ] {
                 let shown = String::from_utf8_lossy(&body).into_owned();
-                let page = Envelope::read(&report("contacts"), &body);
-                assert_eq!(page, Ok(Envelope { next: next.clone(), count: Some(7), oldest: None }), "{shown}");
+                let page = page_of(&report("contacts"), &body);
+                assert_eq!(
+                    page,
+                    Ok(Envelope { next: next.clone(), count: Some(7), oldest: None, rows: Rows::default() }),
+                    "{shown}"
+                );
             }
             let link = [br#"{"contacts":[],"_links":{"next":{"href":"/v3?cursor="#, odd, br#""}}}"#].concat();
-            let reason = Envelope::read(&report("contacts"), &link).unwrap_err();
+            let reason = page_of(&report("contacts"), &link).unwrap_err();
             assert_eq!(reason, "the link at `_links.next.href` is not Unicode");
             let other_link = [br#"{"contacts":[],"_links":{"self":{"h"#, odd, br#"":""#, odd, br#""}}}"#].concat();
-            assert_eq!(Envelope::read(&report("contacts"), &other_link).map(|page| page.next), Ok(None));
+            assert_eq!(page_of(&report("contacts"), &other_link).map(|page| page.next), Ok(None));
             let oldest = [br#"{"tracking_activities":[{"created_time":""#, odd, br#""}]}"#].concat();
-            assert!(Envelope::read(&report("contact_activity_details"), &oldest).is_ok());
+            assert!(page_of(&report("contact_activity_details"), &oldest).is_ok());
             for broken in [[br#"{"contacts":["#, odd, b"]}"].concat(), [br#"{"contacts":[{"a":""#, odd].concat()] {
-                assert!(Envelope::read(&report("contacts"), &broken).is_err());
+                assert!(page_of(&report("contacts"), &broken).is_err());
             }
         }
     }
@@ -455,7 +517,7 @@ mod tests {
     fn the_oldest_row_is_told_only_where_rows_surely_come_newest_first() {
         let oldest = |report: &Report, rows: &str| {
             let rows_key = report.rows.as_deref().unwrap();
-            Envelope::read(report, format!(r#"{{"{rows_key}":{rows}}}"#).as_bytes()).unwrap().oldest
+            page_of(report, format!(r#"{{"{rows_key}":{rows}}}"#).as_bytes()).unwrap().oldest
         };
         let details = report("contact_activity_details");
         let row = |time: &str| format!(r#"{{"x":{{"created_time":"no"}},"created_time":{time},"y":[1]}}"#);
@@ -485,7 +547,59 @@ mod tests {
         whole.rows = None;
         whole.paging = None;
         let body = br#"{"contact_id":"x","_links":{"next":{"href":"/v3/more"}}}"#;
-        assert_eq!(Envelope::read(&whole, body), Ok(Envelope { next: None, count: None, oldest: None }));
-        assert!(Envelope::read(&whole, b"[]").is_err());
+        assert_eq!(
+            page_of(&whole, body),
+            Ok(Envelope { next: None, count: None, oldest: None, rows: Rows::default() })
+        );
+        assert!(page_of(&whole, b"[]").is_err());
+    }
+
+    #[test]
+    fn a_link_that_is_there_twice_is_refused_wherever_its_path_doubles() {
+        let next = r#"{"href":"/v3/contacts?cursor=a"}"#;
+        for links in [
+            format!(r#"{{"next":{next},"next":null}}"#),
+            format!(r#"{{"next":null,"next":{next}}}"#),
+            format!(r#"{{"next":{next},"self":{{}},"next":{next}}}"#),
+            r#"{"next":{"href":"/v3/contacts?cursor=a","href":null}}"#.to_owned(),
+            r#"{"next":{"href":null,"x":1,"href":"/v3"}}"#.to_owned(),
+        ] {
+            let reason = read(&format!(r#"{{"contacts":[],"_links":{links}}}"#)).unwrap_err();
+            assert!(reason.contains("is a duplicate key"), "{links}: {reason}");
+        }
+        assert!(read(&format!(r#"{{"contacts":[],"_links":{{"self":1,"self":2,"next":{next}}}}}"#)).is_ok());
+    }
+
+    #[test]
+    fn no_more_records_than_twice_what_was_asked_for_nor_longer_links_make_a_page() {
+        let body = |records: usize, link: usize| {
+            let (rows, link) = (vec!["{}"; records].join(","), "a".repeat(link));
+            format!(r#"{{"contacts":[{rows}],"_links":{{"next":{{"href":"{link}"}}}}}}"#)
+        };
+        let contacts = report("contacts");
+        for (limit, records, link, fits) in [
+            (500, 1_000, 8_192, true),
+            (500, 1_001, 1, false),
+            (500, 1, 8_193, false),
+            (500, 1, 1 << 20, false),
+            (3, 6, 1, true),
+            (3, 7, 1, false),
+        ] {
+            let bounds = Bounds::of(&contacts, &[("limit".to_owned(), limit.to_string())]);
+            let page = Envelope::read(&contacts, bounds, body(records, link).as_bytes());
+            assert_eq!(page.is_ok(), fits, "{records} of {limit}, a link of {link}: {page:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_known_again_by_its_rows_alone() {
+        let contacts = report("contacts");
+        let rows = |body: &str| Envelope::read(&contacts, Bounds::of(&contacts, &[]), body.as_bytes()).unwrap().rows;
+        let page = rows(r#"{"contacts":[{"contact_id":"a"},{"contact_id":"b"}]}"#);
+        let again = rows(r#"{"_links":{"next":{"href":"/x"}},"contacts":[ {"contact_id":"a"} , {"contact_id":"b"}]}"#);
+        assert_eq!(page, again);
+        for other in [r#"[{"contact_id":"a"}]"#, r#"[{"contact_id":"a"},{"contact_id":"c"}]"#, "[]"] {
+            assert_ne!(rows(&format!(r#"{{"contacts":{other}}}"#)), page, "{other}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use url::Url;
 
-use crate::api_error::printable;
+use crate::scrub::printable;
 use crate::{Claim, Reply, SignInFailure};
 
 /// Why no page came. [`retry`](ExtractError::retry) and [`ends_run`](ExtractError::ends_run) say what that means for the
@@ -25,6 +25,16 @@ pub enum ExtractError {
         key: &'static str,
         /// What would be right.
         reason: String,
+    },
+    /// A certificate is not trusted.
+    #[error("{place}: the certificate of {host} {reason}")]
+    Certificate {
+        /// Which request.
+        place: Place,
+        /// Scheme, host and port.
+        host: String,
+        /// What is wrong with it, and what to do.
+        reason: &'static str,
     },
     /// The HTTP client could not be set up, for want of certificates perhaps.
     #[error("cannot set up the HTTP client; are the system's CA certificates installed?")]
@@ -237,6 +247,16 @@ pub enum ExtractError {
         /// What the page with the link said of itself.
         reply: Box<Reply>,
     },
+    /// The pages bring nothing new, and each links to another: following them would use up the day.
+    #[error("{place}: {reason}; nothing more is asked for, report it to the API's support ({reply})")]
+    NoProgress {
+        /// Which page was to be asked for.
+        place: Place,
+        /// What the page with the link said of itself.
+        reply: Box<Reply>,
+        /// What they brought.
+        reason: String,
+    },
     /// A person tried to sign in, and it came to nothing.
     #[error(transparent)]
     SigningIn(#[from] SignInFailure),
@@ -253,7 +273,8 @@ pub enum ExtractError {
     },
     /// The body is larger than the configured bound.
     #[error(
-        "{place}: the body is larger than {max_body_bytes} bytes ({reply}); ask for fewer sub-resources or a smaller page"
+        "{place}: the body is larger than {max_body_bytes} bytes, which no answer should be ({reply}); list fewer sub-resources \
+         in `include_subresources` where the report has that option, else report it to the API's support"
     )]
     BodyTooLarge {
         /// Which request.
@@ -283,6 +304,7 @@ impl ExtractError {
             | Self::ForeignLink { reply, .. }
             | Self::Redirect { reply, .. }
             | Self::RepeatedCursor { reply, .. }
+            | Self::NoProgress { reply, .. }
             | Self::BodyTooLarge { reply, .. } => Some(reply),
             Self::Transient { reply, .. } => reply.as_deref(),
             Self::SigningIn(failure) => failure.reply(),
@@ -292,6 +314,7 @@ impl ExtractError {
             },
             Self::Config { .. }
             | Self::Setup { .. }
+            | Self::Certificate { .. }
             | Self::Parameter { .. }
             | Self::Quota { .. }
             | Self::LedgerFile { .. }
@@ -520,6 +543,8 @@ mod tests {
             ExtractError::ForeignLink { place: place(), reply: bare(200), host: host() },
             ExtractError::Redirect { place: place(), reply: bare(302), host: host() },
             ExtractError::RepeatedCursor { place: place(), reply: reply(200, "x") },
+            ExtractError::Certificate { place: place(), host: host(), reason: "has expired" },
+            ExtractError::NoProgress { place: place(), reply: bare(200), reason: "3 pages brought nothing".to_owned() },
             ExtractError::BodyTooLarge { place: place(), reply: bare(200), max_body_bytes: 67_108_864 },
             ExtractError::SigningIn(SignInFailure::NobodyCame { minutes: 5 }),
             ExtractError::Profile {

@@ -7,6 +7,7 @@
 //! comes from the catalogue.
 
 mod api_error;
+mod bounds;
 mod claims;
 mod client;
 mod clock;
@@ -20,9 +21,11 @@ mod limiter;
 mod meter;
 mod policy;
 mod private;
+mod progress;
 mod quota;
 mod request;
 mod retries;
+mod scrub;
 mod sign_in;
 mod token;
 mod token_reply;
@@ -32,14 +35,16 @@ mod transport;
 pub use api_error::{ApiError, Reply};
 pub use client::Client;
 pub use clock::Clock;
-pub use config::{ClientConfig, Pace, Pending, Retry};
+pub use config::{ClientConfig, Pace, Pending, Retry, is_in_clear};
 pub use crawl::{Crawl, Page, PageMark, SPANS};
 pub use error::{ExtractError, GaveUp, NoRenewal, Place, QuotaLimit};
 pub use identity::Identity;
 pub use meter::Usage;
 pub use policy::RetryAdvice;
+pub use private::read_secret;
 pub use quota::{Ledger, Today};
 pub use request::Request;
+pub use scrub::{hide, printable, scrubbed, shown};
 pub use secrecy::SecretString;
 pub use sign_in::{
     AccountSummary, Application, Applications, Authority, Authorization, AuthorizationCode, DeviceCode, Loopback,

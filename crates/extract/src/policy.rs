@@ -79,6 +79,7 @@ impl ExtractError {
             },
             Self::Config { .. }
             | Self::Setup { .. }
+            | Self::Certificate { .. }
             | Self::LedgerFile { .. }
             | Self::Parameter { .. }
             | Self::TokensOpen { .. }
@@ -90,6 +91,7 @@ impl ExtractError {
             | Self::ForeignLink { .. }
             | Self::Redirect { .. }
             | Self::RepeatedCursor { .. }
+            | Self::NoProgress { .. }
             | Self::BodyTooLarge { .. }
             | Self::Profile { .. } => RetryAdvice::Never,
         }
@@ -101,6 +103,7 @@ impl ExtractError {
             self,
             Self::Config { .. }
                 | Self::Setup { .. }
+                | Self::Certificate { .. }
                 | Self::SignIn { .. }
                 | Self::NotSignedIn { .. }
                 | Self::LoginNeeded { .. }

@@ -1,7 +1,7 @@
 //! Files that only their owner may read, replaced in one step and durably. Knows nothing of what they hold.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
 /// Makes a folder where there is none, and whatever it lies in. Others may not look into it.
@@ -48,13 +48,41 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         let mut file = only_owner(OpenOptions::new().write(true).create_new(true)).open(&new)?;
         file.write_all(content)?;
         file.sync_all()?;
-        fs::rename(&new, path)?;
+        match fs::rename(&new, path) {
+            // A file that is mounted by itself cannot be replaced, only written over.
+            Err(error) if matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::CrossesDevices) => {
+                let mut mounted = OpenOptions::new().write(true).truncate(true).open(path)?;
+                mounted.write_all(content)?;
+                mounted.sync_all()?;
+                remove(&new)?;
+            }
+            renamed => renamed?,
+        }
         sync_folder(folder)
     });
     if written.is_err() {
         _ = remove(&new);
     }
     written
+}
+
+/// Most bytes of a file that holds one secret.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
+
+/// Reads a file that holds one secret. Only a regular file can: a device may never end and a pipe never begin.
+///
+/// # Errors
+/// It cannot be read, is something else, is longer than any secret, or is not UTF-8.
+pub fn read_secret(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut text = String::new();
+    let length = File::open(path)?.take(MAX_SECRET_BYTES + 1).read_to_string(&mut text)?;
+    if length as u64 > MAX_SECRET_BYTES {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, "it is longer than 64 KiB, which no secret is"));
+    }
+    Ok(text)
 }
 
 /// Removes a file. `false`: it was not there.

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::claims::Claims;
+use crate::scrub::hidden;
 use crate::{Accounts, Identity, SignIn};
 
 /// An access token. It can neither be displayed nor serialised, and `Debug` hides it:
@@ -26,7 +27,7 @@ pub struct AccessToken(SecretString);
 impl AccessToken {
     /// Takes the token's text, as it goes into the header.
     pub fn new(token: impl Into<String>) -> Self {
-        Self(SecretString::from(token.into()))
+        Self(hidden(token.into()))
     }
 
     /// The API key that it was issued to, where it says so.
@@ -49,7 +50,7 @@ impl AccessToken {
 
 impl From<SecretString> for AccessToken {
     fn from(token: SecretString) -> Self {
-        Self(token)
+        Self(hidden(token))
     }
 }
 
@@ -105,12 +106,12 @@ impl RefreshGrant {
             account: account.to_owned(),
             application: String::new(),
             client_id: self.client_id.clone(),
-            client_secret: self.client_secret.clone(),
+            client_secret: self.client_secret.clone().map(hidden),
             token_url: self.token_url.clone(),
             scopes: Vec::new(),
             access_token: None,
             expires_at: None,
-            refresh_token: Some(self.refresh_token.clone()),
+            refresh_token: Some(hidden(self.refresh_token.clone())),
             server: None,
             identity: Identity::default(),
             signed_in_at: now,

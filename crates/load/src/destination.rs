@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
+use std::panic::AssertUnwindSafe;
 use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -175,7 +176,8 @@ impl Destination {
     }
 
     /// Checks what commits rest on: the destination can be written, a create of what exists fails, and a listing shows
-    /// what was written. Two requests; three for the first run of all, which makes the object that the others meet. It
+    /// what was written; and that objects can be read and deleted, without which a run would only fail at its end, when
+    /// everything is fetched. Four requests; five for the first run of all, which makes the object that the others meet. It
     /// stays: to remove it would spoil the check of another run, and a run that died before would leave its own for good.
     ///
     /// # Errors
@@ -202,11 +204,13 @@ impl Destination {
             Err(LoadError::Store { source: StoreError::AlreadyExists { .. }, .. }) => {}
             Err(error) => return Err(error),
         }
-        if self.list(&folder).await?.contains(&key) {
-            Ok(())
-        } else {
-            Err(LoadError::Unlisted { url: self.url.clone() })
+        if !self.list(&folder).await?.contains(&key) {
+            return Err(LoadError::Unlisted { url: self.url.clone() });
         }
+        let read = async { self.store.get(&self.key(&key)?).await.map(drop).map_err(self.failed("read", &key)) };
+        read.await?;
+        // To delete what is not there takes the same right.
+        self.delete(&format!("{folder}/deleted")).await
     }
 
     /// Refuses a destination in a folder of another one that has tables or state in it: that one's readers would see its rows.
@@ -293,10 +297,7 @@ impl Destination {
 
     /// Removes an object; one that is not there is removed already.
     pub(crate) async fn delete(&self, relative: &str) -> Result<(), LoadError> {
-        match self.store.delete(&self.key(relative)?).await {
-            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.failed("delete", relative)(error)),
-        }
+        self.delete_all(vec![self.key(relative)?]).await.map_err(self.failed("delete", relative))
     }
 
     /// Whether there is an object at this path.
@@ -324,7 +325,6 @@ impl Destination {
     /// Removes a folder and all that is in it. On the local disk that includes files that a killed writer left half
     /// written, which no listing shows.
     pub(crate) async fn remove_folder(&self, relative: &str) -> Result<(), LoadError> {
-        use futures::{StreamExt as _, stream};
         if let Some(root) = &self.folder {
             match tokio::fs::remove_dir_all(root.join(relative)).await {
                 // Where a run still writes there, a later one will remove it.
@@ -337,14 +337,28 @@ impl Destination {
             return Ok(());
         }
         let keys: Vec<_> = self.list(relative).await?.iter().map(|path| self.key(path)).collect::<Result<_, _>>()?;
-        let mut deleted = self.store.delete_stream(stream::iter(keys).map(Ok).boxed());
-        while let Some(done) = deleted.next().await {
-            match done {
-                Ok(_) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => return Err(self.failed("delete", relative)(error)),
+        self.delete_all(keys).await.map_err(self.failed("delete", relative))
+    }
+
+    /// Removes objects; those that are not there are removed already.
+    async fn delete_all(&self, keys: Vec<Path>) -> Result<(), StoreError> {
+        use futures::{FutureExt as _, StreamExt as _, stream};
+        let deleted = async {
+            let mut deleted = self.store.delete_stream(stream::iter(keys).map(Ok).boxed());
+            while let Some(done) = deleted.next().await {
+                match done {
+                    Ok(_) | Err(StoreError::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        // The client for S3 panics at an answer to DeleteObjects that names an object which was not in the request.
+        AssertUnwindSafe(deleted).catch_unwind().await.unwrap_or_else(|_| {
+            let source = "the store's answer to DeleteObjects names other objects than were to be deleted; for a server \
+                          that does not know DeleteObjects set `disable_bulk_delete: true` in `destination.options`";
+            Err(StoreError::Generic { store: "S3", source: source.into() })
+        })
     }
 
     /// The objects below a folder, in no order; none if there is no such folder.

@@ -58,6 +58,7 @@ fn rows(plan: &Plan, kind: Kind, summary: &RunSummary) -> Vec<RunRow> {
 }
 
 fn row(plan: &ReportPlan, kind: Kind, run: &RunSummary, report: ReportSummary) -> RunRow {
+    let drift_fields = report.drift_fields();
     let (error, advice) = report.error.map(|ErrorSummary { message, advice }| (message, advice)).unzip();
     let total = |of: fn(&crate::TableSummary) -> u64| report.tables.iter().map(of).sum();
     #[expect(clippy::cast_possible_truncation, reason = "a run takes less than 300,000 years")]
@@ -91,7 +92,7 @@ fn row(plan: &ReportPlan, kind: Kind, run: &RunSummary, report: ReportSummary) -
         read_bytes: report.api.bytes,
         paced_seconds: report.api.paced_seconds,
         backed_off_seconds: report.api.backed_off_seconds,
-        drift_fields: report.drift.len() as u64,
+        drift_fields,
         dead_letters: report.dead_letters,
         outcome: report.outcome.to_string(),
         exit_code: report.outcome.policy().exit_code,

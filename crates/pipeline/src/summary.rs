@@ -108,8 +108,11 @@ pub struct ReportSummary {
     /// merge. Where such a row was stored, it has left the tables.
     pub outside: u64,
     /// Fields that the catalogue does not know, and fields with values that do not fit their column, with the number of
-    /// rows that had them.
+    /// rows that had them: the first 50.
     pub drift: BTreeMap<String, u64>,
+    /// How many further such fields there were.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub drift_further: u64,
     /// Lists that were asked for and did not come, by table, with the number of records that lack them: what is stored of
     /// them stays.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -168,10 +171,20 @@ impl ReportSummary {
         Self { report: report.to_owned(), started_at: clock.now(), ..Self::default() }
     }
 
+    /// How many fields drifted.
+    pub fn drift_fields(&self) -> u64 {
+        self.drift.len() as u64 + self.drift_further
+    }
+
     /// Counts the time until now.
     pub(crate) fn end(&mut self, clock: &Clock) {
         self.seconds = seconds_between(self.started_at, clock.now());
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A span of time; 0 where the clock was set back.

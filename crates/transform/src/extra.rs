@@ -86,14 +86,23 @@ enum Rest<'a> {
     End(char),
 }
 
-/// Writes the value at `position` as JSON, numbers as they were sent and members sorted by key. A loop, since a hostile
-/// value may be nested deeper than the stack.
+/// Levels of a value that stay JSON. What is nested deeper, which readers of JSON refuse, becomes a text of JSON.
+const LEVELS: usize = 100;
+
+/// Writes the value at `position` as JSON, numbers as they were sent and members sorted by key.
 fn write_value(tape: &Tape<'_>, position: u32, out: &mut String) {
+    write_levels(tape, position, LEVELS, out);
+}
+
+/// The same down to this many levels. A loop, since a hostile value may be nested deeper than the stack.
+fn write_levels(tape: &Tape<'_>, position: u32, levels: usize, out: &mut String) {
+    let mut open = 0;
     let mut rest = vec![Rest::Value(position)];
     while let Some(next) = rest.pop() {
         let position = match next {
             Rest::End(bracket) => {
                 out.push(bracket);
+                open -= 1;
                 continue;
             }
             Rest::Member(key, position) => {
@@ -108,7 +117,13 @@ fn write_value(tape: &Tape<'_>, position: u32, out: &mut String) {
             }
         };
         match tape.get(position) {
+            TapeElement::StartObject(_) | TapeElement::StartList(_) if open == levels => {
+                let mut deeper = String::new();
+                write_levels(tape, position, usize::MAX, &mut deeper);
+                quote(out, &deeper);
+            }
             TapeElement::StartObject(end) => {
+                open += 1;
                 out.push('{');
                 rest.push(Rest::End('}'));
                 let first = rest.len();
@@ -119,6 +134,7 @@ fn write_value(tape: &Tape<'_>, position: u32, out: &mut String) {
                 members.reverse();
             }
             TapeElement::StartList(end) => {
+                open += 1;
                 out.push('[');
                 rest.push(Rest::End(']'));
                 let first = rest.len();
@@ -142,7 +158,7 @@ fn siblings(tape: &Tape<'_>, first: u32, end: u32) -> impl Iterator<Item = u32> 
 
 /// Writes a comma where a value is not the first. Strings end with a quote, so these characters are never part of one.
 fn separate(out: &mut String) {
-    if !out.ends_with([':', '{', '[']) {
+    if !out.is_empty() && !out.ends_with([':', '{', '[']) {
         out.push(',');
     }
 }

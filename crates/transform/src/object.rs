@@ -171,7 +171,7 @@ impl ArrayDecoder for ObjectDecoder {
 }
 
 impl ObjectDecoder {
-    /// Goes over the keys of one object. Of duplicate keys, the last counts.
+    /// Goes over the keys of one object. Of duplicate keys the last counts, and what the others hold is left over.
     fn walk(&self, tape: &Tape<'_>, found: &mut Found, row: usize, span: Range<u32>) -> Result<(), ArrowError> {
         let mut expected = 0;
         let mut at = span.start;
@@ -179,6 +179,10 @@ impl ObjectDecoder {
             let TapeElement::String(key) = tape.get(at) else { return Err(ArrowError::JsonError("no key".to_owned())) };
             match self.find(tape.get_string(key), expected) {
                 Some(index) => {
+                    let earlier = found.position(index, row);
+                    if earlier != 0 {
+                        found.leftovers.add(row, earlier, Leftover::Value);
+                    }
                     found.place(index, row, at + 1);
                     expected = index + 1;
                 }

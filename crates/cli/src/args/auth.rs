@@ -93,6 +93,9 @@ pub(crate) struct LoginArguments {
     /// Another API than the one beside the authorization server. Runs read this one.
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<Url>,
+    /// Sign in at a server that is http:// and not on this host, where everybody on the way can read the tokens.
+    #[arg(long)]
+    pub(crate) allow_http: bool,
     /// Replace the sign-in of another Constant Contact account that is stored under this name.
     #[arg(long)]
     pub(crate) replace: bool,

@@ -61,7 +61,7 @@ pub(super) fn as_logs() -> Events {
                 pages,
                 commit,
                 dead_letters,
-                drift_fields = summary.drift.len(),
+                drift_fields = summary.drift_fields(),
                 requests = api.requests,
                 retries = api.retries,
                 paced_seconds = api.paced_seconds,

@@ -128,6 +128,10 @@ fn oddities(summary: &RunSummary, report: &ReportSummary) -> String {
     for (path, values) in &report.drift {
         text += &format!("{name}: drift: {}\n", drift(name, path, *values));
     }
+    if report.drift_further > 0 {
+        let further = counted(report.drift_further, "further field");
+        text += &format!("{name}: drift: {further} not in the catalog; kept in _extra\n");
+    }
     for (column, values) in &report.not_in_folders {
         let values = counted(*values, "value");
         text += &format!("{name}: `{column}`: {values} that a folder name cannot hold; kept in _extra\n");

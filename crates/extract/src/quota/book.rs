@@ -16,6 +16,10 @@ use crate::{ExtractError, Pace, QuotaLimit};
 /// It absorbs the millisecond of a timer; longer idleness is never saved up, so there are no bursts.
 pub(super) const LATENESS: i64 = 5_000;
 
+/// Microseconds that one slot keeps others away at most. A process whose pace is slower than that waits for the rest by
+/// itself: one that dies meanwhile would hold up a faster one.
+pub(super) const SLOW: i64 = 10_000_000;
+
 /// A day, or an end of the shutting-off, that is further ahead than this was written by a clock that was wrong.
 const DISTRUSTED: TimeDelta = TimeDelta::days(1);
 
@@ -90,7 +94,7 @@ impl Book {
     /// # Errors
     /// [`ExtractError::Quota`]: no request is left today. `mine` is free again.
     pub(super) fn take(&mut self, mine: Option<Slot>, pace: &Pace, now: Moment) -> Result<Turn, ExtractError> {
-        let spacing = spacing(pace);
+        let spacing = spacing(pace).min(SLOW);
         if let Some(slot) = mine {
             let late = now.tick - slot.at;
             let held = slot.at.max(now.tick) < self.held_until;

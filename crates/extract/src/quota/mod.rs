@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-use self::book::{Book, Moment, Shut, Slot, Turn};
+use self::book::{Book, Moment, SLOW, Shut, Slot, Turn, spacing};
 use self::folder::Folder;
 use self::hosts::Hosts;
 use crate::{Clock, ExtractError, Pace};
@@ -38,6 +38,8 @@ pub struct Ledger(Arc<Inner>);
 struct Inner {
     /// Whoever holds the lock is at the head of this process' queue.
     head: Mutex<()>,
+    /// When this process sent its last request: a slow one keeps its own pace.
+    sent: Cell<Option<Instant>>,
     shelf: Shelf,
 }
 
@@ -92,7 +94,7 @@ impl Ledger {
     }
 
     fn on(shelf: Shelf) -> Self {
-        Self(Arc::new(Inner { head: Mutex::new(()), shelf }))
+        Self(Arc::new(Inner { head: Mutex::new(()), sent: Cell::default(), shelf }))
     }
 
     /// What is known of the day of `now`.
@@ -124,6 +126,7 @@ impl Ledger {
     /// [`ExtractError::Quota`], at once: no request is left today. The ledger cannot be read or written.
     pub async fn take(&self, pace: &Pace, clock: &Clock) -> Result<(), ExtractError> {
         let _head = self.0.head.lock().await;
+        self.wait_if_slow(pace).await;
         let mut waiting = Waiting { shelf: &self.0.shelf, clock, slot: None };
         loop {
             let mine = waiting.slot;
@@ -135,12 +138,24 @@ impl Ledger {
             // It is used, or given up.
             waiting.slot = None;
             match turn? {
-                Turn::Now => return Ok(()),
+                Turn::Now => {
+                    *self.0.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                    return Ok(());
+                }
                 Turn::Wait(slot, wait) => {
                     waiting.slot = Some(slot);
                     sleep(wait).await;
                 }
             }
+        }
+    }
+
+    /// Waits out what a pace slower than [`SLOW`] asks for beyond that, without a slot that others would stand behind.
+    async fn wait_if_slow(&self, pace: &Pace) {
+        let spacing = Duration::from_micros(spacing(pace).unsigned_abs());
+        let sent = *self.0.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sent) = sent.filter(|_| spacing > Duration::from_micros(SLOW.unsigned_abs())) {
+            sleep(spacing.saturating_sub(sent.elapsed())).await;
         }
     }
 

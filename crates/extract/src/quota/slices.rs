@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use tracing::warn;
 
-use super::book::{LATENESS, Moment, Shut, spacing, within};
+use super::book::{LATENESS, Moment, SLOW, Shut, spacing, within};
 use super::log::{Lease, Tail};
 use crate::{ExtractError, Pace};
 
@@ -15,6 +15,9 @@ const FIRST: i64 = 8_000_000;
 
 /// Microseconds of any other slice.
 const SLICE: i64 = 30_000_000;
+
+/// The part of what is left of the day that one lease takes at most: a process that dies with it costs the others no more.
+const SHARE: u64 = 50;
 
 /// Microseconds between slices of different processes: clocks may differ by this much.
 const GUARD: i64 = 2_000_000;
@@ -90,6 +93,9 @@ impl State {
                 return Ok(Turn::Now);
             }
         }
+        if spacing(pace) > SLOW && self.next > now.tick {
+            return Ok(Turn::Wait(Duration::from_micros(self.next.abs_diff(now.tick))));
+        }
         Ok(Turn::Lease)
     }
 
@@ -159,8 +165,10 @@ impl State {
                 within(spent, pace, now.wall)?;
                 let (spacing, slice) = (spacing(pace).max(1), if self.leased { SLICE } else { FIRST });
                 let slots = u64::try_from(slice / spacing).unwrap_or_default().max(1);
-                let requests = slots.min(pace.daily_requests.saturating_sub(pace.reserve).saturating_sub(spent));
-                let length = spacing.saturating_mul(i64::try_from(requests).unwrap_or(i64::MAX));
+                let left = pace.daily_requests.saturating_sub(pace.reserve).saturating_sub(spent);
+                let requests = slots.min((left / SHARE).max(1));
+                // A process that is slower than this waits by itself, and not where others stand behind it.
+                let length = spacing.min(SLOW).saturating_mul(i64::try_from(requests).unwrap_or(i64::MAX));
                 Ok(Lease { until: free.saturating_add(length), requests, spent: spent + requests, ..nothing })
             }
             Entry::Hold(until) => Ok(Lease { until: free.max(*until), ..nothing }),

@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
-use crate::api_error::printable;
+use crate::scrub::printable;
 use crate::{Client, ExtractError, Place};
+
+/// Most bytes of a summary, which has a handful of fields.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Whose account a token opens (`GET /account/summary`; vendor's OpenAPI description). Any of it may be absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +31,7 @@ impl Client {
             segments.pop_if_empty().extend(["account", "summary"]);
         }
         let place = Place::new("account summary".to_owned(), "GET", &url);
-        let answer = self.fetch(&place, "account_read", &url).await?;
+        let answer = self.fetch(&place, "account_read", &url, MAX_BYTES).await?;
         if let Ok(Value::Object(summary)) = serde_json::from_slice(&answer.body) {
             return Ok(AccountSummary::of(&summary));
         }

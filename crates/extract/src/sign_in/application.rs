@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::scrub::hidden;
 use crate::{ExtractError, private};
 
 /// An application as the vendor's developer portal knows it.
@@ -69,7 +70,7 @@ impl Applications {
         Ok(Some(Application {
             name: name.to_owned(),
             client_id: stored.client_id.into_owned(),
-            client_secret: stored.client_secret.map(|secret| SecretString::from(secret.into_owned())),
+            client_secret: stored.client_secret.map(|secret| hidden(secret.into_owned())),
         }))
     }
 

@@ -14,6 +14,7 @@ use url::Url;
 use super::endpoint::{Endpoint, OauthClient};
 use super::returned::{AuthorizationCode, code_in_pasted};
 use super::{Application, Authority, SCOPES, SignInFailure};
+use crate::scrub::{hidden, hide};
 use crate::token_reply::TokenReply;
 use crate::transport::Transport;
 use crate::{AccessToken, ClientConfig, Clock, ExtractError, Identity, SignIn, Token};
@@ -63,7 +64,17 @@ impl SignInAttempt {
             ..ClientConfig::new(authority.token_url.clone(), nothing)
         })?;
         let server = Authority::api_beside(&authority.token_url);
+        if let Some(secret) = &application.client_secret {
+            hide(secret.expose_secret());
+        }
         Ok(Self { account: account.into(), application, clock, authority, transport, server })
+    }
+
+    /// The same attempt, which may also reach a server without TLS that is not this host.
+    #[must_use]
+    pub fn allowing_http(mut self) -> Self {
+        self.transport.allow_http();
+        self
     }
 
     /// The same attempt for tokens of another API than the one beside the authorization server.
@@ -83,6 +94,7 @@ impl SignInAttempt {
             SignInFailure::RedirectUri { redirect_uri: redirect_uri.to_owned(), reason }
         })?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        hide(verifier.secret());
         let (url, state) = self
             .client(None)
             .authorize_url(CsrfToken::new_random)
@@ -128,7 +140,7 @@ impl SignInAttempt {
             scopes,
             access_token: Some(AccessToken::new(reply.access_token.into_secret())),
             expires_at: lifetime.and_then(|lifetime| now.checked_add_signed(lifetime)),
-            refresh_token: reply.refresh_token.map(|token| SecretString::from(token.into_secret())),
+            refresh_token: reply.refresh_token.map(|token| hidden(token.into_secret())),
             server: Some(self.server.clone()),
             identity: Identity::default(),
             signed_in_at: now,

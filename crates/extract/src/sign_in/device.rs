@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::attempt::scopes;
 use super::endpoint::Endpoint;
 use super::{SignInAttempt, SignInFailure};
-use crate::api_error::printable;
+use crate::scrub::printable;
 use crate::{ApiError, ExtractError, SignIn};
 
 /// Longest wait between two polls while the server cannot be reached.

@@ -9,6 +9,7 @@ use reqwest::StatusCode;
 use url::Url;
 
 use super::SignInFailure;
+use crate::client::too_large;
 use crate::policy::{Verdict, verdict};
 use crate::token_reply::TokenReply;
 use crate::transport::{Answer, NoAnswer, Transport};
@@ -63,9 +64,8 @@ impl<'a> Endpoint<'a> {
             // `oauth2` sends at least one request before it fails.
             None => transient(None, None),
             Some(Err(NoAnswer::Failed { error, reply })) => transient(reply, Some(error)),
-            Some(Err(NoAnswer::TooLarge(reply))) => {
-                ExtractError::BodyTooLarge { place, reply, max_body_bytes: self.transport.max_body_bytes }
-            }
+            Some(Err(NoAnswer::TooLarge(reply, bytes))) => too_large(place, reply, bytes),
+            Some(Err(NoAnswer::Unusable(unusable))) => unusable.at(place),
             Some(Ok(answer)) if is_trouble(&answer) => transient(Some(answer.reply), None),
             Some(Ok(answer)) => match verdict(&answer.reply) {
                 Verdict::Redirect => answer.redirect(place, url),

@@ -8,7 +8,7 @@ use url::form_urlencoded;
 
 use super::SignInFailure;
 use crate::ApiError;
-use crate::api_error::printable;
+use crate::scrub::{hidden, printable};
 
 /// A code that is exchanged for tokens. It works once and for five minutes (vendor's guide, "Server flow"). It can
 /// neither be displayed nor serialised, and `Debug` hides it:
@@ -54,7 +54,7 @@ pub(super) fn code_in_query(query: &str, state: &CsrfToken) -> Result<Authorizat
         return Err(SignInFailure::Denied(ApiError { key: printable(&error), message: printable(&message) }));
     }
     match value("code") {
-        Some(code) => Ok(AuthorizationCode(code.into_owned().into())),
+        Some(code) => Ok(AuthorizationCode(hidden(code.into_owned()))),
         None => Err(SignInFailure::NoCode),
     }
 }
@@ -71,5 +71,5 @@ pub(super) fn code_in_pasted(pasted: &str, state: &CsrfToken) -> Result<Authoriz
     if pasted.is_empty() || pasted.contains(|c: char| c.is_whitespace() || c.is_control()) || pasted.contains("://") {
         return Err(SignInFailure::NoCode);
     }
-    Ok(AuthorizationCode(pasted.to_owned().into()))
+    Ok(AuthorizationCode(hidden(pasted.to_owned())))
 }

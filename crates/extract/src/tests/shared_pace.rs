@@ -188,3 +188,42 @@ async fn clocks_that_differ_by_two_seconds_do_not_break_the_pace() {
     hosts_take_turns(&[0, 1900], 2200).await;
     hosts_take_turns(&[-1000, 900, 0], 2200).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_process_that_dies_holds_up_nobody_and_keeps_its_own_pace() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(InMemory::new());
+    let ledgers: [&dyn Fn(&str) -> Ledger; 2] = [&|_| Ledger::in_folder(folder.path(), "key"), &|owner| {
+        Ledger::in_store(Arc::<InMemory>::clone(&store), "state/quota".into(), "key", owner)
+    }];
+    for ledger in ledgers {
+        let slow = Pace { requests_per_second: 0.001, ..Pace::default() };
+        let slow = Arc::new(Limiter::new(slow, ledger("slow"), clock(0)));
+        slow.acquire().await.unwrap();
+        let start = Instant::now();
+        // It waits for its second slot when it dies.
+        timeout(Duration::from_secs(1), slow.acquire()).await.unwrap_err();
+        let fast = limiter(ledger("fast"));
+        for _ in 0..3 {
+            fast.acquire().await.unwrap();
+        }
+        assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+        slow.acquire().await.unwrap();
+        let own = start.elapsed();
+        assert!((Duration::from_secs(990)..Duration::from_secs(1_040)).contains(&own), "{own:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn processes_that_die_with_a_lease_at_a_high_pace_leave_the_day_to_the_others() {
+    let store = Arc::new(InMemory::new());
+    let pace = Pace { requests_per_second: 100_000.0, ..Pace::default() };
+    let now = noon();
+    let ledger = |owner: &str| Ledger::in_store(Arc::<InMemory>::clone(&store), "state/quota".into(), "key", owner);
+    for number in 0..5 {
+        let process = Limiter::new(pace, ledger(&format!("process {number}")), clock(0));
+        process.acquire().await.unwrap();
+    }
+    let left = ledger("reader").today(now).await.unwrap().left(&pace);
+    assert!(left > pace.daily_requests * 7 / 10, "{left}");
+}

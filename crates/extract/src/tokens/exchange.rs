@@ -13,8 +13,9 @@ use oauth2::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Record;
-use crate::client::{Failure, Run};
+use crate::client::{Failure, Run, too_large};
 use crate::policy::{Verdict, verdict};
+use crate::scrub::hidden;
 use crate::token_reply::TokenReply;
 use crate::transport::{Answer, NoAnswer};
 use crate::{AccessToken, ExtractError, Place, Reply, SignIn};
@@ -82,8 +83,12 @@ pub(super) async fn exchange(sign_in: &SignIn, token: &SecretString, place: &Pla
             let unsent = error.is_connect();
             Exchanged::Failed { failure: Failure::NoAnswer(error, reply), unsent }
         }
-        Err(RequestTokenError::Request(NoToken::NoAnswer(NoAnswer::TooLarge(reply)))) => {
-            Exchanged::Useless { error: run.too_large(place.clone(), reply), unsent: false }
+        Err(RequestTokenError::Request(NoToken::NoAnswer(NoAnswer::TooLarge(reply, bytes)))) => {
+            Exchanged::Useless { error: too_large(place.clone(), reply, bytes), unsent: false }
+        }
+        // No connection, so nothing was sent.
+        Err(RequestTokenError::Request(NoToken::NoAnswer(NoAnswer::Unusable(unusable)))) => {
+            Exchanged::Useless { error: unusable.at(place.clone()), unsent: true }
         }
         Err(RequestTokenError::Request(NoToken::Refused(answer))) => refused(answer, sign_in, place),
         // `oauth2` quotes the body in these, and it may hold a token.
@@ -140,11 +145,11 @@ impl Fresh {
         let expires_at = lifetime.and_then(|life| issued.checked_add_signed(TimeDelta::from_std(life).ok()?));
         let scopes = reply.scopes();
         let refresh_token = reply.refresh_token.map(RefreshToken::into_secret).filter(|token| !token.is_empty());
-        let access_token = SecretString::from(reply.access_token.into_secret());
+        let access_token = hidden(reply.access_token.into_secret());
         AccessToken::from(access_token.clone()).header()?;
         Some(Self {
             access_token,
-            refresh_token: refresh_token.map(SecretString::from),
+            refresh_token: refresh_token.map(hidden),
             scopes,
             lifetime: lifetime.filter(|_| expires_at.is_some()),
             expires_at,

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::ExtractError;
+use crate::scrub::hide;
 
 /// Bytes of a nonce, which stands before what it was used for.
 const NONCE: usize = 24;
@@ -42,6 +43,7 @@ impl TokenKey {
             key: "CTCT_TOKEN_KEY",
             reason: "is no key: 32 bytes in base64; `ctct-etl auth key` prints a new one".to_owned(),
         };
+        hide(text);
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| wrong())?);
         let key = <[u8; 32]>::try_from(&bytes[..]).map_err(|_| wrong())?;
         Ok(Self(Zeroizing::new(key)))

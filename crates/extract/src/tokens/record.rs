@@ -9,6 +9,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::Claim;
+use crate::scrub::hidden;
 use crate::{AccessToken, Identity, SignIn};
 
 /// The format that this version writes.
@@ -199,5 +200,5 @@ fn reveal<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result
 }
 
 fn conceal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
+    Ok(Option::<String>::deserialize(deserializer)?.map(hidden))
 }

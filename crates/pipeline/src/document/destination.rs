@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use ctct_extract::hide;
 use ctct_load::{Cloud, LoadError, OptionKind, StoreOption, StoreOptions};
 use secrecy::ExposeSecret;
 
@@ -55,8 +56,18 @@ impl Destination {
             };
             options.push((name.clone(), value));
         }
+        for (_, secret) in environment.variables().filter(|(name, _)| names_a_variable(name)) {
+            hide(&secret);
+        }
         Ok(StoreOptions::new(options, environment.variables()))
     }
+}
+
+/// Whether a variable of an object store holds a secret, and not where one is.
+fn names_a_variable(name: &str) -> bool {
+    let of_store = ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| name.starts_with(prefix));
+    let is_secret = ["SECRET", "TOKEN", "KEY", "PASSWORD"].iter().any(|word| name.contains(word));
+    of_store && is_secret && !["_FILE", "_PATH", "_URI", "_URL"].iter().any(|end| name.ends_with(end))
 }
 
 fn url(node: &Node, decoder: &Decoder<'_>) -> Result<String, ConfigError> {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use ctct_extract::{hide, read_secret};
 use secrecy::SecretString;
 
 use super::fields::{expected, mapping};
@@ -123,15 +124,17 @@ impl SecretRef {
                 // Without the `.` of `./token`.
                 let file: PathBuf = base.join(path).components().collect();
                 let place = format!("the file `{}`", file.display());
-                let text = std::fs::read_to_string(&file)
-                    .map_err(|error| wrong(format!("{place} cannot be read: {error}")))?;
+                let text = read_secret(&file).map_err(|error| wrong(format!("{place} cannot be read: {error}")))?;
                 (text, place)
             }
         };
         match secret.trim() {
             "" => Err(wrong(format!("{place} is empty"))),
             secret if !secret.chars().all(fits) => Err(wrong(format!("{place} holds characters that no token has"))),
-            secret => Ok(SecretString::from(secret)),
+            secret => {
+                hide(secret);
+                Ok(SecretString::from(secret))
+            }
         }
     }
 }

@@ -147,6 +147,11 @@ pub(crate) const SOURCE: &[Key] = &[
     optional("sandbox", Shape::Mapping(SANDBOX), "The embedded API, started for this run and filled from a seed."),
     optional("base_url", Shape::Pattern("^https?://"), "Another server that speaks the v3 API."),
     optional(
+        "allow_http",
+        Shape::Flag,
+        "Whether `base_url` and the token endpoint may be http:// on another host, where everybody on the way can read the token; false by default.",
+    ),
+    optional(
         "application",
         Shape::Name,
         "Names the API key whose requests are counted, where an access token does not tell; default by default.",

@@ -13,6 +13,7 @@ mod schedule;
 mod source;
 pub(crate) mod write;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
@@ -88,7 +89,7 @@ impl Pipeline {
     /// The file cannot be read, or what [`Pipeline::parse`] finds.
     pub fn load(path: &Path, catalog: &Catalog, environment: &Environment) -> Result<Self, ConfigErrors> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = read_bounded(path).map_err(|error| {
             let error = ConfigError::new(None, "", format!("the file cannot be read: {error}"));
             ConfigErrors::new(&file, "", vec![error])
         })?;
@@ -209,6 +210,18 @@ fn version(node: &Node) -> Result<(), ConfigError> {
         other => Err(ConfigError::at(node, format!("version {other} is not known to this program"))
             .help(format!("write `version: {}`", keys::VERSION))),
     }
+}
+
+/// Reads a text from a file or a pipe, up to a bound: a device may never end.
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    /// Bytes; a pipeline of every report with every option is some 20 kB.
+    const MOST: u64 = 4 << 20;
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?.take(MOST + 1).read_to_string(&mut text)?;
+    if read as u64 > MOST {
+        return Err(std::io::Error::other("it is longer than 4 MiB, which no pipeline is"));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]

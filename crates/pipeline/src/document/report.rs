@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ctct_catalog::{Catalog, OptionKind, Report, ReportOption};
-use ctct_load::{PartitionBy, WriteMode};
+use ctct_load::{LoadError, PartitionBy, WriteMode};
 
 use super::delivery::Delivery;
 use super::fields::{Decoder, expected, mapping, suggestion, text};
@@ -73,6 +73,14 @@ impl ReportConfig {
         }
         if let (Some(mode @ (WriteMode::Merge | WriteMode::Partition)), Some(at)) = (mode, node.get("partition_by")) {
             decoder.errors.extend(partitions.iter().filter_map(|partition| moving(at, partition, mode, &report)));
+        }
+        // What the writing side would refuse, in its own words.
+        if let (Some(mode), Some(at)) = (mode, node.get("partition_by"))
+            && decoder.errors.len() == before
+            && let Err(LoadError::Partition { partition, reason, .. }) =
+                PartitionBy::validate_all(&partitions, mode, &report)
+        {
+            decoder.errors.push(ConfigError::at(at, format!("cannot divide by {partition}: {reason}")));
         }
         if let Some(mode) = mode {
             decoder.errors.extend(options.iter().filter_map(|option| leaving(option, mode, &report)));

@@ -165,7 +165,7 @@ pub const METRICS: &[Metric] = &[
     report(
         "ctct_etl_report_drift_fields",
         "1",
-        |report| Some(number(report.drift.len() as u64)),
+        |report| Some(number(report.drift_fields())),
         "Fields that the catalogue does not know.",
     ),
 ];

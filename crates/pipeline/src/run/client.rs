@@ -113,6 +113,7 @@ pub(crate) async fn open(plan: &Plan, context: &Context) -> Result<Source, RunEr
         ledger,
         retry: retry(plan),
         clock: context.clock.clone(),
+        allow_http: source.allow_http,
         // The run's id is unique, so two runs that fail together do not retry together.
         seed: RandomState::new().hash_one(&context.run_id),
         ..ClientConfig::new(base_url, right.token)

@@ -27,9 +27,8 @@ use super::resume::{Chain, Resumed, kept};
 use crate::event::{Event, Events};
 use crate::plan::Query;
 
-/// Time that a request has to end once the run was asked to stop. Schedulers kill after 30 seconds or so, and the commit of
-/// what is whole must fit in before.
-const GRACE: Duration = Duration::from_secs(5);
+/// Time that a request has to end once the run was asked to stop: a stop ends every phase within two seconds.
+const GRACE: Duration = Duration::from_millis(1_500);
 
 /// Pages that belong together.
 pub(super) type Unit = Vec<Page>;

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use chrono::SecondsFormat;
-use ctct_extract::{ExtractError, Identity};
+use ctct_extract::{ExtractError, Identity, shown};
 use ctct_load::LoadError;
 use ctct_sandbox::SandboxError;
 use ctct_transform::TransformError;
@@ -55,6 +55,25 @@ pub enum RunError {
         request_id: String,
         /// What is wrong with the page.
         source: TransformError,
+    },
+    /// Pages of a list brought only records that had come before, and each links to another.
+    #[error(
+        "{report}: page {page} (request {request_id}) and those before it brought only records that had come before; nothing \
+         more is requested"
+    )]
+    NoProgress {
+        /// The report.
+        report: String,
+        /// Number of the page within its crawl, from 1.
+        page: u32,
+        /// The vendor's id of the request, for their support.
+        request_id: String,
+    },
+    /// A mistake of this program ended it.
+    #[error("{what}: an internal error of ctct-etl ended it; what was committed before is complete")]
+    Panicked {
+        /// The report, or the pipeline.
+        what: String,
     },
     /// Writing failed.
     #[error("{report}: {source}")]
@@ -233,11 +252,12 @@ impl RunError {
             Self::Extract(source) => Outcome::of_extract(source),
             Self::Transform { .. }
             | Self::NoneFound { .. }
+            | Self::NoProgress { .. }
             | Self::TooManyRejected { .. }
             | Self::Incomplete { .. } => Outcome::Partial,
             Self::SourceFailed { outcome, .. } => *outcome,
             Self::Load { source, .. } => Outcome::of_load(source),
-            Self::WorkerDied { .. } => Outcome::Bug,
+            Self::WorkerDied { .. } | Self::Panicked { .. } => Outcome::Bug,
         }
     }
 
@@ -302,6 +322,9 @@ impl RunError {
             Self::SourceFailed { on, .. } => {
                 format!("mend `{on}` first; `ctct-etl run {file} --report {on}` runs it alone")
             }
+            Self::NoProgress { .. } => "report it to the API's support with the request id; the next run reads it \
+                 again from where this one began"
+                .to_owned(),
             Self::NoneFound { .. } => "check the ids, and that the token belongs to their account".to_owned(),
             Self::NothingKept { report, .. } => format!(
                 "set `keep_raw: true` from the first run on, or, in merge and replace, run once \
@@ -359,7 +382,8 @@ impl RunError {
             Self::Destination(source) | Self::Load { source, .. } if source.explains_itself() => self.to_string(),
             _ => with_causes(self),
         };
-        ErrorSummary { message, advice }
+        // Here everything passes that is printed, stored and sent: causes may quote what a server or a store said.
+        ErrorSummary { message: shown(&message), advice: shown(&advice) }
     }
 }
 
@@ -418,6 +442,8 @@ mod tests {
                 on: table(),
                 outcome: Outcome::Partial,
             },
+            RunError::NoProgress { report: report(), page: 9, request_id: "0a1b".to_owned() },
+            RunError::Panicked { what: report() },
             RunError::NoneFound { report: report(), ids: 3 },
             RunError::NothingKept { report: report(), place: "/data/acme".to_owned() },
             load(LoadError::TooMuchRemoved { account: account(), report: report(), removed: 900, stored: 1000 }),

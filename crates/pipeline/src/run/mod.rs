@@ -9,8 +9,10 @@ pub(crate) mod client;
 pub(crate) mod clocks;
 mod crawl;
 mod decode;
+mod drift;
 mod error;
 mod letters;
+mod new_keys;
 mod replay;
 mod report;
 mod resume;
@@ -18,11 +20,13 @@ mod write;
 
 use std::collections::HashMap;
 use std::future::pending;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use ctct_extract::{Clock, SPANS, Usage};
 use ctct_load::Destination;
+use futures::FutureExt;
 use futures::future::join_all;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -138,7 +142,12 @@ async fn carried_out(
         notice::check(plan, context);
         let destination = context.open_destination(plan);
         let (done, time_was_up) = match &destination {
-            Ok(destination) => until_deadline(context, Box::pin(work(destination))).await,
+            Ok(destination) => {
+                let work = caught(Box::pin(work(destination)));
+                let (done, time_was_up) = until_deadline(context, Box::pin(work)).await;
+                let what = plan.pipeline.name.clone();
+                (done.unwrap_or(Err(RunError::Panicked { what })), time_was_up)
+            }
             Err(_) => (Ok(Work::default()), false),
         };
         let (destination, done) = match destination {
@@ -209,9 +218,12 @@ pub fn open_destination(pipeline: &Pipeline, environment: &Environment, base: &P
 
 async fn carry_out(plan: &Plan, context: &Context, destination: &Destination) -> Result<Work, RunError> {
     // Before the first request: what was read and cannot be written would be requests wasted.
-    destination.probe().await.map_err(|error| RunError::Destination(Box::new(error)))?;
-    fit::check(plan, context, destination).await?;
-    let source = client::open(plan, context).await?;
+    let source = unless_stopped(plan, context, async {
+        destination.probe().await.map_err(|error| RunError::Destination(Box::new(error)))?;
+        fit::check(plan, context, destination).await?;
+        client::open(plan, context).await
+    })
+    .await?;
     let reader = match identity::establish(plan, context, destination, &source).await {
         Ok(reader) => reader,
         Err(error) => {
@@ -237,7 +249,8 @@ async fn carry_out(plan: &Plan, context: &Context, destination: &Destination) ->
                 None => Outcome::Done,
             };
             let span = report_span(run.writer.name());
-            let summary = run.carry_out(source_outcome).instrument(span.clone()).await;
+            let summary = caught(run.carry_out(source_outcome)).instrument(span.clone()).await;
+            let summary = summary.unwrap_or_else(|| panicked(plan, context, run.writer.name()));
             if let Some(done) = done {
                 done.send_replace(Some(summary.outcome));
             }
@@ -249,6 +262,34 @@ async fn carry_out(plan: &Plan, context: &Context, destination: &Destination) ->
     let usage = source.client.meter();
     let error = source.close().await.err();
     Ok(Work { reports, usage, warnings: reader.warning.into_iter().collect(), error })
+}
+
+/// What comes of work before the first report, unless the run is asked to stop first. It is safe to leave: nothing is
+/// fetched or written by then.
+async fn unless_stopped<T>(
+    plan: &Plan,
+    context: &Context,
+    work: impl Future<Output = Result<T, RunError>>,
+) -> Result<T, RunError> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = context.stop.cancelled() => Err(RunError::Stopped { report: plan.pipeline.name.clone() }),
+    }
+}
+
+/// What comes of work; `None` where a mistake of this program ended it. Where that was is told by the process's hook.
+async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(work).catch_unwind().await.ok()
+}
+
+/// The summary of a report that a mistake of this program ended. The others go on.
+fn panicked(plan: &Plan, context: &Context, report: &str) -> ReportSummary {
+    let mut summary = ReportSummary::begun(report, &context.clock);
+    let error = RunError::Panicked { what: report.to_owned() };
+    summary.outcome = error.outcome();
+    summary.error = Some(error.summary(plan.pipeline.file()));
+    summary
 }
 
 /// The outcome of a report, once it has one.

@@ -165,7 +165,10 @@ impl ReportRun<'_> {
         let (units, received) = mpsc::channel::<Unit>(UNITS_WAITING);
         let queue = keeper.spawn();
         let asked = async {
-            let kept = resumption.replay(&units, ids.is_some()).await.map_err(|error| self.writer.load(error))?;
+            let kept = resumption
+                .replay(&units, &self.writer.report_plan.report, ids.is_some())
+                .await
+                .map_err(|error| self.writer.load(error))?;
             let (pages, tally) = (kept.pages, kept.tally);
             if pages > 0 {
                 tracing::info!(report = self.writer.name(), pages, "going on after the pages that an earlier run kept");

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use ctct_catalog::Report;
 use ctct_extract::{Page, PageMark};
 use ctct_load::{KeptPage, KeptPages, LoadError, PageTally};
 use tokio::sync::mpsc;
@@ -63,11 +64,23 @@ impl Resumption {
     }
 
     /// Sends the pages on: each as its own unit, or with `by_id` all pages of an id as one once they are whole.
-    pub(super) async fn replay(mut self, units: &mpsc::Sender<Unit>, by_id: bool) -> Result<Resumed, LoadError> {
+    /// A kept page that is no page of `report`, by this version's bounds, is passed over with those after it: the crawl asks
+    /// for it again.
+    pub(super) async fn replay(
+        mut self,
+        units: &mpsc::Sender<Unit>,
+        report: &Report,
+        by_id: bool,
+    ) -> Result<Resumed, LoadError> {
         let mut resumed = Resumed::default();
         let mut pages = std::mem::take(&mut self.first);
         while !pages.is_empty() {
             for page in pages {
+                if let Err(reason) = self::page(page.clone()).check(report) {
+                    let (report, page) = (&report.name, page.number);
+                    tracing::warn!(report, page, reason, "a kept page cannot be used; it is requested again");
+                    continue;
+                }
                 let Some(unit) = resumed.take(page, by_id) else { continue };
                 if units.send(unit).await.is_err() {
                     return Ok(resumed);

@@ -17,6 +17,8 @@ use super::census::Letters;
 use super::clocks::Moment;
 use super::crawl::Unit;
 use super::decode::{Decoded, PageFacts, decoded};
+use super::drift::Drift;
+use super::new_keys::NewKeys;
 use super::{Context, RunError};
 use crate::event::Event;
 use crate::identity::Reader;
@@ -45,7 +47,9 @@ pub(super) struct Tally {
     pub(super) letters: Letters,
     /// Rows that the pipeline does not keep.
     pub(super) outside: u64,
-    pub(super) drift: BTreeMap<String, u64>,
+    pub(super) drift: Drift,
+    /// Of the list that comes at the moment.
+    new_keys: NewKeys,
     /// By table, records whose list of it was asked for and did not come.
     pub(super) absent: BTreeMap<String, u64>,
     /// When the first page came.
@@ -103,9 +107,10 @@ impl ReportWriter<'_> {
                 tally.fell |= count < *tally.first_counted.get_or_insert(count);
             }
             let (drift_fields, dead_letters) = (page.drift.len() as u64, page.dead_letters.len() as u64);
-            for (field, count) in page.drift {
-                *tally.drift.entry(field).or_default() += count;
+            for (field, count) in &page.drift {
+                tally.drift.add(field, *count);
             }
+            self.mind_the_keys(&facts, &page.tables, tally)?;
             for (table, rows) in self.report_plan.report.tables().iter().zip(&page.tables) {
                 if !rows.absent.is_empty() {
                     *tally.absent.entry(table.name.clone()).or_default() += rows.absent.len() as u64;
@@ -139,6 +144,24 @@ impl ReportWriter<'_> {
                 rows,
                 dead_letters,
                 drift_fields,
+            });
+        }
+        Ok(())
+    }
+
+    /// Ends a list whose pages bring nothing new.
+    fn mind_the_keys(&self, facts: &PageFacts, tables: &[TableRows], tally: &mut Tally) -> Result<(), RunError> {
+        let (Ids::None, Some(own)) = (&self.report_plan.ids, tables.first()) else { return Ok(()) };
+        if facts.number == 1 {
+            tally.new_keys = NewKeys::default();
+        }
+        let ended = tally.new_keys.ended_with(&self.report_plan.report, &own.batch);
+        // What cannot be compared here cannot be written either, which says more.
+        if ended.unwrap_or(false) && !facts.last {
+            return Err(RunError::NoProgress {
+                report: self.name().to_owned(),
+                page: facts.number,
+                request_id: facts.request_id.clone().unwrap_or_else(|| "without id".to_owned()),
             });
         }
         Ok(())
@@ -271,7 +294,7 @@ impl Tally {
         summary.rows = self.rows;
         summary.dead_letters = self.dead_letters;
         summary.outside = self.outside;
-        summary.drift.clone_from(&self.drift);
+        (summary.drift, summary.drift_further) = self.drift.told();
         summary.warnings.extend(self.warnings.iter().cloned());
         summary.absent.clone_from(&self.absent);
     }

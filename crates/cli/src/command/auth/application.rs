@@ -1,9 +1,8 @@
 //! Which application an account signs in with: from the command line, the environment, its profile, or a person.
 
-use std::fs;
 use std::path::Path;
 
-use ctct_extract::{Application, Applications};
+use ctct_extract::{Application, Applications, read_secret};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{prompt, refuse};
@@ -91,7 +90,7 @@ fn in_file(file: &Path) -> Result<SecretString, u8> {
         ));
         exit_code::CONFIGURATION
     };
-    let text = fs::read_to_string(file).map(SecretString::from).map_err(|error| refused(&error.to_string()))?;
+    let text = read_secret(file).map(SecretString::from).map_err(|error| refused(&error.to_string()))?;
     match text.expose_secret().trim() {
         "" => Err(refused("the file is empty")),
         secret => Ok(secret.into()),

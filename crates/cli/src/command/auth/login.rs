@@ -30,6 +30,7 @@ pub(super) fn login(global: &Global, arguments: &LoginArguments) -> Result<u8, u
     };
     let attempt = SignInAttempt::new(&arguments.account, application.clone(), authority, Clock::system());
     let attempt = attempt.map_err(|error| refuse(&error))?;
+    let attempt = if arguments.allow_http { attempt.allowing_http() } else { attempt };
     let attempt = match &arguments.base_url {
         Some(api) => attempt.for_api(api.clone()),
         None => attempt,
@@ -135,7 +136,12 @@ impl Login<'_> {
         let asked = async {
             let ledger = ledger.map_err(|error| with_causes(&error))?;
             let retry = Retry { attempts: ATTEMPTS, ..Retry::default() };
-            let config = ClientConfig { ledger, retry, ..ClientConfig::new(server, Token::Bearer(token)) };
+            let config = ClientConfig {
+                ledger,
+                retry,
+                allow_http: self.arguments.allow_http,
+                ..ClientConfig::new(server, Token::Bearer(token))
+            };
             let client = Client::new(config).map_err(|error| with_causes(&error))?;
             client.identify().await.map_err(|error| with_causes(&error))
         };

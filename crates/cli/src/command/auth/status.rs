@@ -108,7 +108,9 @@ async fn examined(
         refuse_run(&error);
         error.outcome()
     })?;
-    let asked = match Client::new(ClientConfig { ledger, ..ClientConfig::new(base_url, token) }) {
+    // Whoever signed in at such a server has said so then.
+    let allow_http = arguments.base_url.is_none();
+    let asked = match Client::new(ClientConfig { ledger, allow_http, ..ClientConfig::new(base_url, token) }) {
         Ok(client) => {
             let asked = client.account_summary().await;
             client.settle().await.and(asked)

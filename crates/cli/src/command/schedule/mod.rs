@@ -88,6 +88,15 @@ impl Job {
     /// Reads a pipeline; what is wrong is on stderr then.
     fn of(file: &Path, global: &Global) -> Result<Self, u8> {
         let pipeline = pipeline(file, &catalog()?)?;
+        // Each line of a crontab and of a unit is an entry of its own.
+        if pipeline.folder().join(file).to_string_lossy().contains(char::is_control) {
+            complain(&format!(
+                "error: the name of {} holds a line break or another control character, which no scheduler can take\nnext: \
+                 rename the file or its folder",
+                file.display()
+            ));
+            return Err(exit_code::CONFIGURATION);
+        }
         let plan = Plan::new(&pipeline, Utc::now()).map_err(|errors| refuse(&errors))?;
         let Some(schedule) = pipeline.schedule.clone() else {
             complain(&format!(

@@ -39,7 +39,12 @@ const OF_SEED: [&str; 3] = ["client_id", "client_secret", "token_url"];
 
 impl Access {
     /// Exactly one right: the sandbox, an access token, a refresh token, or else what is stored for the account.
-    pub(super) fn decode(node: &Node, fields: &Fields<'_>, decoder: &mut Decoder<'_>) -> Option<Self> {
+    pub(super) fn decode(
+        node: &Node,
+        fields: &Fields<'_>,
+        allow_http: bool,
+        decoder: &mut Decoder<'_>,
+    ) -> Option<Self> {
         if let Some(sandbox) = fields.entry("sandbox") {
             let help = "the embedded API needs neither a token nor an address: keep one of the two";
             let keys = ["access_token", "refresh_token", "client_id", "client_secret", "token_url", "base_url"];
@@ -56,7 +61,7 @@ impl Access {
         }
         if fields.entry("refresh_token").is_some() {
             refuse_beside(fields, &["accounts"], "refresh_token", "a token reads one account", decoder);
-            return Seed::decode(node, fields, decoder).map(Self::Seeded);
+            return Seed::decode(node, fields, allow_http, decoder).map(Self::Seeded);
         }
         for entry in OF_SEED.iter().filter_map(|key| fields.entry(key)) {
             let message = format!("`{}` means nothing without `refresh_token`", entry.key);
@@ -75,7 +80,7 @@ impl Access {
 }
 
 impl Seed {
-    fn decode(node: &Node, fields: &Fields<'_>, decoder: &mut Decoder<'_>) -> Option<Self> {
+    fn decode(node: &Node, fields: &Fields<'_>, allow_http: bool, decoder: &mut Decoder<'_>) -> Option<Self> {
         let mut secret = |key: &str| {
             let entry = fields.entry(key)?;
             decoder.keep(SecretRef::decode(&entry.value, entry.span))
@@ -90,7 +95,7 @@ impl Seed {
             let error = ConfigError::at(node, "`account` is missing beside `refresh_token`");
             decoder.errors.push(error.help("a name of your choice: the renewed tokens are stored under it"));
         }
-        let token_url = fields.get("token_url").and_then(|node| server(node, decoder));
+        let token_url = fields.get("token_url").and_then(|node| server(node, allow_http, decoder));
         Some(Self { refresh_token: refresh_token?, client_id: client_id?, client_secret, token_url })
     }
 }

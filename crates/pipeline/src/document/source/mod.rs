@@ -4,6 +4,7 @@ mod access;
 mod accounts;
 mod sandbox;
 
+use ctct_extract::is_in_clear;
 use url::Url;
 
 use super::Destination;
@@ -25,6 +26,8 @@ pub struct Source {
     pub access: Access,
     /// Another server than the vendor's.
     pub base_url: Option<Url>,
+    /// Whether the token may leave this host without TLS.
+    pub allow_http: bool,
     /// Names the API key where an access token does not tell it.
     pub application: String,
     /// Where sign-ins and the count of requests are kept.
@@ -61,10 +64,17 @@ impl Source {
     pub(crate) fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
         let fields = decoder.fields(node, SOURCE)?;
         let names = AccountNames::decode(&fields, decoder);
-        let base_url = fields.get("base_url").and_then(|node| server(node, decoder));
+        let allow_http = fields.flag("allow_http", decoder).unwrap_or(false);
+        let base_url = fields.get("base_url").and_then(|node| server(node, allow_http, decoder));
+        if let (Some(node), Some(url)) = (fields.get("base_url"), &base_url)
+            && (url.query().is_some() || url.fragment().is_some())
+        {
+            let error = ConfigError::at(node, "the address must end with its path, without `?` or `#`");
+            decoder.errors.push(error.help("such as https://api.cc.email/v3"));
+        }
         let application = fields.name("application", decoder);
         let state = fields.get("state").and_then(|node| StatePlace::decode(node, decoder));
-        let access = Access::decode(node, &fields, decoder);
+        let access = Access::decode(node, &fields, allow_http, decoder);
         let access = access?;
         let label = match &access {
             Access::Stored | Access::Seeded(_) | Access::Token(_) => "default",
@@ -75,6 +85,7 @@ impl Source {
             accounts: names.unwrap_or_else(|| AccountNames::One(label.to_owned())),
             access,
             base_url,
+            allow_http,
             application: application.unwrap_or_else(|| "default".to_owned()),
             state: state.unwrap_or(StatePlace::Host),
             pace,
@@ -114,11 +125,16 @@ impl Pace {
             let error = ConfigError::new(Some(entry.span), &entry.value.path, message);
             decoder.errors.push(error.help("less than `daily_requests`"));
         }
+        let requests_per_second = fields.number("requests_per_second", decoder);
+        if let Some(entry) =
+            fields.entry("requests_per_second").filter(|_| requests_per_second.is_some_and(|it| it < 0.001))
+        {
+            let message = "`requests_per_second` is so low that a run would wait for ever";
+            let error = ConfigError::new(Some(entry.span), &entry.value.path, message);
+            decoder.errors.push(error.help("0.001 at least, one request in 1,000 seconds"));
+        }
         Self {
-            requests_per_second: fields
-                .number("requests_per_second", decoder)
-                .or(limits.0)
-                .unwrap_or(default.requests_per_second),
+            requests_per_second: requests_per_second.or(limits.0).unwrap_or(default.requests_per_second),
             daily_requests,
             reserve,
             count_refused: fields.flag("count_refused", decoder).unwrap_or(true),
@@ -135,12 +151,17 @@ fn refuse_beside(fields: &Fields<'_>, keys: &[&str], other: &str, help: &str, de
 }
 
 /// The address of a server.
-fn server(node: &Node, decoder: &mut Decoder<'_>) -> Option<Url> {
+fn server(node: &Node, allow_http: bool, decoder: &mut Decoder<'_>) -> Option<Url> {
     const HELP: &str = "an http or https address without a user, such as https://api.cc.email/v3";
     let url = text(node, decoder.environment).and_then(|text| {
         let wrong = |why: &str| ConfigError::at(node, format!("{} {why}", text.shown())).help(HELP);
         let url = Url::parse(&text.value).map_err(|_| wrong("is no address"))?;
         match url.scheme() {
+            "http" if !allow_http && is_in_clear(&url) => {
+                let message =
+                    format!("{} is not encrypted, and everybody on the way could read the token", text.shown());
+                Err(ConfigError::at(node, message).help("use https://, or set `allow_http: true` in `source`"))
+            }
             "http" | "https" if url.username().is_empty() && url.password().is_none() => Ok(url),
             "http" | "https" => Err(ConfigError::at(node, "an address must not hold a user or a password").help(HELP)),
             _ => Err(wrong("is no http or https address")),
