@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::AUTHORIZATION;
 use secrecy::SecretString;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, info};
 use url::Url;
 
 use crate::credentials::{Credentials, Renewal};
@@ -260,7 +260,7 @@ impl Run {
                 meter.retry();
                 let request_id = reply.as_ref().and_then(|reply| reply.request_id.as_deref());
                 let said = reply.as_ref().map_or_else(|| "no answer".to_owned(), ToString::to_string);
-                warn!(%place, attempt = made, said, wait_millis = millis(wait), request_id, "will be sent again");
+                info!(%place, attempt = made, said, wait_millis = millis(wait), request_id, "will be sent again");
                 Ok(wait)
             }
             Err(gave_up) => Err(ExtractError::Transient { place: place.clone(), gave_up, reply, source }),

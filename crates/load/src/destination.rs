@@ -14,7 +14,7 @@ use url::Url;
 use crate::fault::{io_kind, is_conflict};
 use crate::log::STATE_FOLDER;
 use crate::store::{Bucket, Cloud, StoreOptions};
-use crate::{FileOptions, LoadError, sweep};
+use crate::{FileOptions, FileSettings, LoadError, sweep};
 
 /// Part of a local file that is held in memory while it is written: small, since hundreds of files may be open.
 const LOCAL_PART_BYTES: usize = 64 << 10;
@@ -37,6 +37,8 @@ pub struct Destination {
     folder: Option<PathBuf>,
     /// Size of the parts that a file is uploaded in, in bytes.
     pub(crate) part_bytes: usize,
+    /// What a user says of the files.
+    files: FileSettings,
 }
 
 /// What a URL names.
@@ -102,6 +104,7 @@ impl Destination {
                     url: folder.to_string_lossy().into_owned(),
                     folder: Some(folder),
                     part_bytes: LOCAL_PART_BYTES,
+                    files: FileSettings::default(),
                 })
             }
         }
@@ -123,7 +126,14 @@ impl Destination {
     /// A destination at the root of any store. `url` is only shown, and must hold no secret.
     pub fn with_store(store: Arc<dyn ObjectStore>, url: impl Into<String>) -> Self {
         let pages = Arc::clone(&store);
-        Self { store, pages, prefix: Path::ROOT, url: url.into(), folder: None, part_bytes: STORE_PART_BYTES }
+        let (part_bytes, files) = (STORE_PART_BYTES, FileSettings::default());
+        Self { store, pages, prefix: Path::ROOT, url: url.into(), folder: None, part_bytes, files }
+    }
+
+    /// The same destination with Parquet files that are written so.
+    #[must_use]
+    pub fn with_files(self, files: FileSettings) -> Self {
+        Self { files, ..self }
     }
 
     /// The same destination with or without flushing every local write to the disk, folders included, before it counts
@@ -151,14 +161,15 @@ impl Destination {
         &self.url
     }
 
-    /// Sizes of files and memory that suit the destination. An object store gets parts of 5 MiB, and each table may have
+    /// How files are written that suit the destination and its user, and the memory for it. An object store gets parts of 5 MiB, and each table may have
     /// one that is filling, so it needs more memory than a disk.
     pub fn file_options(&self) -> FileOptions {
         let default = FileOptions::default();
-        match self.folder {
+        let suitable = match self.folder {
             Some(_) => default,
             None => FileOptions { memory_bytes: 64 << 20, waiting_bytes: 40 << 20, ..default },
-        }
+        };
+        suitable.with(&self.files)
     }
 
     /// The store and the prefix of a folder of `_ctct` that is no account's, for what hosts share beside the tables. `name`

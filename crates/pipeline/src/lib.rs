@@ -38,7 +38,7 @@ pub use plan::{
     Ask, AtLeastAtMost, Basis, Cost, Fits, Ids, LastCommit, NoWindow, Plan, PlanSummary, PlannedOption, PlannedReport,
     Price, Query, Question, ReportPlan, Requests, Scope, forecast,
 };
-pub use policy::{Outcome, Policy, Retry};
+pub use policy::{Outcome, Policy, Retry, Severity};
 pub use run::{Context, RunError, open_destination, replay, replay_dead_letters, run, with_causes};
 pub use schema::schema;
 pub use stored_table::{Column, Layout, StoredTable, local_folder, root};

@@ -275,6 +275,7 @@ fn record(plan: &Rebuild<'_>, records: &Records, files: &[Found], basis: Basis) 
         key,
         window: Window::default(),
         state,
+        account_column: false,
         layout: LAYOUT_VERSION,
         inventory: Inventory::after(None, &Listing::default(), version, &files, &[]),
         rebuilt: true,

@@ -350,7 +350,13 @@ fn planned(
             Ids::None | Ids::List { .. } => None,
         },
         gaps: report.gaps().iter().map(ToString::to_string).collect(),
-        warnings: report.warnings.clone(),
+        warnings: standing
+            .history
+            .first()
+            .and_then(|commit| commit.told_of_columns(plan.pipeline.destination.files.account_column))
+            .into_iter()
+            .chain(report.warnings.iter().cloned())
+            .collect(),
     }
 }
 

@@ -44,9 +44,6 @@ impl fmt::Display for PlanSummary {
         for unknown in &self.unknown {
             write!(f, "\nnot known: {unknown}")?;
         }
-        if let Some(error) = &self.error {
-            write!(f, "\nerror: {}\nnext: {}", error.message, error.advice)?;
-        }
         Ok(())
     }
 }

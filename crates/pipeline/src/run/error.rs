@@ -192,7 +192,7 @@ pub enum RunError {
         allowance: Allowance,
     },
     /// The run was asked to stop, or its time was up.
-    #[error("{report}: stopped before it was whole")]
+    #[error("{report}: stopped before it finished")]
     Stopped {
         /// The report.
         report: String,
@@ -229,7 +229,8 @@ impl RunError {
             Self::DoesNotFit { .. } => Outcome::Quota,
             // Before the first request nothing is lost: whatever the store said, the destination wants mending.
             Self::Destination(source) if !source.is_transient() => Outcome::Configuration,
-            Self::Destination(_) | Self::Stopped { .. } => Outcome::Transient,
+            Self::Destination(_) => Outcome::Transient,
+            Self::Stopped { .. } => Outcome::Stopped,
             Self::Extract(source) => Outcome::of_extract(source),
             Self::Transform { .. }
             | Self::NoneFound { .. }
@@ -332,7 +333,7 @@ impl RunError {
             Self::DoesNotFit { .. } => format!(
                 "run again after that, or `ctct-etl run {file} --over-days`: it does what fits today, and the next run goes on"
             ),
-            Self::Stopped { .. } => format!("run again, it goes on where it stopped: `ctct-etl run {file}`"),
+            Self::Stopped { .. } => format!("run again to resume where it stopped: `ctct-etl run {file}`"),
             Self::Destination(source) | Self::Load { source, .. } if source.is_transient() => {
                 "run again; if it stays, look at the destination's store and the way to it".to_owned()
             }

@@ -55,7 +55,6 @@ impl ReportRun<'_> {
         let clock = &self.writer.context.clock;
         let mut summary = ReportSummary::begun(self.writer.name(), clock);
         for warning in &self.writer.report_plan.warnings {
-            tracing::warn!("{warning}");
             summary.warnings.push(warning.clone());
         }
         if let Err(error) = Box::pin(self.attempt(source, &mut summary)).await {
@@ -93,6 +92,8 @@ impl ReportRun<'_> {
         let previous = session.previous().map(|commit| commit.state.clone());
         self.writer.refuse_other_rows(session.previous())?;
         summary.warnings.extend(self.kept_beside(session.previous()));
+        let columns = self.writer.destination.file_options().account_column;
+        summary.warnings.extend(session.previous().and_then(|commit| commit.told_of_columns(columns)));
         summary.watermark_before = previous.as_ref().and_then(|state| state.watermark);
         summary.watermark_after = summary.watermark_before;
 
@@ -272,13 +273,6 @@ impl ReportRun<'_> {
         if let Some(found) = incomplete {
             state.incomplete = incomplete_before.saturating_add(1);
             summary.incomplete = Some(found);
-            let (read, counted) = (found.read, found.counted);
-            tracing::warn!(
-                report = self.writer.name(),
-                read,
-                counted,
-                "the API counts more than came; the next run reads everything again"
-            );
         }
         let short_again = incomplete.filter(|_| state.incomplete > 1);
         if let Some(rejected) = state.rejected.filter(|_| census.rejected > 0) {
@@ -494,7 +488,7 @@ impl ReportRun<'_> {
         let proven = tally.counted == Some(records) && !tally.recounted && tally.dead_letters == 0;
         if !proven {
             let counted = tally.counted;
-            tracing::warn!(
+            tracing::debug!(
                 report = self.writer.name(),
                 records,
                 counted,
@@ -546,7 +540,6 @@ impl ReportRun<'_> {
             "{name}: rows that were chosen by `{stored}` stay beside those of this run: append removes nothing; \
              `write_mode: merge` or `write_mode: replace` would"
         );
-        tracing::warn!(report = name, "{warning}");
         Some(warning)
     }
 

@@ -147,7 +147,6 @@ impl ReportWriter<'_> {
     /// Warns once a report where the clocks are apart.
     fn mind_the_clocks(&self, moment: Moment, tally: &mut Tally) {
         if let Some(warning) = moment.warning().filter(|_| tally.warnings.is_empty()) {
-            tracing::warn!(report = self.name(), "{warning}");
             tally.warnings.push(warning);
         }
     }
