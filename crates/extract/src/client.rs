@@ -11,7 +11,7 @@ use tracing::{debug, info};
 use url::Url;
 
 use crate::credentials::{Credentials, Renewal};
-use crate::error::millis;
+use crate::error::{GaveUp, millis, wrong_scheme};
 use crate::limiter::Limiter;
 use crate::meter::Meter;
 use crate::policy::{Verdict, verdict};
@@ -254,6 +254,11 @@ impl Run {
             Failure::Answer(answer) => (answer.retry_after(self.clock.now()), Some(answer.reply), None),
             Failure::NoAnswer(error, reply) => (None, reply, Some(error)),
         };
+        // The same request would meet the same server.
+        if let Some(error) = source.as_ref().filter(|error| wrong_scheme(error).is_some()) {
+            debug!(%place, %error, "the scheme is wrong");
+            return Err(ExtractError::Transient { place: place.clone(), gave_up: GaveUp::Attempts(1), reply, source });
+        }
         let throttled = reply.as_ref().is_some_and(|reply| reply.status == 429);
         match self.retries.take(made, retry_after, throttled) {
             Ok(wait) => {

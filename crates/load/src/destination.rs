@@ -198,13 +198,21 @@ impl Destination {
         match exists {
             Ok(()) => return Err(LoadError::Unconditional { url: self.url.clone() }),
             Err(LoadError::Store { source: StoreError::AlreadyExists { .. }, .. }) => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(self.explained(error).await),
         }
         if self.list(&folder).await?.contains(&key) {
             Ok(())
         } else {
             Err(LoadError::Unlisted { url: self.url.clone() })
         }
+    }
+
+    /// The error of a create, or that the file system has no hard links where that is why.
+    async fn explained(&self, error: LoadError) -> LoadError {
+        let Some(root) = self.folder.clone() else { return error };
+        let lacks =
+            tokio::task::spawn_blocking(move || lacks_hard_links(&root, |from, to| std::fs::hard_link(from, to)));
+        if lacks.await.unwrap_or_default() { LoadError::NoHardLinks { path: self.url.clone() } } else { error }
     }
 
     /// The key in the store of a path relative to the destination. Every part is taken as it stands: what needs
@@ -365,6 +373,20 @@ impl Destination {
     }
 }
 
+/// Whether files can be written below a folder and yet not be linked: `link` makes a hard link.
+fn lacks_hard_links(root: &FilePath, link: impl Fn(&FilePath, &FilePath) -> std::io::Result<()>) -> bool {
+    let folder = root.join(STATE_FOLDER).join(".probe");
+    let names = [folder.join("link-from"), folder.join("link-to")];
+    let [from, to] = &names;
+    // What an earlier look has left behind.
+    let remove = || names.iter().for_each(|path| drop(std::fs::remove_file(path)));
+    remove();
+    let written = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(from, "probe"));
+    let lacks = written.is_ok() && link(from, to).is_err();
+    remove();
+    lacks
+}
+
 /// The path without `.` and `..`, which object paths do not have. Symbolic links stay as they are.
 fn absolute(path: &FilePath) -> PathBuf {
     let mut parts = PathBuf::new();
@@ -389,4 +411,30 @@ fn redacted(url: &str) -> String {
     parsed.set_query(None);
     parsed.set_fragment(None);
     parsed.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_hard_links_is_told_from_one_that_cannot_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("data");
+        // What vfat, FUSE and s3fs say.
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported, io::ErrorKind::Other] {
+            assert!(lacks_hard_links(&root, |_, _| Err(kind.into())), "{kind:?}");
+        }
+        assert!(!lacks_hard_links(&root, |from, to| std::fs::hard_link(from, to)));
+        let probe = root.join(STATE_FOLDER).join(".probe");
+        assert_eq!(std::fs::read_dir(probe).unwrap().count(), 0, "nothing is left behind");
+        let file = folder.path().join("file");
+        std::fs::write(&file, "in the way").unwrap();
+        assert!(
+            !lacks_hard_links(&file, |_, _| Err(io::ErrorKind::PermissionDenied.into())),
+            "nothing can be written there"
+        );
+    }
 }

@@ -75,6 +75,7 @@ pub use folder::{NULL_FOLDER, decode as decode_folder, encode as encode_folder};
 pub use ids::distinct_ids;
 pub use inventory::{Inventory, TableInventory};
 pub use log::ReportLog;
+pub use manner::refuse_manner;
 pub use merge::{DELETE_REASON, DELETED_AT, MergeTotals, VALID_FROM, VALID_TO, stored_schema};
 pub use options::{Compression, FileOptions, FileSettings, LoadPlan, Repeats, WriteMode};
 pub use owner::{Adopted, Owned, Owner, adopt, owners};

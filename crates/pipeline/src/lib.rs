@@ -36,7 +36,7 @@ pub use keeping::{HostFolders, Keeping, TOKEN_KEY, shared_accounts};
 pub use metrics::{METRICS, Metric};
 pub use plan::{
     Ask, AtLeastAtMost, Basis, Cost, Fits, Ids, LastCommit, NoWindow, Plan, PlanSummary, PlannedOption, PlannedReport,
-    Price, Query, Question, ReportPlan, Requests, Scope, forecast,
+    Price, Query, Question, ReportPlan, Requests, Scheduled, Scope, forecast,
 };
 pub use policy::{Outcome, Policy, Retry, Severity};
 pub use run::{Context, RunError, open_destination, replay, replay_dead_letters, run, with_causes};

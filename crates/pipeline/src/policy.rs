@@ -146,6 +146,7 @@ impl Outcome {
     /// What an error of the API side means.
     pub fn of_extract(error: &ExtractError) -> Self {
         match error {
+            error if error.has_wrong_scheme() || error.lacks_version().is_some() => Self::Configuration,
             ExtractError::Forbidden { .. } => Self::SignIn,
             error if error.retry() == RetryAdvice::AfterSignIn => Self::SignIn,
             ExtractError::Quota { .. } => Self::Quota,

@@ -337,6 +337,13 @@ impl RunError {
             Self::Destination(source) | Self::Load { source, .. } if source.is_transient() => {
                 "run again; if it stays, look at the destination's store and the way to it".to_owned()
             }
+            Self::Extract(source) if source.has_wrong_scheme() => {
+                format!("correct the scheme of `base_url`, then `ctct-etl run {file}`")
+            }
+            Self::Extract(source) if source.lacks_version().is_some() => format!(
+                "`base_url` has no `/v3`, which the paths of the API begin with: write `base_url: .../v3`, then \
+                 `ctct-etl run {file}`"
+            ),
             Self::Extract(source) => match &**source {
                 ExtractError::NotSignedIn { account, .. }
                 | ExtractError::LoginNeeded { account, .. }
