@@ -28,6 +28,7 @@ mod help;
 mod identity;
 mod init;
 mod last_pages;
+mod loud;
 mod metrics;
 mod moving_rows;
 mod notice;

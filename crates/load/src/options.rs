@@ -189,7 +189,7 @@ impl FileOptions {
             row_group_bytes,
             file_bytes: settings.target_bytes.unwrap_or(self.file_bytes),
             file_row_groups: self.file_row_groups.max(usize::try_from(row_groups).unwrap_or(usize::MAX)),
-            memory_bytes: self.memory_bytes.max(row_group_bytes.saturating_mul(2)),
+            memory_bytes: self.memory_bytes.max(settings.row_group_bytes.unwrap_or(0).saturating_mul(2)),
             compression: settings.compression.unwrap_or(self.compression),
             compression_level: settings.compression_level.or(self.compression_level),
             account_column: settings.account_column,

@@ -65,7 +65,7 @@ fn tables(reports: &[&ReportSummary]) -> Table {
             ]);
         }
     }
-    for column in 1..=3 {
+    for column in 1..=4 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }

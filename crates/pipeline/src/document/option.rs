@@ -245,7 +245,7 @@ impl Form<'_> {
                 let message = if dashes && written.value.len() == 10 {
                     format!("{shown} does not exist")
                 } else {
-                    format!("invalid date {shown} (use YYYY-MM-DD)")
+                    format!("invalid date {shown}")
                 };
                 Err(ConfigError::at(self.node, message).help(wanted))
             }

@@ -73,7 +73,7 @@ pub enum RunError {
         table: String,
     },
     /// The report takes its ids from a report of this run that failed.
-    #[error("{report}: not run, because `{on}` failed and its ids come from there")]
+    #[error("{report}: skipped: needs ids from `{on}`, which did not finish")]
     SourceFailed {
         /// The report.
         report: String,
@@ -301,7 +301,7 @@ impl RunError {
                  `ctct-etl run {file} --report {table}`"
             ),
             Self::SourceFailed { on, .. } => {
-                format!("mend `{on}` first; `ctct-etl run {file} --report {on}` runs it alone")
+                format!("fix `{on}` first; `ctct-etl run {file} --report {on}` runs it alone")
             }
             Self::NoneFound { .. } => "check the ids, and that the token belongs to their account".to_owned(),
             Self::NothingKept { report, .. } => format!(

@@ -548,6 +548,9 @@ impl ReportRun<'_> {
         match &self.writer.report_plan.ids {
             Ids::None => Ok(None),
             Ids::List { param, ids } => Ok(Some((param, ids.clone()))),
+            Ids::From { .. } if source == Outcome::Stopped => {
+                Err(RunError::Stopped { report: self.writer.name().to_owned() })
+            }
             Ids::From { source: from, .. } if source != Outcome::Done => {
                 let (report, on) = (self.writer.name().to_owned(), from.report.clone());
                 Err(RunError::SourceFailed { report, on, outcome: source })
