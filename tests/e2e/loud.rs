@@ -82,7 +82,6 @@ fn every_exit_code_but_0_has_its_reason_and_a_next_step_on_stderr() {
         (&["run", "small.yaml", "--report", "nothing"], 2, "ERROR", "nothing"),
         (&["reports", "nothing"], 2, "ERROR", "nothing"),
         (&["replay", "stored.yaml"], 2, "ERROR", "kept"),
-        (&["status", "stored.yaml", "--max-age", "1s"], 20, "WARN", "stale"),
         (&["status", "down.yaml"], 20, "WARN", "stale"),
         (&["schedule", "small.yaml", "--target", "cron"], 2, "ERROR", "schedule"),
         (&["auth", "status", "nobody", "--offline"], 10, "ERROR", "nobody"),
@@ -240,6 +239,33 @@ fn a_plan_multiplies_by_the_schedule_and_has_no_number_that_is_not_known() {
     assert!(counted.contains("schedule: 96 runs in the next 24 hours, 96 requests"), "{counted}");
     let machine: Value = serde_json::from_str(&plan(&["--probe", "--output", "json"])).unwrap();
     assert_eq!((&machine["scheduled"]["runs"], &machine["scheduled"]["most"]), (&96.into(), &96.into()), "{machine}");
+}
+
+#[test]
+fn a_plan_tells_of_partitions_that_hold_less_than_a_megabyte() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let told = |partition: &str, contacts: &str| {
+        let contacts = format!("contacts: {contacts}");
+        let text = sandbox(&format!("  - {{report: contacts, write_mode: merge{partition}}}\n"));
+        write(at, "p.yaml", &text.replace("contacts: 5", &contacts));
+        program::run(at, &["plan", "p.yaml"]).stdout.contains("hold less than 1 MB each")
+    };
+    let (month, buckets) =
+        (", partition_by: {month: created_at}", ", partition_by: {bucket: {column: contact_id, count: 16}}");
+    let table = [
+        ("", "5", false),
+        (month, "5", true),
+        (month, "1000000", false),
+        (buckets, "50000", true),
+        (buckets, "500000", false),
+    ];
+    for (partition, contacts, expected) in table {
+        assert_eq!(told(partition, contacts), expected, "{partition} {contacts}");
+    }
+    write(at, "p.yaml", &sandbox(&format!("  - {{report: contacts, write_mode: merge{month}}}\n")));
+    assert_eq!(program::run(at, &["run", "p.yaml", "--quiet"]).code, Some(0));
+    assert!(program::run(at, &["plan", "p.yaml"]).stdout.contains("hold less than 1 MB each"), "by what is stored");
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl<'a> Reason<'a> {
 pub(crate) struct Failure<'a> {
     reports: Vec<&'a str>,
     /// What happened, without which report and which request.
-    what: &'a str,
+    what: String,
     /// The same as the first report tells it.
     message: &'a str,
     pub(crate) advice: Vec<&'a str>,
@@ -111,7 +111,7 @@ fn fields(summary: &RunSummary, failures: &[Failure<'_>]) -> Vec<(&'static str, 
 pub(crate) fn together<'a>(reasons: impl IntoIterator<Item = Reason<'a>>) -> Vec<Failure<'a>> {
     let mut failures: Vec<Failure<'_>> = Vec::new();
     for Reason { report, message, advice } in reasons {
-        let what = report.map_or(message, |report| without_place(report, message));
+        let what = report.map_or_else(|| message.to_owned(), |report| without_place(report, message));
         match failures.iter_mut().find(|failure| failure.what == what) {
             Some(failure) => {
                 failure.reports.extend(report);
@@ -138,14 +138,18 @@ impl Failure<'_> {
 }
 
 /// A report's message without the report, the page and the request: `contacts page 3 (GET /v3/contacts): failed` is `failed`.
-fn without_place<'a>(report: &str, message: &'a str) -> &'a str {
+fn without_place(report: &str, message: &str) -> String {
     let rest = message.strip_prefix(report);
     let what = rest.and_then(|rest| match rest.strip_prefix(": ") {
         Some(what) => Some(what),
         None if rest.starts_with(' ') => rest.split_once("): ").map(|(_, what)| what),
         None => None,
     });
-    what.unwrap_or(message)
+    let what = what.unwrap_or(message);
+    match what.split_once(" [request id ") {
+        Some((before, rest)) => format!("{before}{}", rest.split_once(']').map_or("", |(_, after)| after)),
+        None => what.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -154,10 +158,11 @@ mod tests {
 
     #[test]
     fn equal_failures_are_told_once_with_the_reports_that_they_hit() {
-        let down = "failed in each of 6 attempts, the last time without an answer";
+        let down = "failed in each of 6 attempts, the last time with HTTP 503; try again later";
+        let said = |id: &str| down.replace("503", &format!("503 [request id {id}]"));
         let (first, second) = (
-            format!("contacts page 1 (GET /v3/contacts): {down}"),
-            format!("contact_lists page 3 (GET /v3/contact_lists): {down}"),
+            format!("contacts page 1 (GET /v3/contacts): {}", said("a-1")),
+            format!("contact_lists page 3 (GET /v3/contact_lists): {}", said("b-2")),
         );
         let reason = |report, message, advice| Reason { report, message, advice };
         let reasons = [

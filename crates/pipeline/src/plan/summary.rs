@@ -2,11 +2,11 @@
 //!
 //! Field names are part of the tool's contract: fields are added, never renamed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_extract::Authority;
-use ctct_load::{Commit, LoadError, Window, WriteMode, refuse_manner};
+use ctct_load::{Commit, LoadError, PartitionBy, Window, WriteMode, refuse_manner};
 use futures::future::join_all;
 use serde::Serialize;
 
@@ -390,9 +390,50 @@ fn planned(
             .first()
             .and_then(|commit| commit.told_of_columns(plan.pipeline.destination.files.account_column))
             .into_iter()
+            .chain(small_partitions(plan, report, standing, counted.copied(), now))
             .chain(report.warnings.iter().cloned())
             .collect(),
     }
+}
+
+/// A partition of fewer bytes than this is slower to read than one file of all.
+const SMALL_PARTITION: u64 = 1_000_000;
+/// Parquet bytes of a row, about: those of a contact.
+const ROW_BYTES: u64 = 100;
+
+/// What somebody should know where partitions hold less than a megabyte: by what is stored, or by how many rows there are.
+fn small_partitions(
+    plan: &Plan,
+    report: &ReportPlan,
+    standing: &Standing,
+    counted: Option<u64>,
+    now: DateTime<Utc>,
+) -> Option<String> {
+    let own = report.report.tables().first().filter(|_| !report.partition_by.is_empty())?;
+    let stored = standing.history.first().and_then(|head| head.inventory.tables.get(&own.name));
+    let each = if let Some(stored) = stored {
+        let files = standing.history.iter().flat_map(|commit| &commit.files).filter(|file| file.table == own.name);
+        let folders: BTreeSet<&str> = files.map(|file| file.partition.as_str()).collect();
+        stored.bytes / (folders.len() as u64).max(1)
+    } else {
+        let embedded = match &plan.pipeline.source.access {
+            Access::Sandbox(spec) if report.report.name == "contacts" => Some(spec.config(now).contacts),
+            _ => None,
+        };
+        let buckets = report.partition_by.iter().map(|entry| match entry {
+            PartitionBy::Bucket { count, .. } => u64::from(*count),
+            _ => 1,
+        });
+        counted.or(embedded)?.saturating_mul(ROW_BYTES) / buckets.product::<u64>().max(1)
+    };
+    (each < SMALL_PARTITION).then(|| {
+        format!(
+            "partitions of `{}` hold less than 1 MB each (about {:.1} kB): reading is faster without `partition_by`, or with larger \
+             partitions",
+            own.name,
+            f64::from(u32::try_from(each).unwrap_or(u32::MAX)) / 1_000.0
+        )
+    })
 }
 
 /// Whether the API can count the rows of a report, or of the one that its ids come from.
