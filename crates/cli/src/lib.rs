@@ -24,7 +24,7 @@ use ctct_pipeline::Severity;
 pub use args::command_line;
 
 /// Shows help where that was asked for, or what is wrong with the command line, and ends the process.
-fn usage(error: &clap::Error) -> ! {
+fn usage(error: &clap::Error) -> ExitCode {
     let asks_for_json = |arguments: &[String]| {
         arguments.windows(2).any(|pair| pair == ["--log-format", "json"])
             || arguments.iter().any(|argument| argument == "--log-format=json")
@@ -38,14 +38,17 @@ fn usage(error: &clap::Error) -> ! {
     let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
     let (message, rest) = text.split_once("\n\n").unwrap_or((text, "for more, try `ctct-etl --help`"));
     printer::fail(Severity::Error, message, Some(rest), []);
-    std::process::exit(exit_code::CONFIGURATION.into())
+    ExitCode::from(exit_code::CONFIGURATION)
 }
 
 /// Parses the process's arguments and runs the command they name.
 pub fn main() -> ExitCode {
     // The one TLS provider of the process. It fails only when one is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| usage(&error));
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
     printer::speak(arguments.global.log_format);
     let code = match arguments.command {
         Command::Init(ref init) => command::init::init(&arguments.global, init),

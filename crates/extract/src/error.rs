@@ -282,7 +282,7 @@ impl ExtractError {
         };
         let path = place.request.strip_prefix("GET ")?;
         let refused = matches!(status, 200 | 401 | 403 | 404) && !path.split('/').any(|part| part == "v3");
-        refused.then_some(place.server.as_str())
+        refused.then_some(&*place.server)
     }
 
     /// HTTP status of the answer, where one came.
@@ -331,16 +331,16 @@ pub struct Place {
     /// What the request was for, such as `contacts page 3`.
     pub task: String,
     /// Method and path.
-    pub request: String,
+    pub request: Box<str>,
     /// Host and port that were asked.
-    pub server: String,
+    pub server: Box<str>,
 }
 
 impl Place {
     pub(crate) fn new(task: String, method: &str, url: &Url) -> Self {
         let port = url.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
         let server = format!("{}{port}", url.host_str().unwrap_or_default());
-        Self { task, request: format!("{method} {}", printable(url.path())), server }
+        Self { task, request: format!("{method} {}", printable(url.path())).into(), server: server.into() }
     }
 }
 
@@ -493,8 +493,8 @@ mod tests {
     fn every_error_says_what_where_and_what_next() {
         let place = || Place {
             task: "contacts page 3".to_owned(),
-            request: "GET /v3/contacts".to_owned(),
-            server: "api.cc.email:443".to_owned(),
+            request: "GET /v3/contacts".into(),
+            server: "api.cc.email:443".into(),
         };
         let reply = |status, key: &str| {
             Box::new(Reply {
@@ -522,8 +522,8 @@ mod tests {
             let (place, why) = (
                 Place {
                     task: "access token".to_owned(),
-                    request: "POST /token".to_owned(),
-                    server: "authz.example:443".to_owned(),
+                    request: "POST /token".into(),
+                    server: "authz.example:443".into(),
                 },
                 Box::new(why),
             );

@@ -185,7 +185,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(2)).await;
             meter.paced(Duration::from_secs(1));
         }
-        assert_eq!(meter.snapshot().paced.as_secs() as usize, 3 * RECENT);
+        assert_eq!(meter.snapshot().paced.as_secs(), 3 * RECENT as u64);
         assert!(meter.paced.0.lock().unwrap().recent.len() <= RECENT);
     }
 }

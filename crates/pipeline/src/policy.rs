@@ -270,7 +270,7 @@ mod tests {
         for outcome in Outcome::ALL {
             let expected = match outcome.policy().exit_code {
                 0 => Severity::Info,
-                11 | 12 | 13 | 14 => Severity::Warn,
+                11..=14 => Severity::Warn,
                 _ => Severity::Error,
             };
             assert_eq!(outcome.severity(), expected, "{outcome}");

@@ -120,7 +120,7 @@ pub(crate) fn together<'a>(reasons: impl IntoIterator<Item = Reason<'a>>) -> Vec
                 }
             }
             None => {
-                failures.push(Failure { reports: report.into_iter().collect(), what, message, advice: vec![advice] })
+                failures.push(Failure { reports: report.into_iter().collect(), what, message, advice: vec![advice] });
             }
         }
     }

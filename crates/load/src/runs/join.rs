@@ -133,7 +133,7 @@ fn rows(file: Bytes, account_column: bool, path: &str) -> Option<RecordBatch> {
         None if field.name() == crate::ACCOUNT_COLUMN => super::repeated(&account, batch.num_rows()),
         None => new_null_array(field.data_type(), batch.num_rows()),
     });
-    RecordBatch::try_new(schema.clone(), columns.collect()).ok()
+    RecordBatch::try_new(std::sync::Arc::clone(&schema), columns.collect()).ok()
 }
 
 #[cfg(test)]

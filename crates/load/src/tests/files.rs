@@ -32,7 +32,7 @@ async fn pages_are_plain_or_have_a_dictionary_whatever_the_compression() {
         for path in table_files(&destination).await {
             let metadata = metadata(&destination, &path).await;
             assert_eq!(metadata.file_metadata().version(), 1);
-            for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+            for column in metadata.row_groups().iter().flat_map(parquet::file::metadata::RowGroupMetaData::columns) {
                 let encodings: BTreeSet<String> =
                     column.encodings().map(|encoding: Encoding| encoding.to_string()).collect();
                 assert!(encodings.is_subset(&known), "{path} {}: {encodings:?}", column.column_path());

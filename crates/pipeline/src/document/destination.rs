@@ -35,9 +35,9 @@ enum Setting {
 
 impl Destination {
     pub(crate) fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
-        let decoded = Self::decode_keys(node, DESTINATION, decoder)?;
+        let place = Self::decode_keys(node, DESTINATION, decoder)?;
         let files = node.get("files").and_then(|node| files::decode(node, decoder)).unwrap_or_default();
-        Some(Self { files, ..decoded })
+        Some(Self { files, ..place })
     }
 
     /// A store that holds no tables.

@@ -383,7 +383,7 @@ impl ReportRun<'_> {
     /// again, so the next run asks again.
     async fn reject(&self, session: Session, ask: &Ask, census: Census) -> RunError {
         self.forget_pages(session.version() - 1, &ask.fingerprint()).await;
-        let kept = session.reject().await.unwrap_or_else(|error| {
+        let kept = Box::pin(session.reject()).await.unwrap_or_else(|error| {
             tracing::warn!(report = self.writer.name(), %error, "the records that cannot be used could not be kept");
             None
         });
