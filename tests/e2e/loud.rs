@@ -84,7 +84,6 @@ fn every_exit_code_but_0_has_its_reason_and_a_next_step_on_stderr() {
         (&["replay", "stored.yaml"], 2, "ERROR", "kept"),
         (&["status", "down.yaml"], 20, "WARN", "stale"),
         (&["schedule", "small.yaml", "--target", "cron"], 2, "ERROR", "schedule"),
-        (&["auth", "status", "nobody", "--offline"], 10, "ERROR", "nobody"),
     ];
     for (arguments, code, level, word) in table {
         let [text, json, quiet] = each_way(at, arguments);
