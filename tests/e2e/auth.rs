@@ -354,7 +354,7 @@ async fn nobody_has_to_wait_for_a_browser_to_the_end() {
     running.terminate();
     let ended = running.end();
     assert_eq!(ended.code, Some(12), "{ended:?}");
-    assert!(ended.stderr.ends_with("stopped: nobody was signed in\n"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("\nerror: stopped: nobody was signed in\nhelp: "), "{}", ended.stderr);
 }
 
 #[test]

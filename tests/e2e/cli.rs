@@ -262,7 +262,7 @@ async fn a_run_that_fails_in_part_says_what_to_do() {
 
     let quiet = run(&["run", "p.yaml", "--quiet"]);
     assert_eq!((quiet.code, quiet.stdout.as_str()), (Some(14), ""));
-    assert!(quiet.stderr.starts_with("error: contacts page 1") && quiet.stderr.contains("next: "), "{}", quiet.stderr);
+    assert!(quiet.stderr.starts_with("error: contacts page 1") && quiet.stderr.contains("help: "), "{}", quiet.stderr);
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn a_run_that_is_terminated_in_a_list_commits_nothing_of_it_and_the_next_run_is_
     running.terminate();
     let said = running.end();
     let summary = stopped(folder.path(), &said);
-    assert!(said.stderr.contains("stopping at the next page"), "{}", said.stderr);
+    assert!(said.stderr.contains("Stopping after the current request"), "{}", said.stderr);
     assert!(summary["reports"].as_array().unwrap().iter().all(|report| report["commit"].is_null()), "{summary}");
     assert!(!folder.path().join("out/contacts").exists());
 
@@ -383,7 +383,7 @@ async fn a_run_that_is_terminated_between_ids_keeps_those_that_are_whole() {
     running.terminate();
     let summary = stopped(harness.folder(), &running.end());
     let ids = &summary["reports"][1];
-    assert_eq!((&ids["outcome"], &ids["commit"]), (&"transient".into(), &1.into()), "{summary}");
+    assert_eq!((&ids["outcome"], &ids["commit"]), (&"stopped".into(), &1.into()), "{summary}");
     let rows = tables::rows(&harness.folder().join("out/contact_activity_details"));
     let account = harness.sandbox.account();
     let mut whole = Tables::new();
@@ -405,7 +405,7 @@ fn a_second_signal_ends_the_run_at_once() {
     let mut running = Running::start(&mut program::command(folder.path(), &["run", "p.yaml"]));
     running.wait_for("slow: run");
     running.terminate();
-    running.wait_for("once more stops at once");
+    running.wait_for("Press Ctrl-C again");
     running.terminate();
     assert_eq!(running.end().code, Some(12));
 }

@@ -29,6 +29,7 @@ mod hostile;
 mod identity;
 mod init;
 mod last_pages;
+mod loud;
 mod metrics;
 mod moving_rows;
 mod notice;

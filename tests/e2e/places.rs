@@ -100,7 +100,8 @@ fn every_command_means_the_same_place_from_every_folder() {
     assert!(!data.exists(), "looking leaves nothing");
     for (folder, file) in scene.spellings() {
         let end = scene.call(&folder, &["replay", &file]);
-        assert!(end.stdout.contains(&format!("contacts: {place} has no kept pages")), "{file}: {}", end.stdout);
+        let what = format!(": {place} has no kept pages");
+        assert!(end.stderr.contains(&what), "{file}: {}", end.stderr);
     }
 
     // One run from each: the first stores, the others find it.
@@ -176,7 +177,7 @@ fn secrets_and_stores_of_state_are_beside_the_pipeline_too() {
     let end = scene.call(&scene.home, &["run", "etl/pipelines/acme.yaml"]);
     let token = folder.join("token");
     assert_eq!(end.code, Some(2), "{}", end.stderr);
-    assert!(end.stdout.contains(token.to_str().unwrap()), "the file that was looked for is named: {}", end.stdout);
+    assert!(end.stderr.contains(token.to_str().unwrap()), "the file that was looked for is named: {}", end.stderr);
     fs::write(&token, "a-token\n").unwrap();
     // The server is not there; the token was found, and requests are counted where the pipeline says.
     let end = scene.call(&scene.home, &["run", "etl/pipelines/acme.yaml"]);

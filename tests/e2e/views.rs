@@ -158,5 +158,5 @@ fn definitions_that_cannot_be_read_end_the_command_as_damage() {
     let said = views(&folder, &["shop.yaml", "--dialect", "duckdb"]);
     assert_eq!((said.code, said.stdout.as_str()), (Some(15), ""), "{}", said.stderr);
     assert!(said.stderr.starts_with("error: contact_custom_fields: "), "{}", said.stderr);
-    assert!(said.stderr.contains("\nnext: "), "{}", said.stderr);
+    assert!(said.stderr.contains("\nhelp: "), "{}", said.stderr);
 }

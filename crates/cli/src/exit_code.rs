@@ -1,5 +1,7 @@
 //! Exit codes, for schedulers. They are part of the tool's contract and never change their meaning.
 
+use ctct_pipeline::Outcome;
+
 /// Done; nothing new is done too.
 pub const DONE: u8 = 0;
 /// A mistake in this program; please report it.
@@ -23,9 +25,52 @@ pub const STALE: u8 = 20;
 /// `status`: the last run of a report failed in a way that a person must mend.
 pub const FAILED: u8 = 21;
 
+/// What a code means, and what to do about it, in words that hold wherever it comes from.
+pub(crate) fn meaning(code: u8) -> (&'static str, &'static str) {
+    match code {
+        STALE => {
+            ("a report is older than it should be", "run the pipeline; the report's line says when it last succeeded")
+        }
+        FAILED => {
+            ("the last run of a report failed in a way that needs a person", "follow the advice in the report's line")
+        }
+        code => Outcome::ALL
+            .into_iter()
+            .find(|outcome| outcome.policy().exit_code == code)
+            .map_or(("the command did not succeed", "the lines above say why"), |outcome| {
+                (in_short(outcome), outcome.policy().advice)
+            }),
+    }
+}
+
+fn in_short(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "done",
+        Outcome::Bug => "this is a bug in ctct-etl",
+        Outcome::Configuration => "the command line, the pipeline or the destination is not right",
+        Outcome::SignIn => "somebody has to sign in",
+        Outcome::Quota => "the daily quota is exhausted",
+        Outcome::Transient => "a temporary failure",
+        Outcome::Stopped => "stopped before it finished",
+        Outcome::Held => "another run holds the report",
+        Outcome::Partial => "a part of it failed",
+        Outcome::Damaged => "the stored state is damaged",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ctct_pipeline::{Health, Outcome};
+
+    #[test]
+    fn every_code_has_a_meaning_of_its_own_and_a_next_step() {
+        let codes =
+            Outcome::ALL.map(|outcome| outcome.policy().exit_code).into_iter().chain([super::STALE, super::FAILED]);
+        for code in codes {
+            let (message, help) = super::meaning(code);
+            assert!(!message.is_empty() && !help.is_empty() && message != "the command did not succeed", "{code}");
+        }
+    }
 
     #[test]
     fn status_uses_the_documented_codes() {
@@ -43,6 +88,7 @@ mod tests {
                 super::CONFIGURATION,
                 super::SIGN_IN,
                 super::QUOTA,
+                super::TRANSIENT,
                 super::TRANSIENT,
                 super::HELD,
                 super::PARTIAL,

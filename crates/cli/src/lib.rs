@@ -19,9 +19,28 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Arguments, Command};
+use args::{Arguments, Command, LogFormat};
+use ctct_pipeline::Severity;
 
 pub use args::command_line;
+
+/// Shows help where that was asked for, or what is wrong with the command line, and ends the process.
+fn usage(error: &clap::Error) -> ExitCode {
+    let asks_for_json = |arguments: &[String]| {
+        arguments.windows(2).any(|pair| pair == ["--log-format", "json"])
+            || arguments.iter().any(|argument| argument == "--log-format=json")
+    };
+    let arguments: Vec<String> = std::env::args_os().map(|text| text.to_string_lossy().into_owned()).collect();
+    if !error.use_stderr() || !asks_for_json(&arguments) {
+        error.exit();
+    }
+    printer::speak(LogFormat::Json);
+    let text = error.render().to_string();
+    let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+    let (message, rest) = text.split_once("\n\n").unwrap_or((text, "for more, try `ctct-etl --help`"));
+    printer::fail(Severity::Error, message, Some(rest), []);
+    ExitCode::from(exit_code::CONFIGURATION)
+}
 
 /// Parses the process's arguments and runs the command they name.
 pub fn main() -> ExitCode {
@@ -46,7 +65,10 @@ fn mistake(panic: &panic::PanicHookInfo<'_>) {
 }
 
 fn command() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
     printer::speak(arguments.global.log_format);
     let code = match arguments.command {
         Command::Init(ref init) => command::init::init(&arguments.global, init),
@@ -66,5 +88,6 @@ fn command() -> ExitCode {
         Command::Sandbox(ref sandbox) => command::sandbox::sandbox(&arguments.global, sandbox),
         Command::Completions(ref completions) => command::completions::completions(completions),
     };
+    printer::account_for(code);
     ExitCode::from(code)
 }

@@ -4,22 +4,27 @@
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use ctct_extract::shown;
-use ctct_pipeline::ConfigErrors;
+use ctct_pipeline::{ConfigErrors, Severity};
+use serde_json::Value;
 
 use crate::args::LogFormat;
 use crate::{exit_code, log_line, logging};
 
 /// The form of messages on stderr. One process has one stderr.
 static FORM: OnceLock<LogFormat> = OnceLock::new();
+/// Whether stderr has said why the command does not end with 0.
+static REASON_GIVEN: AtomicBool = AtomicBool::new(false);
 
 /// Says which form messages have from now on; the first call holds.
 pub(crate) fn speak(form: LogFormat) {
     FORM.get_or_init(|| form);
 }
 
-fn speaks_json() -> bool {
+/// Whether messages are lines of JSON.
+pub(crate) fn speaks_json() -> bool {
     FORM.get() == Some(&LogFormat::Json)
 }
 
@@ -37,17 +42,53 @@ pub(crate) fn print(text: &str) -> u8 {
     }
 }
 
-/// Writes a message for people to stderr: `error: ...` with `next: ...` on the next line, or anything else. As JSON these are
+/// Writes a message for people to stderr: `error: ...` with `help: ...` on the next line, or anything else. As JSON these are
 /// the level and the fields `message` and `next`.
 pub(crate) fn complain(text: &str) {
     let text = shown(text);
-    let text = text.trim_end_matches('\n');
-    if !speaks_json() {
-        return write_line(text);
+    let text = text.trim_end_matches('\n').replace("\nnext: ", "\nhelp: ");
+    if let Some(text) = text.strip_prefix("error: ") {
+        let (message, help) = text.split_once("\nhelp: ").map_or((text, None), |(message, help)| (message, Some(help)));
+        return fail(Severity::Error, message, help, []);
     }
-    let (level, text) = text.strip_prefix("error: ").map_or(("INFO", text), |text| ("ERROR", text));
-    let (message, next) = text.split_once("\nnext: ").map_or((text, None), |(message, next)| (message, Some(next)));
+    if !speaks_json() {
+        return write_line(&text);
+    }
+    let (level, text) = text.strip_prefix("warning: ").map_or(("INFO", text.as_str()), |text| ("WARN", text));
+    let (message, next) = text.split_once("\nhelp: ").map_or((text, None), |(message, next)| (message, Some(next)));
     write_line(&log_line::line(level, message, next.map(|next| ("next", next.into()))));
+}
+
+/// Says on stderr why the command does not end with 0, and what to do: text is the same whatever the severity, which is the
+/// level of a line of JSON. `fields` are for JSON alone.
+pub(crate) fn fail(
+    severity: Severity,
+    message: &str,
+    help: Option<&str>,
+    fields: impl IntoIterator<Item = (&'static str, Value)>,
+) {
+    REASON_GIVEN.store(true, Relaxed);
+    if speaks_json() {
+        let fields = fields.into_iter().chain(help.map(|help| ("next", help.into())));
+        return write_line(&log_line::line(severity.name(), message, fields));
+    }
+    let help = help.map(|help| format!("\nhelp: {help}")).unwrap_or_default();
+    write_line(&format!("error: {message}{help}"));
+}
+
+/// Writes a line of JSON that is part of the log, though no filter hides it.
+pub(crate) fn log(severity: Severity, message: &str, fields: impl IntoIterator<Item = (&'static str, Value)>) {
+    REASON_GIVEN.store(true, Relaxed);
+    write_line(&log_line::line(severity.name(), message, fields));
+}
+
+/// Sees to it that stderr has a reason and a next step whenever the exit code is not 0.
+pub(crate) fn account_for(code: u8) {
+    if code == exit_code::DONE || REASON_GIVEN.load(Relaxed) {
+        return;
+    }
+    let (message, help) = exit_code::meaning(code);
+    fail(Severity::of_exit_code(code), message, Some(help), []);
 }
 
 /// Shows what is wrong with a pipeline, and what to do: as a compiler does, or as JSON with a line for each mistake and the
@@ -59,10 +100,11 @@ pub(crate) fn refuse(errors: &ConfigErrors) {
     } else if unread {
         format!("name a file that can be read; ctct-etl init {file} writes one")
     } else {
-        format!("mend it, then ctct-etl validate {file}")
+        format!("fix it, then run `ctct-etl validate {file}`")
     };
+    REASON_GIVEN.store(true, Relaxed);
     if !speaks_json() {
-        return write_line(&format!("{}\nnext: {step}", errors.render(logging::colours())));
+        return write_line(&format!("{}\nhelp: {step}", errors.render(logging::colours())));
     }
     for error in errors.errors() {
         let place = error.span.map(|span| [("line", span.line.into()), ("column", span.column.into())]);

@@ -7,11 +7,11 @@ use chrono::{DateTime, Utc};
 use reqwest::header::AUTHORIZATION;
 use secrecy::SecretString;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, info};
 use url::Url;
 
 use crate::credentials::{Credentials, Renewal};
-use crate::error::millis;
+use crate::error::{GaveUp, millis, wrong_scheme};
 use crate::limiter::Limiter;
 use crate::meter::Meter;
 use crate::policy::{Verdict, verdict};
@@ -262,13 +262,18 @@ impl Run {
             Failure::Answer(answer) => (answer.retry_after(self.clock.now()), Some(answer.reply), None),
             Failure::NoAnswer(error, reply) => (None, reply, Some(error)),
         };
+        // The same request would meet the same server.
+        if let Some(error) = source.as_ref().filter(|error| wrong_scheme(error).is_some()) {
+            debug!(%place, %error, "the scheme is wrong");
+            return Err(ExtractError::Transient { place: place.clone(), gave_up: GaveUp::Attempts(1), reply, source });
+        }
         let throttled = reply.as_ref().is_some_and(|reply| reply.status == 429);
         match self.retries.take(made, retry_after, throttled) {
             Ok(wait) => {
                 meter.retry();
                 let request_id = reply.as_ref().and_then(|reply| reply.request_id.as_deref());
                 let said = reply.as_ref().map_or_else(|| "no answer".to_owned(), ToString::to_string);
-                warn!(%place, attempt = made, said, wait_millis = millis(wait), request_id, "will be sent again");
+                info!(%place, attempt = made, said, wait_millis = millis(wait), request_id, "will be sent again");
                 Ok(wait)
             }
             Err(gave_up) => Err(ExtractError::Transient { place: place.clone(), gave_up, reply, source }),

@@ -179,7 +179,7 @@ pub enum ExtractError {
         source: object_store::Error,
     },
     /// It failed each time that it was tried; it may well work later.
-    #[error("{place}: {gave_up}{}; try again later", last_said(.reply.as_deref()))]
+    #[error("{place}: {gave_up}{}", last_said(.place, .reply.as_deref(), .source.as_ref()))]
     Transient {
         /// Which request.
         place: Place,
@@ -287,6 +287,25 @@ pub enum ExtractError {
 }
 
 impl ExtractError {
+    /// Whether the address of the API has the wrong scheme.
+    pub fn has_wrong_scheme(&self) -> bool {
+        matches!(self, Self::Transient { source: Some(source), .. } if wrong_scheme(source).is_some())
+    }
+
+    /// The server that was asked, where it refused a path without the API's version: `base_url` lacks `/v3` then.
+    pub fn lacks_version(&self) -> Option<&str> {
+        let (place, status) = match self {
+            Self::SignIn { place, reply }
+            | Self::Rejected { place, reply }
+            | Self::Forbidden { place, reply, .. }
+            | Self::NotAPage { place, reply, .. } => (place, reply.status),
+            _ => return None,
+        };
+        let path = place.request.strip_prefix("GET ")?;
+        let refused = matches!(status, 200 | 401 | 403 | 404) && !path.split('/').any(|part| part == "v3");
+        refused.then_some(&*place.server)
+    }
+
     /// HTTP status of the answer, where one came.
     pub fn status(&self) -> Option<u16> {
         self.reply().map(|reply| reply.status)
@@ -335,12 +354,16 @@ pub struct Place {
     /// What the request was for, such as `contacts page 3`.
     pub task: String,
     /// Method and path.
-    pub request: String,
+    pub request: Box<str>,
+    /// Host and port that were asked.
+    pub server: Box<str>,
 }
 
 impl Place {
     pub(crate) fn new(task: String, method: &str, url: &Url) -> Self {
-        Self { task, request: format!("{method} {}", printable(url.path())) }
+        let port = url.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
+        let server = format!("{}{port}", url.host_str().unwrap_or_default());
+        Self { task, request: format!("{method} {}", printable(url.path())).into(), server: server.into() }
     }
 }
 
@@ -451,10 +474,32 @@ fn store_advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// The last answer, for a message's end.
-fn last_said(reply: Option<&Reply>) -> String {
-    reply
-        .map_or_else(|| ", the last time without an answer".to_owned(), |reply| format!(", the last time with {reply}"))
+/// The last answer, or who gave none, for a message's end.
+fn last_said(place: &Place, reply: Option<&Reply>, source: Option<&reqwest::Error>) -> String {
+    let server = &place.server;
+    match (reply, source.and_then(wrong_scheme)) {
+        (Some(reply), _) => format!(", the last time with {reply}; try again later"),
+        (None, Some("http")) => format!(", since {server} does not speak TLS; write http:// instead of https://"),
+        (None, Some(_)) => format!(", since {server} speaks TLS; write https:// instead of http://"),
+        (None, None) => format!(", the last time without an answer from {server}"),
+    }
+}
+
+/// The scheme that the address should have had, where the answer shows that it is the other one.
+pub(crate) fn wrong_scheme(error: &reqwest::Error) -> Option<&'static str> {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // What rustls says of an answer that is not TLS, and hyper of one that is.
+        if text.contains("InvalidContentType") {
+            return Some("http");
+        }
+        if text.contains("invalid HTTP version") {
+            return Some("https");
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// A wait in a log line: milliseconds.
@@ -469,7 +514,11 @@ mod tests {
 
     #[test]
     fn every_error_says_what_where_and_what_next() {
-        let place = || Place { task: "contacts page 3".to_owned(), request: "GET /v3/contacts".to_owned() };
+        let place = || Place {
+            task: "contacts page 3".to_owned(),
+            request: "GET /v3/contacts".into(),
+            server: "api.cc.email:443".into(),
+        };
         let reply = |status, key: &str| {
             Box::new(Reply {
                 status,
@@ -493,8 +542,14 @@ mod tests {
             unsent: false,
         };
         let login_needed = |why, unfinished| {
-            let (place, why) =
-                (Place { task: "access token".to_owned(), request: "POST /token".to_owned() }, Box::new(why));
+            let (place, why) = (
+                Place {
+                    task: "access token".to_owned(),
+                    request: "POST /token".into(),
+                    server: "authz.example:443".into(),
+                },
+                Box::new(why),
+            );
             ExtractError::LoginNeeded { place, account: account(), why, unfinished }
         };
         let full_disk =

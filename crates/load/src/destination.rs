@@ -16,7 +16,7 @@ use crate::fault::{io_kind, is_conflict};
 use crate::log::STATE_FOLDER;
 use crate::partition::ACCOUNT;
 use crate::store::{Bucket, Cloud, StoreOptions};
-use crate::{FileOptions, LoadError, sweep};
+use crate::{FileOptions, FileSettings, LoadError, sweep};
 
 /// Part of a local file that is held in memory while it is written: small, since hundreds of files may be open.
 const LOCAL_PART_BYTES: usize = 64 << 10;
@@ -39,6 +39,8 @@ pub struct Destination {
     folder: Option<PathBuf>,
     /// Size of the parts that a file is uploaded in, in bytes.
     pub(crate) part_bytes: usize,
+    /// What a user says of the files.
+    files: FileSettings,
 }
 
 /// What a URL names.
@@ -104,6 +106,7 @@ impl Destination {
                     url: folder.to_string_lossy().into_owned(),
                     folder: Some(folder),
                     part_bytes: LOCAL_PART_BYTES,
+                    files: FileSettings::default(),
                 })
             }
         }
@@ -125,7 +128,14 @@ impl Destination {
     /// A destination at the root of any store. `url` is only shown, and must hold no secret.
     pub fn with_store(store: Arc<dyn ObjectStore>, url: impl Into<String>) -> Self {
         let pages = Arc::clone(&store);
-        Self { store, pages, prefix: Path::ROOT, url: url.into(), folder: None, part_bytes: STORE_PART_BYTES }
+        let (part_bytes, files) = (STORE_PART_BYTES, FileSettings::default());
+        Self { store, pages, prefix: Path::ROOT, url: url.into(), folder: None, part_bytes, files }
+    }
+
+    /// The same destination with Parquet files that are written so.
+    #[must_use]
+    pub fn with_files(self, files: FileSettings) -> Self {
+        Self { files, ..self }
     }
 
     /// The same destination with or without flushing every local write to the disk, folders included, before it counts
@@ -158,14 +168,15 @@ impl Destination {
         self.folder.is_some()
     }
 
-    /// Sizes of files and memory that suit the destination. An object store gets parts of 5 MiB, and each table may have
+    /// How files are written that suit the destination and its user, and the memory for it. An object store gets parts of 5 MiB, and each table may have
     /// one that is filling, so it needs more memory than a disk.
     pub fn file_options(&self) -> FileOptions {
         let default = FileOptions::default();
-        match self.folder {
+        let suitable = match self.folder {
             Some(_) => default,
             None => FileOptions { memory_bytes: 64 << 20, waiting_bytes: 40 << 20, ..default },
-        }
+        };
+        suitable.with(&self.files)
     }
 
     /// The store and the prefix of a folder of `_ctct` that is no account's, for what hosts share beside the tables. `name`
@@ -202,7 +213,7 @@ impl Destination {
         match exists {
             Ok(()) => return Err(LoadError::Unconditional { url: self.url.clone() }),
             Err(LoadError::Store { source: StoreError::AlreadyExists { .. }, .. }) => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(self.explained(error).await),
         }
         if !self.list(&folder).await?.contains(&key) {
             return Err(LoadError::Unlisted { url: self.url.clone() });
@@ -235,6 +246,14 @@ impl Destination {
             }
         }
         Ok(())
+    }
+
+    /// The error of a create, or that the file system has no hard links where that is why.
+    async fn explained(&self, error: LoadError) -> LoadError {
+        let Some(root) = self.folder.clone() else { return error };
+        let lacks =
+            tokio::task::spawn_blocking(move || lacks_hard_links(&root, |from, to| std::fs::hard_link(from, to)));
+        if lacks.await.unwrap_or_default() { LoadError::NoHardLinks { path: self.url.clone() } } else { error }
     }
 
     /// The key in the store of a path relative to the destination. Every part is taken as it stands: what needs
@@ -405,6 +424,20 @@ impl Destination {
     }
 }
 
+/// Whether files can be written below a folder and yet not be linked: `link` makes a hard link.
+fn lacks_hard_links(root: &FilePath, link: impl Fn(&FilePath, &FilePath) -> std::io::Result<()>) -> bool {
+    let folder = root.join(STATE_FOLDER).join(".probe");
+    let names = [folder.join("link-from"), folder.join("link-to")];
+    let [from, to] = &names;
+    // What an earlier look has left behind.
+    let remove = || names.iter().for_each(|path| drop(std::fs::remove_file(path)));
+    remove();
+    let written = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(from, "probe"));
+    let lacks = written.is_ok() && link(from, to).is_err();
+    remove();
+    lacks
+}
+
 /// The path without `.` and `..`, which object paths do not have. Symbolic links stay as they are.
 fn absolute(path: &FilePath) -> PathBuf {
     let mut parts = PathBuf::new();
@@ -429,4 +462,30 @@ fn redacted(url: &str) -> String {
     parsed.set_query(None);
     parsed.set_fragment(None);
     parsed.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_hard_links_is_told_from_one_that_cannot_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("data");
+        // What vfat, FUSE and s3fs say.
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported, io::ErrorKind::Other] {
+            assert!(lacks_hard_links(&root, |_, _| Err(kind.into())), "{kind:?}");
+        }
+        assert!(!lacks_hard_links(&root, |from, to| std::fs::hard_link(from, to)));
+        let probe = root.join(STATE_FOLDER).join(".probe");
+        assert_eq!(std::fs::read_dir(probe).unwrap().count(), 0, "nothing is left behind");
+        let file = folder.path().join("file");
+        std::fs::write(&file, "in the way").unwrap();
+        assert!(
+            !lacks_hard_links(&file, |_, _| Err(io::ErrorKind::PermissionDenied.into())),
+            "nothing can be written there"
+        );
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::compute::interleave;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -12,7 +12,7 @@ use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves,
 };
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowWriter, encode_arrow_schema};
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression as Codec, GzipLevel, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{WriterProperties, WriterVersion};
@@ -25,22 +25,38 @@ use crate::footer::FooterState;
 use crate::record::hex;
 use crate::sort::{RowAt, sorted};
 use crate::spark_schema::{SPARK_SCHEMA, spark_schema};
-use crate::{FileOptions, LoadError};
+use crate::{Compression, FileOptions, LoadError};
 
 /// Distinct ids that a bloom filter is first laid out for. It is folded to what the row group really holds, so small
 /// files have small filters; the bound is for memory.
 const BLOOM_IDS: u64 = 1 << 16;
 /// False positives of a bloom filter: at one in a hundred it takes 10 bits an id.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+/// Name of the account in the metadata that a layout is made with.
+const STAMPED_ACCOUNT: &str = "ctct.account";
 /// A dictionary that grows past this does not pay, and the column goes on without: about a thousand ids. It made files of
 /// contacts 6 % smaller than the 1 MiB that is usual, and was no slower.
 const DICTIONARY_BYTES: usize = 32 << 10;
+
+/// The column that repeats the account of a file's folder, where a user wants it. It is added when rows are encoded and passed
+/// over when files are read: no other part of the program knows it.
+pub const ACCOUNT_COLUMN: &str = "_account";
+
+/// The field of [`ACCOUNT_COLUMN`].
+pub fn account_field() -> Field {
+    let comment = ("comment".to_owned(), "The account, as the pipeline names it.".to_owned());
+    Field::new(ACCOUNT_COLUMN, DataType::Utf8View, false).with_metadata([comment])
+}
 
 /// What every file of one table has in common: schema, sort order, compression, metadata.
 #[derive(Debug)]
 pub struct FileLayout {
     table: String,
     schema: SchemaRef,
+    /// What files have: `schema`, and the column of the account where it is wanted.
+    file_schema: SchemaRef,
+    /// The account, where its column is wanted.
+    account: Option<String>,
     /// Indices of the columns that rows are sorted by.
     key: Vec<usize>,
     properties: WriterProperties,
@@ -54,7 +70,7 @@ impl FileLayout {
     /// is written to each file as it stands.
     ///
     /// # Errors
-    /// zstd has no such compression level.
+    /// The compression has no such level.
     pub fn new(
         table: &Table,
         dropped: &[String],
@@ -65,18 +81,24 @@ impl FileLayout {
             table.schema.fields().iter().filter(|field| !dropped.contains(field.name())).cloned().collect();
         let schema = Arc::new(Schema::new(fields));
         let key: Vec<usize> = table.key.iter().filter_map(|name| schema.index_of(name).ok()).collect();
-        let level = ZstdLevel::try_new(options.compression_level).map_err(|_| LoadError::Option {
-            option: "compression_level",
-            reason: format!("{} is no level of zstd, which has 1 to 22", options.compression_level),
-        })?;
+        let account = metadata.iter().find(|(name, _)| options.account_column && *name == STAMPED_ACCOUNT);
+        let account = account.map(|(_, account)| account.clone());
+        let file_schema = match &account {
+            Some(_) => {
+                let own = std::iter::once(Arc::new(account_field()));
+                Arc::new(Schema::new(schema.fields().iter().cloned().chain(own).collect::<Vec<_>>()))
+            }
+            None => Arc::clone(&schema),
+        };
 
-        let mut pairs = vec![KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(&plain(&schema)))];
-        pairs.extend(spark_schema(&schema).map(|text| KeyValue::new(SPARK_SCHEMA.to_owned(), text)));
+        let mut pairs =
+            vec![KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(&plain(&file_schema)))];
+        pairs.extend(spark_schema(&file_schema).map(|text| KeyValue::new(SPARK_SCHEMA.to_owned(), text)));
         pairs.extend(metadata.iter().map(|(name, value)| KeyValue::new((*name).to_owned(), value.clone())));
         let mut properties = WriterProperties::builder()
-            // Version 2 pages and delta encodings: about a tenth faster than version 1 for these tables.
-            .set_writer_version(WriterVersion::PARQUET_2_0)
-            .set_compression(Compression::ZSTD(level))
+            // Pages of version 1, plain or with a dictionary: what every reader takes. Those of version 2 have delta encodings.
+            .set_writer_version(WriterVersion::PARQUET_1_0)
+            .set_compression(codec(options)?)
             .set_dictionary_page_size_limit(DICTIONARY_BYTES)
             .set_sorting_columns(Some(key.iter().map(|index| sorting(*index)).collect()))
             .set_key_value_metadata(Some(pairs));
@@ -92,6 +114,8 @@ impl FileLayout {
         Ok(Self {
             table: table.name.clone(),
             schema,
+            file_schema,
+            account,
             key,
             properties: properties.build(),
             row_group_bytes: options.row_group_bytes,
@@ -136,6 +160,24 @@ impl FileLayout {
         let table = self.table.clone();
         move |source| LoadError::Arrow { table, action, source }
     }
+}
+
+/// The compression of a file.
+pub(crate) fn codec(options: &FileOptions) -> Result<Codec, LoadError> {
+    let level = options.compression_level.unwrap_or(options.compression.usual_level());
+    let refused = |_| {
+        let (name, levels) = (options.compression.name(), options.compression.levels().unwrap_or_default());
+        let reason = format!("{level} is not a level of {name}, which has {} to {}", levels.0, levels.1);
+        LoadError::Option { option: "compression_level", reason }
+    };
+    Ok(match options.compression {
+        Compression::Zstd => {
+            Codec::ZSTD(ZstdLevel::try_new(i32::try_from(level).unwrap_or(i32::MAX)).map_err(refused)?)
+        }
+        Compression::Gzip => Codec::GZIP(GzipLevel::try_new(level).map_err(refused)?),
+        Compression::Snappy => Codec::SNAPPY,
+        Compression::None => Codec::UNCOMPRESSED,
+    })
 }
 
 /// Ascending with nulls first, as rows are really sorted.
@@ -244,7 +286,7 @@ impl TableEncoder {
         let failed = layout.parquet_error("start");
         let options =
             ArrowWriterOptions::new().with_properties(layout.properties.clone()).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&layout.schema), options);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&layout.file_schema), options);
         let (writer, columns) = writer.and_then(ArrowWriter::into_serialized_writer).map_err(failed)?;
         Ok(Self {
             layout: Arc::clone(layout),
@@ -308,9 +350,16 @@ impl TableEncoder {
         }
         let failed = || layout.parquet_error("write");
         let writers = self.columns.create_column_writers(self.row_groups).map_err(failed())?;
-        let columns: Vec<_> = layout.schema.fields().iter().enumerate().zip(writers).collect();
+        let columns: Vec<_> = layout.file_schema.fields().iter().enumerate().zip(writers).collect();
         let encode_column = |((index, field), mut writer): ((usize, &FieldRef), ArrowColumnWriter)| {
-            for column in in_order(batches, index, order).map_err(layout.arrow_error("sort"))? {
+            let ordered = match &layout.account {
+                // The last column, which no batch has.
+                Some(account) if index == layout.schema.fields().len() => Ok(vec![Arc::new(
+                    StringViewArray::from_iter_values(std::iter::repeat_n(account, rows)),
+                ) as ArrayRef]),
+                _ => in_order(batches, index, order),
+            };
+            for column in ordered.map_err(layout.arrow_error("sort"))? {
                 // Tables are flat: a column has one leaf.
                 for leaf in compute_leaves(field, &column).map_err(failed())? {
                     writer.write(&leaf).map_err(failed())?;

@@ -30,6 +30,15 @@ pub enum LoadError {
         #[source]
         source: StoreError,
     },
+    /// The folder is on a file system that has no hard links, which putting a file in place without overwriting needs.
+    #[error(
+        "`{path}` is on a file system without hard links (s3fs, rclone, gcsfuse and other FUSE mounts, FAT), and commits need \
+         them; write to the bucket itself with an `s3://`, `gs://` or `az://` URL, or to a local disk"
+    )]
+    NoHardLinks {
+        /// The folder.
+        path: String,
+    },
     /// The store overwrites where it was told to create.
     #[error(
         "`{url}` overwrites an object that was to be created only if absent, so two runs could both commit; \

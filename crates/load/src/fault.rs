@@ -120,7 +120,8 @@ impl Fault {
             Self::Disk => "the disk failed, see the cause",
             Self::NoBucket => "there is no such bucket, create it or mend the destination's URL",
             Self::NoCredentials => {
-                "no credentials are set and this host has none of its own, set those of the store in the environment"
+                "no credentials are set and this host has none of its own, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (s3://), \
+                 GOOGLE_APPLICATION_CREDENTIALS (gs://) or AZURE_STORAGE_ACCOUNT_KEY (az://)"
             }
             Self::UnknownKey => "the store does not know the access key, check AWS_ACCESS_KEY_ID",
             Self::WrongSecret => "the secret does not go with the access key, check AWS_SECRET_ACCESS_KEY",

@@ -1,24 +1,42 @@
 //! In what manner tables are stored, and what a run may not mix with it.
 
+use ctct_catalog::Report;
+
 use crate::partition::listed;
-use crate::{Commit, LoadError, LoadPlan, WriteMode};
+use crate::{Commit, LoadError, LoadPlan, PartitionBy, WriteMode};
 
 /// Refuses to mix files that no reader could read as one table: folders of two shapes, or files of a merge, which have
 /// one row for each key, with others. A run that replaces everything may change the folders, and a rebuild all of it.
 pub(crate) fn refuse_mixture(plan: &LoadPlan, previous: Option<&Commit>) -> Result<(), LoadError> {
-    let Some(commit) = previous.filter(|_| !plan.rebuild) else { return Ok(()) };
-    let (stored, wanted) = (Manner::of_commit(commit), Manner::of_plan(plan));
-    let (account, report) = (plan.account.clone(), plan.report.name.clone());
+    match previous.filter(|_| !plan.rebuild) {
+        Some(commit) => refuse_manner(commit, &plan.report, plan.mode, plan.history, &plan.partition_by),
+        None => Ok(()),
+    }
+}
+
+/// The same of a run that would write `report` so, after this commit.
+///
+/// # Errors
+/// [`LoadError::ModeChanged`], [`LoadError::KeyChanged`] and [`LoadError::Repartitioned`].
+pub fn refuse_manner(
+    commit: &Commit,
+    report: &Report,
+    mode: WriteMode,
+    history: bool,
+    partition_by: &[PartitionBy],
+) -> Result<(), LoadError> {
+    let (stored, wanted) = (Manner::of_commit(commit), Manner::new(mode, history, partition_by));
+    let (account, name) = (commit.account.clone(), report.name.clone());
     if (stored.merges, stored.history) != (wanted.merges, wanted.history) {
-        let (stored, wanted) = (shown(commit.write_mode, commit.history), shown(plan.mode, plan.history));
-        return Err(LoadError::ModeChanged { account, report, stored, wanted });
+        let (stored, wanted) = (shown(commit.write_mode, commit.history), shown(mode, history));
+        return Err(LoadError::ModeChanged { account, report: name, stored, wanted });
     }
-    if !commit.has_key_of(&plan.report) && plan.mode != WriteMode::Replace {
-        return Err(LoadError::KeyChanged { account, report, wanted: plan.report.key.join(", ") });
+    if !commit.has_key_of(report) && mode != WriteMode::Replace {
+        return Err(LoadError::KeyChanged { account, report: name, wanted: report.key.join(", ") });
     }
-    if stored.partition_by != wanted.partition_by && plan.mode != WriteMode::Replace {
+    if stored.partition_by != wanted.partition_by && mode != WriteMode::Replace {
         let (stored, wanted) = (listed(&stored.partition_by), listed(&wanted.partition_by));
-        return Err(LoadError::Repartitioned { account, report, stored, wanted });
+        return Err(LoadError::Repartitioned { account, report: name, stored, wanted });
     }
     Ok(())
 }
@@ -40,9 +58,13 @@ impl Manner {
 
     /// How a run is to write.
     pub(crate) fn of_plan(plan: &LoadPlan) -> Self {
-        let merges = plan.mode == WriteMode::Merge;
-        let partition_by = plan.partition_by.iter().map(ToString::to_string).collect();
-        Self { merges, history: merges && plan.history, partition_by }
+        Self::new(plan.mode, plan.history, &plan.partition_by)
+    }
+
+    fn new(mode: WriteMode, history: bool, partition_by: &[PartitionBy]) -> Self {
+        let merges = mode == WriteMode::Merge;
+        let partition_by = partition_by.iter().map(ToString::to_string).collect();
+        Self { merges, history: merges && history, partition_by }
     }
 }
 

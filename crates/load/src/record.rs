@@ -46,6 +46,9 @@ pub struct Commit {
     /// Columns that name a row of the report's own table; empty in records of versions that did not count equal events.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<String>,
+    /// Whether the files that it wrote have the account as a column too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub account_column: bool,
     /// The span of time that the run asked for.
     pub window: Window,
     /// What the next run must know beside the tables.
@@ -121,6 +124,21 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Commit {
+    /// What readers should know where files that are written from now on have a column more or less than those of this commit.
+    pub fn told_of_columns(&self, account_column: bool) -> Option<String> {
+        let told = match (self.account_column, account_column) {
+            (false, true) => {
+                "from this run on files have a column `_account`; earlier ones lack it until they are written again"
+            }
+            (true, false) => {
+                "from this run on files have no column `_account`; earlier ones keep it until they are written again"
+            }
+            _ => return None,
+        };
+        let read = "read the table by column names (DuckDB: union_by_name, Spark: mergeSchema)";
+        (!self.inventory.tables.is_empty()).then(|| format!("{told}; {read}"))
+    }
+
     /// Whether a row is named by the same columns in the stored tables and by the report. Tables without a file have none.
     pub fn has_key_of(&self, report: &Report) -> bool {
         let before_counting = self.key.is_empty() && report.duplicates.is_none();

@@ -1,7 +1,9 @@
 //! The table of runs, `_runs`: one row for each report and run, for whoever wants to query how runs went. Each run adds one
-//! file, whole and once; no commit log speaks of them, and nothing depends on them.
+//! file, whole and once, and joins small ones where there are many; no commit log speaks of them, and nothing depends on them.
 
-use std::collections::HashMap;
+mod join;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::TimestampMicrosecondArray;
@@ -15,11 +17,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
+use crate::encode::{account_field, codec};
 use crate::inventory::table_folder;
-use crate::{Destination, LoadError, Window, WriteMode, folder};
+use crate::{Destination, FileOptions, LoadError, Window, WriteMode, folder};
 
 /// Name of the table. No report's table begins with `_`.
 pub const RUNS_TABLE: &str = "_runs";
@@ -221,17 +224,19 @@ impl Cell {
     }
 }
 
-/// The schema of every file of the table. The meaning of each column is in its metadata, under `comment`.
-pub fn runs_schema() -> SchemaRef {
+/// The schema of every file of the table; with a column of the account where `account_column` is set. The meaning of each
+/// column is in its metadata, under `comment`.
+pub fn runs_schema(account_column: bool) -> SchemaRef {
     let fields = COLUMNS.iter().map(|column| {
         let comment = [(COMMENT.to_owned(), column.doc.to_owned())];
         Field::new(column.name, column.cell.data_type(), true).with_metadata(HashMap::from(comment))
     });
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    let own = account_column.then(|| account_field().with_data_type(DataType::Utf8).with_nullable(true));
+    Arc::new(Schema::new(fields.chain(own).collect::<Vec<_>>()))
 }
 
-/// Adds the rows of one run, in one file that is named by it: one request. Where the file is there already, only the answer
-/// to its making had got lost.
+/// Adds the rows of one run, in one file that is named by it, and joins the small files of earlier runs where there are many.
+/// Where the file is there already, only the answer to its making had got lost.
 ///
 /// # Errors
 /// The store cannot be written.
@@ -241,13 +246,17 @@ pub async fn add_run(destination: &Destination, account: &str, run_id: &str, row
     // What runs left that were killed at this very point. One that is alive begins its file again.
     destination.sweep(&runs, |_| true).await;
     let path = format!("{runs}/{}.parquet", folder::encode(run_id));
-    match destination.create(&path, encode(rows)?.into()).await {
-        Err(LoadError::Store { source: AlreadyExists { .. }, .. }) => Ok(()),
-        done => done,
+    match destination.create(&path, encode(rows, account, &destination.file_options())?.into()).await {
+        Err(LoadError::Store { source: AlreadyExists { .. }, .. }) | Ok(()) => {}
+        Err(error) => return Err(error),
     }
+    if let Err(error) = join::join_due(destination, account, run_id).await {
+        tracing::debug!(%error, "could not join the files of the table of runs; a later run will");
+    }
+    Ok(())
 }
 
-/// The rows of the last `runs` files of an account, the newest first. Names of runs ascend with time. A file that is no
+/// The rows of the last `runs` runs of an account, the newest first; of a file that holds several runs, all of them. Names of runs ascend with time. A file that is no
 /// Parquet is passed over: nothing rests on it.
 ///
 /// # Errors
@@ -264,22 +273,50 @@ pub async fn last_runs(destination: &Destination, account: &str, runs: usize) ->
             Vec::new()
         }))
     });
-    let rows: Vec<Vec<RunEnd>> = stream::iter(read).buffered(AT_A_TIME).try_collect().await?;
-    Ok(rows.into_iter().flatten().collect())
+    let mut read = stream::iter(read).buffered(AT_A_TIME);
+    let (mut ends, mut found) = (Vec::new(), HashSet::new());
+    while let Some(mut rows) = read.try_next().await? {
+        // Runs are in the order of their names, their reports in that of the plan.
+        rows.sort_by(|left, right| right.run_id.cmp(&left.run_id));
+        found.extend(rows.iter().map(|row: &RunEnd| row.run_id.clone()));
+        ends.append(&mut rows);
+        if found.len() >= runs {
+            break;
+        }
+    }
+    Ok(ends)
 }
 
 fn runs_folder(account: &str) -> String {
     table_folder(RUNS_TABLE, &folder::encode(account))
 }
 
-fn encode(rows: &[RunRow]) -> Result<Bytes, LoadError> {
+/// The account that a path of the table names.
+fn account_of(path: &str) -> String {
+    let folder = path.split('/').find_map(|level| level.strip_prefix("account="));
+    folder.and_then(folder::decode).unwrap_or_default()
+}
+
+/// A column with one text in every row.
+fn repeated(text: &str, rows: usize) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows)))
+}
+
+fn encode(rows: &[RunRow], account: &str, options: &FileOptions) -> Result<Bytes, LoadError> {
+    let schema = runs_schema(options.account_column);
+    let own = options.account_column.then(|| repeated(account, rows.len()));
+    let columns = COLUMNS.iter().map(|column| column.cell.array(rows)).chain(own).collect();
+    let failed = |source| LoadError::Arrow { table: RUNS_TABLE.to_owned(), action: "write", source };
+    encoded(&RecordBatch::try_new(schema, columns).map_err(failed)?, options, None)
+}
+
+fn encoded(rows: &RecordBatch, options: &FileOptions, metadata: Option<KeyValue>) -> Result<Bytes, LoadError> {
     let parquet = |source| LoadError::Parquet { table: RUNS_TABLE.to_owned(), action: "write", source };
-    let columns = COLUMNS.iter().map(|column| column.cell.array(rows)).collect();
-    let batch = RecordBatch::try_new(runs_schema(), columns).map_err(|error| parquet(error.into()))?;
-    let compression = Compression::ZSTD(ZstdLevel::default());
-    let properties = WriterProperties::builder().set_compression(compression).build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).map_err(parquet)?;
-    writer.write(&batch).map_err(parquet)?;
+    let properties = WriterProperties::builder()
+        .set_compression(codec(options)?)
+        .set_key_value_metadata(metadata.map(|pair| vec![pair]));
+    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties.build())).map_err(parquet)?;
+    writer.write(rows).map_err(parquet)?;
     writer.into_inner().map(Bytes::from).map_err(parquet)
 }
 
@@ -320,7 +357,7 @@ mod tests {
 
     use super::*;
 
-    fn row(run_id: &str, report: &str) -> RunRow {
+    pub(super) fn row(run_id: &str, report: &str) -> RunRow {
         let at = |seconds: i64| DateTime::from_timestamp(1_770_000_000 + seconds, 0).unwrap();
         RunRow {
             run_id: run_id.to_owned(),
@@ -384,9 +421,9 @@ mod tests {
 
     #[test]
     fn every_column_says_what_it_means_and_holds_it() {
-        let bytes = encode(&[row("019a", "contacts")]).unwrap();
+        let bytes = encode(&[row("019a", "contacts")], "acme", &FileOptions::default()).unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
-        assert_eq!(reader.schema(), &runs_schema());
+        assert_eq!(reader.schema(), &runs_schema(false));
         let batch = reader.build().unwrap().next().unwrap().unwrap();
         let mut shown = String::new();
         for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {

@@ -7,6 +7,7 @@ mod compaction;
 mod damage;
 mod encoding;
 pub(crate) mod faults;
+mod files;
 mod latest;
 mod merge;
 mod merge_model;

@@ -43,7 +43,7 @@ fn rows(plan: &Plan, kind: Kind, summary: &RunSummary) -> Vec<RunRow> {
     let found = |name: &str| summary.reports.iter().find(|report| report.report == name);
     let refused = |name: &str| ReportSummary {
         report: name.to_owned(),
-        outcome: if summary.error.is_some() { summary.outcome } else { Outcome::Transient },
+        outcome: if summary.error.is_some() { summary.outcome } else { Outcome::Stopped },
         started_at: summary.started_at,
         seconds: summary.seconds,
         error: summary.error.clone(),

@@ -64,11 +64,7 @@ pub(crate) async fn establish(
         }
     };
     refuse_other(plan, &stored, &identity)?;
-    let reader = Reader::new(&identity, told, &plan.account);
-    if let Some(warning) = &reader.warning {
-        tracing::warn!(account = plan.account, "{warning}");
-    }
-    Ok(reader)
+    Ok(Reader::new(&identity, told, &plan.account))
 }
 
 /// What can be known of that without a request. What cannot be looked at is not known.

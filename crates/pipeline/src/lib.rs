@@ -36,9 +36,9 @@ pub use keeping::{HostFolders, Keeping, TOKEN_KEY, shared_accounts};
 pub use metrics::{METRICS, Metric};
 pub use plan::{
     Ask, AtLeastAtMost, Basis, Cost, Fits, Ids, LastCommit, NoWindow, Plan, PlanSummary, PlannedOption, PlannedReport,
-    Price, Query, Question, ReportPlan, Requests, Scope, forecast,
+    Price, Query, Question, ReportPlan, Requests, Scheduled, Scope, forecast,
 };
-pub use policy::{Outcome, Policy, Retry};
+pub use policy::{Outcome, Policy, Retry, Severity};
 pub use run::{Context, RunError, open_destination, replay, replay_dead_letters, run, with_causes};
 pub use schema::schema;
 pub use stored_table::{Column, Layout, StoredTable, local_folder, root};

@@ -21,6 +21,8 @@ pub enum Outcome {
     Quota,
     /// It may work when tried again.
     Transient,
+    /// Somebody asked for it to stop, or its time was up.
+    Stopped,
     /// Another run holds the report.
     Held,
     /// Some of it failed, and trying again alone will not mend that.
@@ -42,6 +44,37 @@ pub struct Policy {
     pub advice: &'static str,
 }
 
+/// How loud an outcome is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing is wrong.
+    Info,
+    /// The next run may do it.
+    Warn,
+    /// A person is needed.
+    Error,
+}
+
+impl Severity {
+    /// What an exit code means, `status` and its codes included.
+    pub fn of_exit_code(code: u8) -> Self {
+        match code {
+            0 => Self::Info,
+            11..=14 | 20 => Self::Warn,
+            _ => Self::Error,
+        }
+    }
+
+    /// Its name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "INFO",
+            Self::Warn => "WARN",
+            Self::Error => "ERROR",
+        }
+    }
+}
+
 /// When the same command may be started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
@@ -57,13 +90,14 @@ pub enum Retry {
 
 impl Outcome {
     /// All outcomes, in the order of the documentation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Done,
         Self::Bug,
         Self::Configuration,
         Self::SignIn,
         Self::Quota,
         Self::Transient,
+        Self::Stopped,
         Self::Held,
         Self::Partial,
         Self::Damaged,
@@ -75,16 +109,20 @@ impl Outcome {
         match self {
             Self::Done => row(0, Retry::Never, "nothing to do"),
             Self::Bug => row(1, Retry::Never, "please report this, with the lines above"),
-            Self::Configuration => row(2, Retry::AfterMending, "mend what the message names, then run again"),
+            Self::Configuration => row(2, Retry::AfterMending, "fix the problem above, then run again"),
             Self::SignIn => row(10, Retry::AfterMending, "give the pipeline a valid access token, then run again"),
             Self::Quota => row(11, Retry::Tomorrow, "run again after 00:00 UTC, when the API's daily quota is new"),
-            Self::Transient => row(12, Retry::Soon, "run again, and if it stays, look at the API's status page"),
+            Self::Transient => row(12, Retry::Soon, "run again; if it keeps failing, check the API's status page"),
+            Self::Stopped => row(12, Retry::Soon, "run again to resume where it stopped"),
             Self::Held => row(13, Retry::Soon, "wait until the other run has ended, then run again"),
-            Self::Partial => {
-                row(14, Retry::AfterMending, "mend what the message names; the same again would fail again")
-            }
-            Self::Damaged => row(15, Retry::AfterMending, "do not run again before the state is mended"),
+            Self::Partial => row(14, Retry::AfterMending, "fix the problem above; the same run would fail again"),
+            Self::Damaged => row(15, Retry::AfterMending, "do not run again until the state is repaired"),
         }
+    }
+
+    /// How loud it is told.
+    pub fn severity(self) -> Severity {
+        Severity::of_exit_code(self.policy().exit_code)
     }
 
     /// What to do, with the very commands for the pipeline `file`; without them where its name is empty.
@@ -96,7 +134,7 @@ impl Outcome {
             Self::Configuration => format!("{advice}; `ctct-etl validate {file}` checks the pipeline"),
             Self::SignIn => format!("{advice}; `ctct-etl auth status` shows who is signed in and what may be read"),
             Self::Quota => format!("{advice}; `ctct-etl plan {file}` shows what is left and what a run takes"),
-            Self::Transient => format!("{advice}: `ctct-etl run {file}`"),
+            Self::Transient | Self::Stopped => format!("{advice}: `ctct-etl run {file}`"),
             Self::Held => format!("{advice}; `ctct-etl state {file}` shows what is committed"),
             Self::Partial => {
                 format!("{advice}; `ctct-etl plan {file}` shows what is asked, `ctct-etl state {file}` what is stored")
@@ -108,6 +146,7 @@ impl Outcome {
     /// What an error of the API side means.
     pub fn of_extract(error: &ExtractError) -> Self {
         match error {
+            error if error.has_wrong_scheme() || error.lacks_version().is_some() => Self::Configuration,
             ExtractError::Forbidden { .. } => Self::SignIn,
             error if error.retry() == RetryAdvice::AfterSignIn => Self::SignIn,
             ExtractError::Quota { .. } => Self::Quota,
@@ -162,6 +201,7 @@ impl Outcome {
     /// The same where somebody asked to stop: a whole that was cut short is to be run again, whatever was done by then.
     pub fn of_stopped_parts(parts: &[Self]) -> Self {
         match Self::of_parts(parts) {
+            Self::Partial | Self::Transient if parts.contains(&Self::Stopped) => Self::Stopped,
             Self::Partial if parts.contains(&Self::Transient) => Self::Transient,
             outcome => outcome,
         }
@@ -175,7 +215,8 @@ impl fmt::Display for Outcome {
             Self::Configuration => "configuration error",
             Self::SignIn => "sign-in needed",
             Self::Quota => "quota used up",
-            Self::Transient => "failed, try again",
+            Self::Transient => "temporary failure",
+            Self::Stopped => "stopped",
             Self::Held => "held by another run",
             Self::Partial => "failed in part",
             Self::Damaged => "state damaged",
@@ -190,7 +231,7 @@ mod tests {
 
     #[test]
     fn the_whole_is_what_a_scheduler_must_know_first() {
-        use Outcome::{Bug, Damaged, Done, Held, Partial, Quota, SignIn, Transient};
+        use Outcome::{Bug, Damaged, Done, Held, Partial, Quota, SignIn, Stopped, Transient};
         for (parts, whole) in [
             (&[][..], Done),
             (&[Done, Done], Done),
@@ -203,8 +244,37 @@ mod tests {
             (&[Done, Held, Partial], Held),
             (&[Held, Damaged], Damaged),
             (&[Damaged, Bug], Bug),
+            (&[Stopped, Stopped], Stopped),
         ] {
             assert_eq!(Outcome::of_parts(parts), whole, "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_stopped_is_called_so_unless_something_worse_happened() {
+        use Outcome::{Damaged, Done, Partial, Quota, Stopped, Transient};
+        for (parts, whole) in [
+            (&[Done, Done][..], Done),
+            (&[Done, Stopped], Stopped),
+            (&[Done, Transient], Transient),
+            (&[Stopped, Transient], Stopped),
+            (&[Stopped, Partial], Stopped),
+            (&[Stopped, Quota], Quota),
+            (&[Stopped, Damaged], Damaged),
+        ] {
+            assert_eq!(Outcome::of_stopped_parts(parts), whole, "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn a_person_is_told_of_as_an_error_and_what_passes_as_a_warning() {
+        for outcome in Outcome::ALL {
+            let expected = match outcome.policy().exit_code {
+                0 => Severity::Info,
+                11..=14 => Severity::Warn,
+                _ => Severity::Error,
+            };
+            assert_eq!(outcome.severity(), expected, "{outcome}");
         }
     }
 

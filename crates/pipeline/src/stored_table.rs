@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use ctct_catalog::{COMMIT, EXTRACTED_AT, ORDINAL, Origin, PARENT_ORDINAL, Report, Table};
 use ctct_load::{
-    Destination, PartitionBy, RUNS_TABLE, StoreOptions, VALID_FROM, WriteMode, encode_folder, runs_schema,
-    stored_schema,
+    Destination, PartitionBy, RUNS_TABLE, StoreOptions, VALID_FROM, WriteMode, account_field, encode_folder,
+    runs_schema, stored_schema,
 };
 
 use crate::{Pipeline, ReportConfig};
@@ -46,9 +46,10 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The table of runs below a root, which is a folder or an address.
-    pub fn of_runs(root: &str) -> Self {
-        let schema = runs_schema();
+    /// The table of runs below a root, which is a folder or an address; with the account as a column of the files too, where
+    /// `account_column` is set.
+    pub fn of_runs(root: &str, account_column: bool) -> Self {
+        let schema = runs_schema(account_column);
         let column = |field: &FieldRef| Column { field: Arc::clone(field), origin: Origin::Program };
         Self {
             name: RUNS_TABLE.to_owned(),
@@ -122,20 +123,22 @@ impl Column {
 impl<'a> StoredTable<'a> {
     /// The tables of a report in any pipeline that says nothing of how to write it.
     pub fn of_report(report: &'a Report) -> Vec<Self> {
-        report.tables().iter().map(|table| Self::new(report, table, WriteMode::Append, false, &[], None)).collect()
+        let new = |table| Self::new(report, table, WriteMode::Append, false, &[], None, false);
+        report.tables().iter().map(new).collect()
     }
 
     /// The tables that a pipeline writes for one of its reports. A relative destination starts from `base`.
     pub fn of_pipeline(pipeline: &Pipeline, config: &'a ReportConfig, base: &Path) -> Vec<Self> {
-        Self::of_report_in(config, &root(pipeline, base))
+        Self::of_report_in(config, &root(pipeline, base), pipeline.destination.files.account_column)
     }
 
-    /// The tables that a pipeline writes for one of its reports below a root, which is a folder or an address.
-    pub fn of_report_in(config: &'a ReportConfig, root: &str) -> Vec<Self> {
+    /// The tables that a pipeline writes for one of its reports below a root, which is a folder or an address; with the account
+    /// as a column of the files too, where `account_column` is set.
+    pub fn of_report_in(config: &'a ReportConfig, root: &str, account_column: bool) -> Vec<Self> {
         let stored = |table: &'a Table| {
             let location = format!("{root}/{}", encode_folder(&table.name));
             let ReportConfig { report, write_mode, partition_by, delivery, .. } = config;
-            Self::new(report, table, *write_mode, delivery.history, partition_by, Some(location))
+            Self::new(report, table, *write_mode, delivery.history, partition_by, Some(location), account_column)
         };
         config.report.tables().iter().map(stored).collect()
     }
@@ -163,7 +166,9 @@ impl<'a> StoredTable<'a> {
         history: bool,
         partition_by: &[PartitionBy],
         location: Option<String>,
+        account_column: bool,
     ) -> Self {
+        let own = account_column.then(|| Column { field: Arc::new(account_field()), origin: Origin::Program });
         let stored = stored_schema(table, mode, history);
         // What a pipeline adds stands behind the catalogue's columns.
         let origins = table.origins.iter().cloned().chain(std::iter::repeat(Origin::Program));
@@ -179,7 +184,7 @@ impl<'a> StoredTable<'a> {
         Self {
             report,
             table,
-            columns: columns.map(|(field, origin)| Column { field: Arc::clone(field), origin }).collect(),
+            columns: columns.map(|(field, origin)| Column { field: Arc::clone(field), origin }).chain(own).collect(),
             folders: folders(report, partition_by),
             location,
             versions,

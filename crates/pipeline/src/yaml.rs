@@ -115,11 +115,20 @@ fn refused(error: &serde_saphyr::Error, text: &str) -> ConfigError {
         Error::DuplicateMappingKey { key: Some(key), .. } => wrong(format!("the key `{key}` stands twice"), "keep one"),
         Error::MultipleDocuments { .. } => wrong("a second document begins".to_owned(), "one file holds one pipeline"),
         Error::MergeKeyNotAllowed { .. } => wrong("`<<` is not supported".to_owned(), "write the keys out"),
+        _ if at.is_some_and(|at| indented_by_tab(text, at.line)) => {
+            wrong("a tab cannot indent YAML".to_owned(), "indent with spaces, two for each level")
+        }
         other => wrong(
             format!("not valid YAML: {}", UserMessageFormatter.format_message(other)),
             "look at the brackets, quotes and indentation here and in the lines before",
         ),
     }
+}
+
+/// Whether a line begins with blanks among which there is a tab.
+fn indented_by_tab(text: &str, line: usize) -> bool {
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t')
 }
 
 fn build(raw: Spanned<Raw>, text: &str, path: String) -> Result<Node, ConfigError> {

@@ -7,8 +7,9 @@ use super::{with_plan, worse};
 use crate::args::{CompactArguments, Global};
 use crate::exit_code;
 use crate::logging;
-use crate::printer::{complain, print};
+use crate::printer::print;
 use crate::reporter;
+use crate::reporter::ending::{Reason, give};
 use crate::reporter::summary::bytes;
 use crate::text_table::text_table;
 
@@ -23,16 +24,16 @@ async fn carry_out(plan: &Plan, context: &Context, global: &Global, dry_run: boo
     let summary = match ctct_pipeline::compact(plan, context, dry_run).await {
         Ok(summary) => summary,
         Err(error) => {
-            let policy = error.outcome().policy();
-            complain(&format!("error: {error}\nnext: {}", policy.advice));
-            return policy.exit_code;
+            let (code, error) = (error.outcome().policy().exit_code, error.summary(plan.pipeline.file()));
+            give(code, [Reason::of_all(&error)]);
+            return code;
         }
     };
-    for error in summary.reports.iter().filter_map(|report| report.error.as_ref()) {
-        complain(&format!("error: {}\nnext: {}", error.message, error.advice));
-    }
-    let code = if global.quiet { exit_code::DONE } else { print(&text(&summary)) };
-    worse(summary.outcome().policy().exit_code, code)
+    let printed = if global.quiet { exit_code::DONE } else { print(&text(&summary)) };
+    let code = summary.outcome().policy().exit_code;
+    let reports = summary.reports.iter();
+    give(code, reports.filter_map(|report| Some(Reason::of(&report.report, report.error.as_ref()?))));
+    worse(code, printed)
 }
 
 fn text(summary: &CompactSummary) -> String {

@@ -14,6 +14,7 @@ use crate::exit_code;
 use crate::logging;
 use crate::printer::{complain, print};
 use crate::reporter;
+use crate::reporter::ending::{Reason, give};
 
 /// Prints the plan of one pipeline, for each of its accounts.
 pub(crate) fn plan(global: &Global, arguments: &PlanArguments) -> u8 {
@@ -31,7 +32,7 @@ pub(crate) fn plan(global: &Global, arguments: &PlanArguments) -> u8 {
 
 /// Prints what runs of these plans would ask and cost.
 pub(crate) async fn show(plans: &[Plan], keeping: &Keeping, shard: Option<Shard>, probe: bool, output: Output) -> u8 {
-    let (mut shown, mut code) = (Vec::new(), exit_code::DONE);
+    let (mut shown, mut code, mut errors) = (Vec::new(), exit_code::DONE, Vec::new());
     for plan in plans {
         let context = context(plan.pipeline.folder(), keeping.clone(), Events::none(), CancellationToken::new());
         let accounts = match plan.by_account(shard, &context).await {
@@ -44,6 +45,7 @@ pub(crate) async fn show(plans: &[Plan], keeping: &Keeping, shard: Option<Shard>
         for plan in &accounts {
             let summary = ctct_pipeline::forecast(plan, &context, probe).await;
             code = worse(code, summary.exit_code);
+            errors.extend(summary.error.clone().map(|error| (summary.exit_code, error)));
             shown.push(match output {
                 Output::Text => summary.to_string(),
                 Output::Json => json(&summary),
@@ -51,7 +53,11 @@ pub(crate) async fn show(plans: &[Plan], keeping: &Keeping, shard: Option<Shard>
         }
     }
     keeping.release(&Clock::system()).await;
-    worse(code, print(&shown.join(if output == Output::Text { "\n\n" } else { "\n" })))
+    let printed = print(&shown.join(if output == Output::Text { "\n\n" } else { "\n" }));
+    for (code, error) in &errors {
+        give(*code, [Reason::of_all(error)]);
+    }
+    worse(code, printed)
 }
 
 /// The plan of a file as of now, of only the reports named in `only` where there are any.

@@ -25,6 +25,7 @@ pub(crate) fn replay(global: &Global, arguments: &ReplayArguments) -> u8 {
             Output::Text => print(&reporter::summary::text(&summary)),
             Output::Json => print(&json(&summary)),
         };
+        reporter::ending::tell(global, &summary);
         worse(summary.exit_code, printed)
     })
 }

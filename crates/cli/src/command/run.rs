@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ctct_catalog::Catalog;
 use ctct_extract::Clock;
-use ctct_pipeline::{Context, Event, Events, Keeping, Outcome, Plan};
+use ctct_pipeline::{Context, Event, Events, Keeping, Outcome, Plan, Severity};
 use futures::{StreamExt, stream};
 use indicatif::MultiProgress;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use super::{catalog, context, json, keeping, no_accounts, plan, runtime, worse};
 use crate::args::{Global, Output, RunArguments};
 use crate::exit_code;
 use crate::logging;
-use crate::printer::{complain, print};
+use crate::printer::{complain, fail, print};
 use crate::reporter;
 use crate::stop::StopRequests;
 
@@ -64,7 +64,7 @@ async fn run_all(
     for plan in plans {
         // Asked to stop while the last one ended: this one is not begun.
         if stop.is_cancelled() {
-            runs.outcomes.push(Outcome::Transient);
+            runs.outcomes.push(Outcome::Stopped);
             break;
         }
         let context =
@@ -90,12 +90,17 @@ async fn run_all(
         reporter::events(global, canvas).emit(&Event::Stopping { after: started.elapsed() });
         tokio::select! {
             () = &mut all => {}
-            () = requests.next() => return exit_code::TRANSIENT,
+            () = requests.next() => {
+                let (message, help) = ("stopped at once, before it finished", "run again to resume where it stopped");
+                fail(Severity::Warn, message, Some(help), []);
+                return exit_code::TRANSIENT;
+            }
         }
     }
     keeping.release(&Clock::system()).await;
     let outcomes = &runs.outcomes;
     let worst = if stop.is_cancelled() { Outcome::of_stopped_parts(outcomes) } else { Outcome::of_parts(outcomes) };
+    reporter::ending::tell_all(outcomes, worst);
     worse(worst.policy().exit_code, runs.printed)
 }
 
@@ -140,15 +145,17 @@ impl Runs<'_> {
             .buffer_unordered(ACCOUNTS_AT_ONCE);
         while let Some(summary) = runs.next().await {
             let Some(summary) = summary else {
-                self.outcomes.push(Outcome::Transient);
+                self.outcomes.push(Outcome::Stopped);
                 continue;
             };
             self.outcomes.push(summary.outcome);
+            let summary = &summary;
             let printed = match self.output {
                 Output::Text if self.global.quiet => exit_code::DONE,
-                Output::Text => print(&reporter::summary::text(&summary)),
-                Output::Json => print(&json(&summary)),
+                Output::Text => print(&reporter::summary::text(summary)),
+                Output::Json => print(&json(summary)),
             };
+            reporter::ending::tell(self.global, summary);
             self.printed = worse(self.printed, printed);
         }
     }

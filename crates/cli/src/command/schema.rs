@@ -58,7 +58,8 @@ fn of_pipeline(pipeline: &Pipeline, only: &[String], format: Format, dialect: Di
         Format::Text => text::text(&tables),
         Format::Json => json::json(&tables),
         Format::Ddl => {
-            let runs = only.is_empty().then(|| Layout::of_runs(&ctct_pipeline::root(pipeline, base)));
+            let account_column = pipeline.destination.files.account_column;
+            let runs = only.is_empty().then(|| Layout::of_runs(&ctct_pipeline::root(pipeline, base), account_column));
             ddl::ddl(&tables.iter().map(StoredTable::layout).chain(runs).collect::<Vec<_>>(), dialect)
         }
     })

@@ -14,6 +14,7 @@ use crate::exit_code;
 use crate::logging;
 use crate::printer::print;
 use crate::reporter;
+use crate::reporter::ending::{Reason, give};
 use crate::reporter::summary::{bytes, counted};
 use crate::text_table::text_table;
 
@@ -29,7 +30,11 @@ pub(crate) fn state(global: &Global, arguments: &StateArguments) -> u8 {
                 Output::Text => text(&summary),
                 Output::Json => json(&summary),
             };
-            worse(summary.exit_code, print(&shown))
+            let printed = print(&shown);
+            let reports = summary.reports.iter();
+            let reports = reports.filter_map(|report| Some(Reason::of(&report.report, report.error.as_ref()?)));
+            give(summary.exit_code, summary.error.iter().map(Reason::of_all).chain(reports));
+            worse(summary.exit_code, printed)
         }),
         // clap asks for a file where there is no subcommand.
         (None, None) => exit_code::CONFIGURATION,
@@ -43,7 +48,11 @@ fn rebuild(global: &Global, arguments: &RebuildArguments) -> u8 {
             Output::Text => rebuild_text(&summary),
             Output::Json => json(&summary),
         };
-        worse(summary.exit_code, print(&shown))
+        let printed = print(&shown);
+        let reports = summary.reports.iter();
+        let reports = reports.filter_map(|report| Some(Reason::of(&report.report, report.error.as_ref()?)));
+        give(summary.exit_code, summary.error.iter().map(Reason::of_all).chain(reports));
+        worse(summary.exit_code, printed)
     })
 }
 
@@ -55,21 +64,22 @@ fn adopt(global: &Global, arguments: &AdoptArguments) -> u8 {
             Output::Text => adopt_text(&summary),
             Output::Json => json(&summary),
         };
-        worse(summary.exit_code, print(&shown))
+        let printed = print(&shown);
+        let reports = summary.reports.iter();
+        let reports = reports.filter_map(|report| Some(Reason::of(&report.report, report.error.as_ref()?)));
+        give(summary.exit_code, summary.error.iter().map(Reason::of_all).chain(reports));
+        worse(summary.exit_code, printed)
     })
 }
 
 fn adopt_text(summary: &AdoptSummary) -> String {
     let AdoptSummary { pipeline, account, destination, .. } = summary;
     let mut text = format!("{pipeline}: account {account} in {destination}\n");
-    if let Some(error) = &summary.error {
-        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
-    }
     let Some(owner) = &summary.owner else { return text };
     for AdoptedReport { report, version, from, error, .. } in &summary.reports {
         let from = from.as_deref().unwrap_or("an unknown account");
         text += &match (version, error) {
-            (_, Some(error)) => format!("{report}: error: {}\nnext: {}\n", error.message, error.advice),
+            (_, Some(_)) => format!("{report}: not adopted\n"),
             (Some(version), None) => format!("{report}: from {from} to {owner}, commit {version}\n"),
             (None, None) => format!("{report}: {owner} already\n"),
         };
@@ -83,9 +93,6 @@ fn adopt_text(summary: &AdoptSummary) -> String {
 fn text(summary: &StateSummary) -> String {
     let StateSummary { pipeline, account, destination, .. } = summary;
     let mut text = format!("{pipeline}: account {account} in {destination}\n");
-    if let Some(error) = &summary.error {
-        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
-    }
     for report in &summary.reports {
         text += &report_text(report, destination);
     }
@@ -116,7 +123,7 @@ fn report_text(report: &ReportState, destination: &str) -> String {
             &format!("  some records cannot be used, the first since {}; runs ask for them again\n", instant(since));
     }
     if report.in_progress {
-        text += "  some ids are done, the next run goes on after them\n";
+        text += "  partially complete; the next run resumes where this one stopped\n";
     }
     text += &pile("pages kept", report.pages);
     text += &pile("dead letters", report.dead_letters);
@@ -143,9 +150,6 @@ fn report_text(report: &ReportState, destination: &str) -> String {
         if more > 0 {
             text += &format!("and {} more\n", counted(more, "commit record"));
         }
-    }
-    if let Some(error) = &report.error {
-        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
     }
     text
 }
@@ -224,9 +228,6 @@ fn instant(at: DateTime<Utc>) -> String {
 fn rebuild_text(summary: &RebuildSummary) -> String {
     let RebuildSummary { pipeline, account, destination, .. } = summary;
     let mut text = format!("{pipeline}: account {account} in {destination}\n");
-    if let Some(error) = &summary.error {
-        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
-    }
     for report in &summary.reports {
         text += &rebuilt_text(report, destination, summary.dry_run);
     }
@@ -263,9 +264,8 @@ fn rebuilt_text(report: &ReportRebuild, destination: &str, dry_run: bool) -> Str
     if !report.tables.is_empty() {
         text += &format!("{}\n", tables(&report.tables));
     }
-    if let Some(error) = &report.error {
-        let word = if report.result == RebuildResult::Rebuilt { "note" } else { "error" };
-        text += &format!("{word}: {}\nnext: {}\n", error.message, error.advice);
+    if let Some(error) = report.error.as_ref().filter(|_| report.result == RebuildResult::Rebuilt) {
+        text += &format!("note: {}\nhelp: {}\n", error.message, error.advice);
     }
     text
 }

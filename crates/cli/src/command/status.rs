@@ -1,7 +1,7 @@
 //! `ctct-etl status`: whether what is stored is as new as it should be.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use ctct_pipeline::{Expectation, Health, ReportStatus, StatusSummary};
+use ctct_pipeline::{Expectation, Health, LastError, ReportStatus, StatusSummary};
 
 use super::{json, with_plan, worse};
 use crate::args::{Global, Output, PipelineStatusArguments};
@@ -9,6 +9,7 @@ use crate::exit_code;
 use crate::logging;
 use crate::printer::print;
 use crate::reporter;
+use crate::reporter::ending::{Reason, give, together};
 use crate::reporter::summary::{bytes, counted};
 use crate::text_table::text_table;
 
@@ -28,6 +29,7 @@ pub(crate) fn status(global: &Global, arguments: &PipelineStatusArguments) -> u8
                     Output::Json => print(&json(&summary)),
                 },
             );
+            give_reasons(&summary);
             worst = graver(worst, summary.exit_code);
             exit_code::DONE
         });
@@ -63,6 +65,9 @@ fn text(summary: &StatusSummary) -> String {
     for report in &summary.reports {
         text += &notes(report, destination);
     }
+    for failure in together(failed(summary)) {
+        text += &format!("{}\nhelp: {}\n", failure.told(), failure.advice.join("\nhelp: "));
+    }
     match (summary.next_due, summary.reports.iter().find_map(|report| report.due)) {
         (Some(next), _) => text += &format!("next due: {}\n", instant(next)),
         (None, None) if summary.error.is_none() => {
@@ -73,10 +78,46 @@ fn text(summary: &StatusSummary) -> String {
     if let Some(quota) = summary.quota {
         text += &format!("quota: {} of {} requests left until {}\n", quota.left, quota.daily, instant(quota.resets_at));
     }
-    if let Some(error) = &summary.error {
-        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
-    }
     text
+}
+
+/// The last errors of the reports.
+fn failed(summary: &StatusSummary) -> impl Iterator<Item = Reason<'_>> {
+    summary.reports.iter().filter_map(|report| {
+        let LastError { message, advice, .. } = report.last_error.as_ref()?;
+        Some(Reason { report: Some(&report.report), message, advice })
+    })
+}
+
+/// Says on stderr why the exit code is not 0: in short, since the rest is what was asked for.
+fn give_reasons(summary: &StatusSummary) {
+    let of_health = |health: Health| {
+        let reports = summary.reports.iter().filter(move |report| report.health == health);
+        reports.map(|report| report.report.as_str()).collect::<Vec<_>>()
+    };
+    let mut told = Vec::new();
+    for (health, advice) in [
+        (Health::Damaged, "do not run again until the state is repaired; `ctct-etl verify` shows all that is wrong"),
+        (Health::Failed, "follow the advice that comes with each error"),
+        (Health::Stale, "run the pipeline; look at what should have started it"),
+    ] {
+        let reports = of_health(health);
+        if !reports.is_empty() {
+            told.push((format!("{}: {} {}", summary.pipeline, reports.join(", "), is(health, reports.len())), advice));
+        }
+    }
+    let told = told.iter().map(|(message, advice)| Reason { report: None, message, advice });
+    give(summary.exit_code, summary.error.iter().map(Reason::of_all).chain(told));
+}
+
+fn is(health: Health, reports: usize) -> &'static str {
+    match (health, reports) {
+        (Health::Damaged, 1) => "is damaged",
+        (Health::Damaged, _) => "are damaged",
+        (Health::Failed, _) => "failed",
+        (_, 1) => "is stale",
+        (_, _) => "are stale",
+    }
 }
 
 /// What a person should look at.
@@ -101,20 +142,11 @@ fn notes(report: &ReportStatus, destination: &str) -> String {
         );
     }
     if report.in_progress {
-        text += &format!("{name}: some ids are done, the next run goes on after them\n");
+        text += &format!("{name}: partially complete; the next run resumes where this one stopped\n");
     }
     if report.kept_pages.files > 0 {
         let (files, size) = (counted(report.kept_pages.files, "file"), bytes(report.kept_pages.bytes));
-        text += &format!("{name}: {files} of pages that were paid for wait for the next run, {size}\n");
-    }
-    if let Some(error) = &report.last_error {
-        text += &format!(
-            "{name}: {}, exit code {}: {}\nnext: {}\n",
-            instant(error.at),
-            error.exit_code,
-            error.message,
-            error.advice
-        );
+        text += &format!("{name}: fetched pages are saved ({files}, {size}); the next run resumes from them\n");
     }
     text
 }

@@ -8,6 +8,7 @@ use crate::args::{Global, Output, VerifyArguments};
 use crate::logging;
 use crate::printer::print;
 use crate::reporter;
+use crate::reporter::ending::{Reason, give};
 use crate::reporter::summary::{bytes, counted};
 use crate::text_table::text_table;
 
@@ -20,8 +21,23 @@ pub(crate) fn verify(global: &Global, arguments: &VerifyArguments) -> u8 {
             Output::Text => text(&summary),
             Output::Json => json(&summary),
         };
-        worse(summary.exit_code, print(&shown))
+        let printed = print(&shown);
+        give(
+            summary.exit_code,
+            summary.error.iter().map(Reason::of_all).chain(summary.reports.iter().flat_map(reasons)),
+        );
+        worse(summary.exit_code, printed)
     })
+}
+
+/// Why a report is not in order: what kept it from being looked at, or its first finding.
+fn reasons(report: &ReportVerified) -> impl Iterator<Item = Reason<'_>> {
+    let finding = report.findings.first().map(|FindingSummary { what, advice, .. }| Reason {
+        report: Some(&report.report),
+        message: what,
+        advice,
+    });
+    finding.into_iter().chain(report.error.as_ref().map(|error| Reason::of(&report.report, error)))
 }
 
 fn text(summary: &VerifySummary) -> String {
@@ -39,9 +55,6 @@ fn text(summary: &VerifySummary) -> String {
     }
     if !tables.is_empty() {
         text += &format!("{}\n", right(tables, 1));
-    }
-    if let Some(error) = &summary.error {
-        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
     }
     for report in &summary.reports {
         text += &report_text(report, destination);
@@ -63,10 +76,7 @@ fn report_text(report: &ReportVerified, destination: &str) -> String {
         text += &format!("  the API {api}, the table holds {} that are current\n", counted(stored, "row"));
     }
     for FindingSummary { path, what, advice } in &report.findings {
-        text += &format!("  `{path}`: {what}\n    next: {advice}\n");
-    }
-    if let Some(error) = &report.error {
-        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
+        text += &format!("  `{path}`: {what}\n    help: {advice}\n");
     }
     text
 }

@@ -84,9 +84,6 @@ pub(super) fn done(summary: &ReportSummary) -> String {
     if summary.dead_letters > 0 {
         line += &format!(", {}", counted(summary.dead_letters, "dead letter"));
     }
-    if let Some(error) = &summary.error {
-        line += &format!("\n  {}", error.message);
-    }
     line
 }
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ctct_pipeline::{Event, Events, ReportSummary};
+use ctct_pipeline::{Event, Events, ReportSummary, Severity};
 
 use super::STOPPING;
 use super::bars::done;
-use crate::args::LogFormat;
+use super::summary::warnings;
 use crate::printer::complain;
 
 /// Time between two lines about the same report.
@@ -25,22 +25,6 @@ pub(super) fn as_text() -> Events {
     })
 }
 
-/// A sink that says what went wrong and nothing else, for `--quiet`.
-pub(super) fn errors(format: LogFormat) -> Events {
-    Events::to(move |event| {
-        let error = match event {
-            Event::ReportDone(summary) => summary.error.as_ref(),
-            Event::RunDone(summary) => summary.error.as_ref(),
-            _ => None,
-        };
-        match (error, format) {
-            (None, _) => {}
-            (Some(error), LogFormat::Text) => complain(&format!("error: {}\nnext: {}", error.message, error.advice)),
-            (Some(error), LogFormat::Json) => tracing::error!(next = error.advice, "{}", error.message),
-        }
-    })
-}
-
 /// A sink that logs, for `--log-format json`. Which run and which report a line is of stands in the spans around it.
 pub(super) fn as_logs() -> Events {
     Events::to(|event| match event {
@@ -50,10 +34,22 @@ pub(super) fn as_logs() -> Events {
             let request_id = request_id.as_deref();
             tracing::info!(report, page, request_id, rows, dead_letters, drift_fields, "page read");
         }
-        Event::ReportDone(summary) => {
-            let ReportSummary { report, outcome, rows, pages, commit, dead_letters, seconds, api, .. } = &**summary;
-            let error = summary.error.as_ref();
-            tracing::info!(
+        Event::ReportDone(summary) => report_done(summary),
+        Event::Stopping { .. } => tracing::info!("{STOPPING}"),
+        _ => {}
+    })
+}
+
+/// Logs how a report ended, and what somebody should know of it, as loud as that is.
+fn report_done(summary: &ReportSummary) {
+    let ReportSummary { report, outcome, rows, pages, commit, dead_letters, seconds, api, .. } = summary;
+    for warning in warnings(summary) {
+        tracing::warn!(report, "{warning}");
+    }
+    let error = summary.error.as_ref();
+    macro_rules! at {
+        ($level:ident) => {
+            tracing::$level!(
                 report,
                 %outcome,
                 exit_code = outcome.policy().exit_code,
@@ -70,24 +66,14 @@ pub(super) fn as_logs() -> Events {
                 error = error.map(|error| error.message.as_str()),
                 next = error.map(|error| error.advice.as_str()),
                 "report done"
-            );
-        }
-        Event::Stopping { .. } => tracing::info!("{STOPPING}"),
-        Event::RunDone(summary) => {
-            let error = summary.error.as_ref();
-            tracing::info!(
-                outcome = %summary.outcome,
-                exit_code = summary.exit_code,
-                rows = summary.rows(),
-                requests = summary.api.requests,
-                seconds = summary.seconds,
-                error = error.map(|error| error.message.as_str()),
-                next = error.map(|error| error.advice.as_str()),
-                "run done"
-            );
-        }
-        _ => {}
-    })
+            )
+        };
+    }
+    match outcome.severity() {
+        Severity::Info => at!(info),
+        Severity::Warn => at!(warn),
+        Severity::Error => at!(error),
+    }
 }
 
 /// How far a report is.

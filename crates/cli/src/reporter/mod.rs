@@ -1,6 +1,7 @@
 //! What a person sees while a run goes on: bars on a terminal, plain lines elsewhere, errors alone when asked for quiet.
 
 mod bars;
+pub(crate) mod ending;
 mod lines;
 pub(crate) mod summary;
 
@@ -12,7 +13,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use crate::args::{Global, LogFormat};
 
 /// What a run says when it is asked to stop.
-const STOPPING: &str = "stopping at the next page; once more stops at once";
+const STOPPING: &str = "Stopping after the current request. Press Ctrl-C again to quit immediately";
 
 /// Where bars are drawn: stderr if it is a terminal and nobody asked for quiet or JSON.
 pub(crate) fn canvas(global: &Global) -> MultiProgress {
@@ -24,7 +25,8 @@ pub(crate) fn canvas(global: &Global) -> MultiProgress {
 /// The sink of a run's events.
 pub(crate) fn events(global: &Global, canvas: &MultiProgress) -> Events {
     if global.quiet {
-        lines::errors(global.log_format)
+        // How a run ended is told apart from the events: see `ending`.
+        Events::none()
     } else if global.log_format == LogFormat::Json {
         lines::as_logs()
     } else if canvas.is_hidden() {

@@ -6,18 +6,26 @@ use ctct_pipeline::{IncompleteSummary, MergeSummary, Outcome, ReportSummary, Run
 
 use crate::text_table::text_table;
 
-/// The whole summary: one table of what was written, then what was asked, what is odd and what to try.
+/// The whole summary: one table of what was written, then what was asked, what is odd and what to try. Why a run did not end
+/// well is not here but on stderr, see [`super::ending`].
 pub(crate) fn text(summary: &RunSummary) -> String {
     let mut text = format!("{}: {} in {:.1} s", summary.pipeline, summary.outcome, summary.seconds);
     text += &format!(" (account {}, run {})\n", summary.account, summary.run_id);
-    if let Some(error) = &summary.error {
-        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
+    if summary.error.is_some() {
         return text;
     }
-    text += &format!("{}\n", tables(summary));
+    let (quiet, told): (Vec<&ReportSummary>, Vec<&ReportSummary>) =
+        summary.reports.iter().partition(|report| is_quiet(report));
+    if !told.is_empty() {
+        text += &format!("{}\n", tables(&told));
+    }
+    if !quiet.is_empty() {
+        let names: Vec<&str> = quiet.iter().map(|report| report.report.as_str()).collect();
+        text += &format!("nothing new: {}\n", names.join(", "));
+    }
     text += &asked(summary);
     if summary.deadline {
-        text += "the deadline ended the run; what it had paid for is kept, and the next run goes on there\n";
+        text += "the deadline ended the run; fetched pages are saved, and the next run resumes from there\n";
     }
     for warning in &summary.warnings {
         text += &format!("warning: {warning}\n");
@@ -31,15 +39,22 @@ pub(crate) fn text(summary: &RunSummary) -> String {
     text
 }
 
-fn tables(summary: &RunSummary) -> Table {
+/// Whether a report ended well and brought nothing: neither a row nor a change of one.
+fn is_quiet(report: &ReportSummary) -> bool {
+    report.outcome == Outcome::Done && report.tables.iter().all(|table| table.rows == 0) && report.removed == 0
+}
+
+fn tables(reports: &[&ReportSummary]) -> Table {
     let mut table = text_table(["table", "rows", "files", "bytes", "commit", "outcome"]);
-    for report in &summary.reports {
+    for report in reports {
         let commit = report.commit.map_or_else(|| "-".to_owned(), |commit| commit.to_string());
-        if report.tables.is_empty() {
+        let written = report.tables.iter().filter(|table| table.rows > 0 || table.files > 0);
+        let mut written = written.peekable();
+        if written.peek().is_none() {
             table.add_row([report.report.clone(), "-".into(), "-".into(), "-".into(), commit, ended(report)]);
             continue;
         }
-        for written in &report.tables {
+        for written in written {
             table.add_row([
                 written.table.clone(),
                 written.rows.to_string(),
@@ -50,13 +65,15 @@ fn tables(summary: &RunSummary) -> Table {
             ]);
         }
     }
-    for column in table.column_iter_mut().skip(1).take(4) {
-        column.set_cell_alignment(CellAlignment::Right);
+    for column in 1..=4 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     table
 }
 
-/// How one report ended. Of a report alone, `failed in part` would say too little: nothing of it is committed.
+/// How a report ended. One whose failure trying again will not mend committed nothing: it did not fail in part.
 pub(super) fn ended(report: &ReportSummary) -> String {
     match report.outcome {
         Outcome::Partial if report.commit.is_none() => "failed".to_owned(),
@@ -65,42 +82,69 @@ pub(super) fn ended(report: &ReportSummary) -> String {
 }
 
 fn asked(summary: &RunSummary) -> String {
+    /// A shorter wait than this is not worth a word.
+    const NOTICEABLE: f64 = 0.05;
     let api = &summary.api;
-    format!(
-        "{} ({} sent again, {} throttled), {} read; added up, requests waited {:.1} s for the pace and {:.1} s to be sent again\n",
-        counted(api.requests, "request"),
-        api.retries,
-        api.throttled,
-        bytes(api.bytes),
-        api.paced_seconds,
-        api.backed_off_seconds
-    )
+    let mut text = counted(api.requests, "request");
+    let retried =
+        [(api.retries, "retried"), (api.throttled, "throttled")].into_iter().filter(|(number, _)| *number > 0);
+    let retried: Vec<String> = retried.map(|(number, what)| format!("{number} {what}")).collect();
+    if !retried.is_empty() {
+        text += &format!(" ({})", retried.join(", "));
+    }
+    text += &format!(", {} read", bytes(api.bytes));
+    let waits = [(api.paced_seconds, "for the rate limit"), (api.backed_off_seconds, "before retries")];
+    let waits: Vec<String> = waits
+        .into_iter()
+        .filter(|(seconds, _)| *seconds >= NOTICEABLE)
+        .map(|(seconds, what)| format!("{seconds:.1} s {what}"))
+        .collect();
+    if !waits.is_empty() {
+        text += &format!("; waited {}", waits.join(" and "));
+    }
+    text + "\n"
 }
 
-/// What a person should look at: errors, dead letters, drift, ids that are gone.
+/// What somebody should know of a report though nothing failed, each in a line.
+pub(super) fn warnings(report: &ReportSummary) -> Vec<String> {
+    let absent = report.absent.iter().map(|(table, records)| {
+        let records = counted(*records, "record");
+        format!("{records} came without the list of `{table}`, which was requested; its stored rows stay")
+    });
+    let incomplete = report.incomplete.map(|IncompleteSummary { read, counted: expected }| {
+        let read = counted(read, "record");
+        format!("{read} read and {expected} counted by the API; the next run reads everything again")
+    });
+    absent.chain(incomplete).chain(report.warnings.iter().cloned()).collect()
+}
+
+/// What a person should look at: dead letters, drift, ids that are gone.
 fn oddities(summary: &RunSummary, report: &ReportSummary) -> String {
     let name = &report.report;
     let mut text = String::new();
-    if let Some(after) = report.watermark_after {
-        let before = report.watermark_before.map_or_else(|| "none".to_owned(), |before| before.to_rfc3339());
-        text += &format!("{name}: watermark {before} -> {}\n", after.to_rfc3339());
-    }
-    if let Some(merged) = report.tables.first().and_then(|table| table.merged) {
-        let MergeSummary { inserted, updated, unchanged, deleted } = merged;
-        text += &format!("{name}: {inserted} inserted, {updated} updated, {unchanged} unchanged, {deleted} deleted\n");
+    if !is_quiet(report) {
+        if let Some(after) = report.watermark_after.filter(|after| report.watermark_before != Some(*after)) {
+            let before = report.watermark_before.map_or_else(|| "none".to_owned(), |before| before.to_rfc3339());
+            text += &format!("{name}: watermark {before} -> {}\n", after.to_rfc3339());
+        }
+        if let Some(merged) = report.tables.first().and_then(|table| table.merged) {
+            let MergeSummary { inserted, updated, unchanged, deleted } = merged;
+            text +=
+                &format!("{name}: {inserted} inserted, {updated} updated, {unchanged} unchanged, {deleted} deleted\n");
+        }
+        if report.seen_before > 0 {
+            let again = counted(report.seen_before, "record");
+            text += &format!("{name}: {again} read again unchanged, not written again\n");
+        }
     }
     if report.resumed_pages > 0 {
-        text +=
-            &format!("{name}: went on after {} that an earlier run had kept\n", counted(report.resumed_pages, "page"));
-    }
-    if report.seen_before > 0 {
-        text += &format!("{name}: {} read again unchanged, not written again\n", counted(report.seen_before, "record"));
+        text += &format!("{name}: resumed from an earlier run ({} reused)\n", counted(report.resumed_pages, "page"));
     }
     match report.reconciled {
-        Some(true) => text += &format!("{name}: reconciled: everything was read, and what has vanished is marked\n"),
+        Some(true) => text += &format!("{name}: reconciled: everything was read, and deleted rows are marked\n"),
         Some(false) => {
             text +=
-                &format!("{name}: not reconciled: the read was not proven whole, so nothing is marked as vanished\n");
+                &format!("{name}: not reconciled: the read was not proven complete, so nothing is marked as deleted\n");
         }
         None => {}
     }
@@ -136,24 +180,8 @@ fn oddities(summary: &RunSummary, report: &ReportSummary) -> String {
         let values = counted(*values, "value");
         text += &format!("{name}: `{column}`: {values} that a folder name cannot hold; kept in _extra\n");
     }
-    for (table, records) in &report.absent {
-        let records = counted(*records, "record");
-        text += &format!(
-            "warning: {name}: {records} came without the list of `{table}`, which was requested; its stored rows stay\n"
-        );
-    }
-    if let Some(IncompleteSummary { read, counted: expected }) = report.incomplete {
-        text += &format!(
-            "warning: {name}: {} read and {expected} counted by the API; the next run reads everything again\n",
-            counted(read, "record")
-        );
-    }
-    for warning in &report.warnings {
+    for warning in warnings(report) {
         text += &format!("warning: {name}: {warning}\n");
-    }
-    if let Some(error) = &report.error {
-        // Messages name their report themselves.
-        text += &format!("error: {}\nnext: {}\n", error.message, error.advice);
     }
     text
 }

@@ -39,6 +39,8 @@ pub(crate) struct Views<'a> {
     /// Tables that have a file.
     stored: BTreeSet<String>,
     fields: Vec<Definition>,
+    /// Whether files have the account as a column too.
+    account_column: bool,
 }
 
 impl<'a> Views<'a> {
@@ -52,7 +54,8 @@ impl<'a> Views<'a> {
         with_runs: bool,
         destination: &Destination,
     ) -> Result<Self, (String, LoadError)> {
-        let mut views = Self { reports, stored: BTreeSet::new(), fields: Vec::new() };
+        let account_column = destination.file_options().account_column;
+        let mut views = Self { reports, stored: BTreeSet::new(), fields: Vec::new(), account_column };
         for config in &views.reports {
             let report = &config.report;
             for table in report.tables() {
@@ -114,6 +117,7 @@ impl<'a> Views<'a> {
                 config,
                 table,
                 has_files: self.stored.contains(&table.name),
+                account_column: self.account_column,
             })
         })
     }
@@ -127,7 +131,7 @@ impl<'a> Views<'a> {
             table.base(&mut script, root);
         }
         if self.stored.contains(RUNS_TABLE) {
-            files::view(&mut script, &Layout::of_runs(root), true);
+            files::view(&mut script, &Layout::of_runs(root, self.account_column), true);
         }
         for table in self.tables() {
             table.versions(&mut script);

@@ -22,6 +22,8 @@ pub(crate) struct TableViews<'a> {
     pub(crate) table: &'a Table,
     /// Whether it has a file: engines refuse to read a folder that is not there.
     pub(crate) has_files: bool,
+    /// Whether its files have the account as a column too.
+    pub(crate) account_column: bool,
 }
 
 impl<'a> TableViews<'a> {
@@ -104,7 +106,7 @@ impl<'a> TableViews<'a> {
 
     /// Writes the view of the files themselves. `root` is where the reader finds the tables.
     pub(crate) fn base(&self, script: &mut Script, root: &str) {
-        let tables = StoredTable::of_report_in(self.config, root);
+        let tables = StoredTable::of_report_in(self.config, root, self.account_column);
         if let Some(table) = tables.iter().find(|table| table.name() == self.name()) {
             files::view(script, &table.layout(), self.has_files);
         }

@@ -38,7 +38,7 @@ fn views(pipeline: &Pipeline, fields: Vec<Definition>) -> Views<'_> {
     let reports: Vec<&ReportConfig> = pipeline.reports.iter().collect();
     let tables = reports.iter().flat_map(|config| config.report.tables());
     let stored = tables.map(|table| table.name.clone()).collect();
-    Views { reports, stored, fields }
+    Views { reports, stored, fields, account_column: false }
 }
 
 fn some_fields() -> Vec<Definition> {

@@ -172,6 +172,7 @@ impl Compaction {
                 &joined.files,
                 &joined.removed,
             ),
+            account_column: self.options.account_column,
             rebuilt: false,
             files: joined.files,
             removed: joined.removed,

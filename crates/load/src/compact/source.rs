@@ -17,6 +17,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use super::Listed;
 use crate::manifest::Proof;
 use crate::read::StoredFile;
+use crate::encode::ACCOUNT_COLUMN;
 use crate::{Destination, LoadError};
 
 /// Bytes at the end of a file that are fetched to find its footer; a smaller file is there as a whole then.
@@ -102,7 +103,8 @@ impl SourceFile {
         let has_place = |name: &str, data_type: &DataType| {
             schema.field_with_name(name).is_ok_and(|field| alike(field.data_type()) == alike(data_type))
         };
-        here.fields().iter().all(|field| has_place(field.name(), field.data_type()))
+        let mut own = here.fields().iter().filter(|field| field.name() != ACCOUNT_COLUMN);
+        own.all(|field| has_place(field.name(), field.data_type()))
             && schema.fields().iter().all(|field| field.is_nullable() || here.field_with_name(field.name()).is_ok())
     }
 

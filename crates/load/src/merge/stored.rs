@@ -20,6 +20,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use tokio::task::JoinHandle;
 
 use crate::LoadError;
+use crate::encode::ACCOUNT_COLUMN;
 use crate::merge::block::{Block, Blocks, Columns};
 use crate::merge::columns::{Shape, converter};
 use crate::merge::outline::Outline;
@@ -176,7 +177,8 @@ fn footer(file: &StoredFile, tail: &Piece) -> Result<ParquetMetaData, ParquetErr
 /// For each column of the table its place in a file.
 fn places(shape: &Shape, file: &Schema) -> Result<Vec<Option<usize>>, String> {
     let schema = shape.schema();
-    if let Some(unknown) = file.fields().iter().find(|field| schema.index_of(field.name()).is_err()) {
+    let known = |name: &str| name == ACCOUNT_COLUMN || schema.index_of(name).is_ok();
+    if let Some(unknown) = file.fields().iter().find(|field| !known(field.name())) {
         return Err(format!("it has a column `{}` that is not known", unknown.name()));
     }
     let place = |field: &Arc<Field>| match file.index_of(field.name()) {

@@ -336,6 +336,7 @@ fn record(plan: &Rebuild<'_>, version: i64, files: &[Found], basis: Basis) -> Co
         key,
         window: Window::default(),
         state,
+        account_column: false,
         layout: LAYOUT_VERSION,
         inventory: Inventory::after(None, &Listing::default(), version, &files, &[]),
         rebuilt: true,

@@ -89,6 +89,7 @@ impl Session {
             window: outcome.window,
             history: self.plan.history,
             state: outcome.state,
+            account_column: self.plan.files.account_column,
             layout: LAYOUT_VERSION,
             inventory: Inventory::after(self.previous.as_ref(), &self.standing.listing, version, &files, &removed),
             rebuilt: false,

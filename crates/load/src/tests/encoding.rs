@@ -211,9 +211,9 @@ fn a_batch_with_other_columns_and_a_level_that_zstd_lacks_are_errors() {
     let mut wrong = encoder(&FileOptions::default(), 1);
     wrong.push(ids(&["a"]));
     insta::assert_snapshot!(wrong.encode_row_group().unwrap_err(), @"table `people_phones`: a batch has 8 columns, not 7; this is a bug in ctct-etl");
-    let options = FileOptions { compression_level: 40, ..FileOptions::default() };
+    let options = FileOptions { compression_level: Some(40), ..FileOptions::default() };
     let refused = FileLayout::new(&people().tables()[0], &[], &[], &options).unwrap_err();
-    insta::assert_snapshot!(refused, @"file option compression_level: 40 is no level of zstd, which has 1 to 22");
+    insta::assert_snapshot!(refused, @"file option compression_level: 40 is not a level of zstd, which has 1 to 22");
 }
 
 /// An id as long and as random as the API's.

@@ -66,7 +66,7 @@ impl Failing {
 }
 
 /// A destination over this memory whose mutations fail after so many of them.
-pub(super) fn dies_after(inner: &Arc<InMemory>, calls: usize) -> Destination {
+pub(crate) fn dies_after(inner: &Arc<InMemory>, calls: usize) -> Destination {
     Failing::new(inner, calls, false).destination()
 }
 

@@ -4,12 +4,13 @@
 use std::path::Path;
 
 use ctct_extract::hide;
-use ctct_load::{Cloud, LoadError, OptionKind, StoreOption, StoreOptions};
+use ctct_load::{Cloud, FileSettings, LoadError, OptionKind, StoreOption, StoreOptions};
 use secrecy::ExposeSecret;
 
 use super::environment::{Environment, SecretRef};
 use super::fields::{Decoder, Fields, expected, mapping, suggestion, text, unknown_key};
-use super::keys::DESTINATION;
+use super::files;
+use super::keys::{DESTINATION, Key, STORE};
 use crate::error::{ConfigError, names_a_secret};
 use crate::yaml::{Entry, Node, Scalar, ScalarKind, Value};
 
@@ -20,6 +21,8 @@ pub struct Destination {
     pub url: String,
     /// Options of the object store, by name.
     options: Vec<(String, Setting)>,
+    /// How Parquet files are written, as far as the pipeline says.
+    pub files: FileSettings,
 }
 
 /// The value of an option.
@@ -33,13 +36,24 @@ enum Setting {
 
 impl Destination {
     pub(crate) fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
-        let fields = decoder.fields(node, DESTINATION)?;
+        let place = Self::decode_keys(node, DESTINATION, decoder)?;
+        let files = node.get("files").and_then(|node| files::decode(node, decoder)).unwrap_or_default();
+        Some(Self { files, ..place })
+    }
+
+    /// A store that holds no tables.
+    pub(crate) fn decode_store(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
+        Self::decode_keys(node, STORE, decoder)
+    }
+
+    fn decode_keys(node: &Node, keys: &'static [Key], decoder: &mut Decoder<'_>) -> Option<Self> {
+        let fields = decoder.fields(node, keys)?;
         let url = fields.get("url").and_then(|node| {
             let url = url(node, decoder);
             decoder.keep(url)
         });
         let options = options(&fields, url.as_deref(), decoder);
-        Some(Self { url: url?, options })
+        Some(Self { url: url?, options, files: FileSettings::default() })
     }
 
     /// The options with their secrets, and the variables of `environment`. Relative paths start from `base`.

@@ -76,9 +76,10 @@ impl<'n> Fields<'n> {
         let zone = text(node, decoder.environment).and_then(|text| {
             text.value.parse().map_err(|_| {
                 let names: Vec<&str> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
-                let help = did_you_mean(&text.value, &names)
+                let help = city(&text.value, &names)
+                    .or_else(|| did_you_mean(&text.value, &names))
                     .unwrap_or_else(|| "a name such as `America/New_York` or `UTC`".to_owned());
-                ConfigError::at(node, format!("{} is no IANA time zone", text.shown())).help(help)
+                ConfigError::at(node, format!("{} is not an IANA time zone", text.shown())).help(help)
             })
         });
         decoder.keep(zone)
@@ -219,7 +220,36 @@ pub(crate) fn not_in_list<S: AsRef<str>>(node: &Node, text: &Text, values: &[S])
     let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
     let key = node.path.rsplit('.').next().unwrap_or_default();
     let key = key.split('[').next().unwrap_or_default();
-    ConfigError::at(node, format!("{} is no value of `{key}`", text.shown())).help(suggestion(&text.value, &values))
+    let expected = match values.as_slice() {
+        [] => "nothing to choose from".to_owned(),
+        [only] => format!("expected {only}"),
+        [others @ .., last] => format!("expected {} or {last}", others.join(", ")),
+    };
+    let wrong = ConfigError::at(node, format!("invalid `{key}`: {} ({expected})", text.shown()));
+    match typo(&text.value, &values) {
+        Some(meant) => wrong.help(format!("did you mean `{meant}`?")),
+        None => wrong,
+    }
+}
+
+/// "did you mean" with the time zones that have this city, whether it stands alone or after another region.
+fn city(written: &str, zones: &[&str]) -> Option<String> {
+    let last = |name: &str| name.rsplit('/').next().unwrap_or_default().replace([' ', '-'], "_").to_lowercase();
+    let wanted = last(written);
+    let zones = || zones.iter().filter(|zone| zone.contains('/'));
+    let same: Vec<String> = zones().filter(|zone| last(zone) == wanted).map(|zone| format!("`{zone}`")).collect();
+    if !same.is_empty() {
+        return Some(format!("did you mean {}?", same.join(" or ")));
+    }
+    let near = zones().find(|zone| wanted.len() > 3 && strsim::damerau_levenshtein(&last(zone), &wanted) <= 1)?;
+    Some(format!("did you mean `{near}`?"))
+}
+
+/// The value that a text is a slip of: one letter more, less or other, or two the wrong way round. What is further away may be
+/// another word, and even its opposite.
+fn typo<'v>(written: &str, values: &[&'v str]) -> Option<&'v str> {
+    let written = written.to_lowercase();
+    values.iter().copied().find(|value| strsim::damerau_levenshtein(&written, &value.to_lowercase()) <= 1)
 }
 
 /// A key that is not declared.
@@ -234,16 +264,11 @@ fn missing(node: &Node, key: &Key) -> ConfigError {
     ConfigError::at(node, message).help(key.doc)
 }
 
-/// "did you mean ...?", or else what there is.
+/// "did you mean ...?", or else all that there is.
 pub(crate) fn suggestion(written: &str, known: &[&str]) -> String {
-    /// A longer list than this would hide the error.
-    const LISTED: usize = 12;
     did_you_mean(written, known).unwrap_or_else(|| match known {
         [] => "there is nothing to choose from".to_owned(),
         [only] => format!("only `{only}` can stand here"),
-        _ if known.len() > LISTED => {
-            format!("one of: {}, ...", known.iter().take(LISTED).copied().collect::<Vec<_>>().join(", "))
-        }
         _ => format!("one of: {}", known.join(", ")),
     })
 }

@@ -158,7 +158,7 @@ pub(crate) const SOURCE: &[Key] = &[
     ),
     optional(
         "state",
-        Shape::AnyOf(&[Shape::Choice(STATE_PLACES), Shape::Mapping(DESTINATION)]),
+        Shape::AnyOf(&[Shape::Choice(STATE_PLACES), Shape::Mapping(STORE)]),
         "Where sign-ins and the count of requests are kept: host (the default), destination, or a store that hosts share.",
     ),
     optional(
@@ -241,20 +241,56 @@ pub(crate) const FAULTS: &[Key] = &[
     optional("reset", Shape::Share, "The connection is closed and no answer comes."),
 ];
 
+const URL: Key = required(
+    "url",
+    Shape::Text,
+    "A path, relative to the folder of this file; file://, memory://, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or \
+     az://CONTAINER/PREFIX.",
+);
+const STORE_OPTIONS: Key = optional(
+    "options",
+    Shape::StoreOptions,
+    "Options of the object store, such as endpoint or region. Credentials come from the environment's usual names.",
+);
+
 /// `destination`.
-pub(crate) const DESTINATION: &[Key] = &[
-    required(
-        "url",
-        Shape::Text,
-        "A path, relative to the folder of this file; file://, memory://, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or \
-         az://CONTAINER/PREFIX.",
+pub(crate) const DESTINATION: &[Key] =
+    &[URL, STORE_OPTIONS, optional("files", Shape::Mapping(FILES), "How Parquet files are written from now on.")];
+
+/// `source.state` where it is a mapping.
+pub(crate) const STORE: &[Key] = &[URL, STORE_OPTIONS];
+
+/// `destination.files`.
+pub(crate) const FILES: &[Key] = &[
+    optional(
+        "compression",
+        Shape::Choice(COMPRESSIONS),
+        "zstd (the default); snappy, which every reader takes; gzip; or none.",
     ),
     optional(
-        "options",
-        Shape::StoreOptions,
-        "Options of the object store, such as endpoint or region. Credentials come from the environment's usual names.",
+        "compression_level",
+        Shape::Count { min: 0, max: 22 },
+        "1 (the default) to 22 for zstd, 0 to 9 (6 by default) for gzip; the others have none.",
+    ),
+    optional(
+        "row_group_bytes",
+        Shape::Count { min: 65_536, max: 1 << 30 },
+        "Size of a row group in memory, before it is encoded; 8 MiB by default. A run needs at least twice as much memory.",
+    ),
+    optional(
+        "target_bytes",
+        Shape::Count { min: 65_536, max: 8 << 30 },
+        "Size past which a file is closed and the next one begins; 128 MiB by default. A merged partition is one file of any size.",
+    ),
+    optional(
+        "account_column",
+        Shape::Flag,
+        "Whether files have the account as a column `_account` too, for readers that take nothing from paths; false by default.",
     ),
 ];
+
+/// Values of `compression`.
+pub(crate) const COMPRESSIONS: &[&str] = &["zstd", "snappy", "gzip", "none"];
 
 /// What every entry of `reports` may hold beside the options of its report.
 pub(crate) const REPORT: &[Key] = &[

@@ -5,6 +5,7 @@ mod delivery;
 mod destination;
 mod environment;
 mod fields;
+mod files;
 pub(crate) mod keys;
 mod monitor;
 pub(crate) mod option;

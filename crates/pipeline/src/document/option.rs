@@ -241,8 +241,13 @@ impl Form<'_> {
             }
             None => {
                 let dashes = written.value.match_indices('-').map(|(index, _)| index).eq([4, 7]);
-                let why = if dashes && written.value.len() == 10 { "does not exist" } else { "is no date" };
-                Err(ConfigError::at(self.node, format!("{} {why}", written.shown())).help(wanted))
+                let shown = written.shown();
+                let message = if dashes && written.value.len() == 10 {
+                    format!("{shown} does not exist")
+                } else {
+                    format!("invalid date {shown}")
+                };
+                Err(ConfigError::at(self.node, message).help(wanted))
             }
         }
     }

@@ -22,7 +22,9 @@ pub(crate) use question::OtherRows;
 pub use question::Question;
 pub use requests::{Basis, Requests};
 pub(crate) use standing::Standing;
-pub use summary::{AtLeastAtMost, Cost, Fits, LastCommit, PlanSummary, PlannedOption, PlannedReport, Price, forecast};
+pub use summary::{
+    AtLeastAtMost, Cost, Fits, LastCommit, PlanSummary, PlannedOption, PlannedReport, Price, Scheduled, forecast,
+};
 
 use crate::dates::When;
 use crate::document::{Delivery, Pipeline};

@@ -2,17 +2,17 @@
 //!
 //! Field names are part of the tool's contract: fields are added, never renamed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use ctct_extract::Authority;
-use ctct_load::{Commit, LoadError, Window, WriteMode};
+use ctct_load::{Commit, LoadError, PartitionBy, Window, WriteMode, refuse_manner};
 use futures::future::join_all;
 use serde::Serialize;
 
 use super::probe::{Counts, counts};
 use super::standing::Standing;
-use super::{Ids, Plan, ReportPlan, Requests, Scope};
+use super::{Ids, OtherRows, Plan, ReportPlan, Requests, Scope};
 use crate::document::{Access, Pace};
 use crate::fit::Allowance;
 use crate::identity;
@@ -58,6 +58,9 @@ pub struct PlanSummary {
     /// Requests that a run sends to learn whose account a new token reads; they are in `cost`. Absent where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity_requests: Option<AtLeastAtMost>,
+    /// What the schedule makes of the cost; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<Scheduled>,
     /// Requests that were sent to make this plan.
     pub sent: u64,
     /// What could not be looked at, so that less is known than could be.
@@ -108,6 +111,8 @@ pub struct PlannedReport {
     pub page_rows: Option<u32>,
     /// How many requests.
     pub requests: Requests,
+    /// Whether `--probe` can tell how many there are, and was not asked.
+    pub countable: bool,
     /// The column and the report that ids come from, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids_from: Option<String>,
@@ -161,6 +166,19 @@ pub struct Price {
     pub share_of_day: f64,
     /// Days that they take, today among them; absent where it is not known what is left of today.
     pub days: Option<u64>,
+}
+
+/// What runs by the schedule take in the 24 hours from now on.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Scheduled {
+    /// Runs that are due.
+    pub runs: u64,
+    /// Requests that they cannot do with less than.
+    pub least: u64,
+    /// Requests that they are not expected to exceed; absent where that is not known of one run.
+    pub most: Option<u64>,
+    /// Share of a day's requests that `most` is, or `least` where that is not known; 1 for all of them.
+    pub share_of_day: f64,
 }
 
 /// A number that is between two.
@@ -229,8 +247,22 @@ pub async fn forecast(plan: &Plan, context: &Context, probe: bool) -> PlanSummar
         error.get_or_insert(failed);
         Counts::default()
     });
-    let left = |failed: RunError| unknown.push(format!("what is left of the day: {failed}"));
-    let allowance = Allowance::of(plan, context).await.map_err(left).ok();
+    for (report, standing) in plan.reports.iter().zip(&standings) {
+        if let Some(refused) = standing.history.first().and_then(|commit| refusal(plan, report, commit)) {
+            error.get_or_insert(refused);
+        }
+    }
+    let allowance = match Allowance::of(plan, context).await {
+        Ok(allowance) => Some(allowance),
+        Err(failed) => {
+            unknown.push(format!("what is left of the day: {failed}"));
+            // Who is not signed in, or whose variable is not set, is not let run either.
+            if matches!(failed.outcome(), Outcome::SignIn | Outcome::Configuration) {
+                error.get_or_insert(failed);
+            }
+            None
+        }
+    };
     let mut summary = PlanSummary::new(plan, &standings, &counts, allowance, now);
     if let Some(destination) = destination {
         destination.url().clone_into(&mut summary.destination);
@@ -240,6 +272,7 @@ pub async fn forecast(plan: &Plan, context: &Context, probe: bool) -> PlanSummar
         summary.cost = cost(&summary.reports, foreseen.requests, plan.pipeline.pace(), allowance.as_ref());
         summary.fits = fits(&summary.cost, allowance.as_ref());
     }
+    summary.scheduled = scheduled(plan, &summary, now);
     let vendors = Authority::api_beside(&Authority::vendor().token_url).to_string();
     summary.server = summary.server.or(foreseen.server.filter(|server| *server != vendors));
     summary.unknown = unknown;
@@ -291,6 +324,7 @@ impl PlanSummary {
             quota,
             fits,
             identity_requests: None,
+            scheduled: None,
             sent: counts.requests,
             unknown: Vec::new(),
             error: None,
@@ -345,13 +379,108 @@ fn planned(
         counted: counted.copied().filter(|_| matches!(report.ids, Ids::None)),
         page_rows: report.report.page_rows(),
         requests: standing.requests(report, counted.copied(), now),
+        countable: counted.is_none() && is_countable(plan, report),
         ids_from: match &report.ids {
             Ids::From { source, .. } => Some(format!("{} of {}", source.column, source.report)),
             Ids::None | Ids::List { .. } => None,
         },
         gaps: report.gaps().iter().map(ToString::to_string).collect(),
-        warnings: report.warnings.clone(),
+        warnings: standing
+            .history
+            .first()
+            .and_then(|commit| commit.told_of_columns(plan.pipeline.destination.files.account_column))
+            .into_iter()
+            .chain(small_partitions(plan, report, standing, counted.copied(), now))
+            .chain(report.warnings.iter().cloned())
+            .collect(),
     }
+}
+
+/// A partition of fewer bytes than this is slower to read than one file of all.
+const SMALL_PARTITION: u64 = 1_000_000;
+/// Parquet bytes of a row, about: those of a contact.
+const ROW_BYTES: u64 = 100;
+
+/// What somebody should know where partitions hold less than a megabyte: by what is stored, or by how many rows there are.
+fn small_partitions(
+    plan: &Plan,
+    report: &ReportPlan,
+    standing: &Standing,
+    counted: Option<u64>,
+    now: DateTime<Utc>,
+) -> Option<String> {
+    let own = report.report.tables().first().filter(|_| !report.partition_by.is_empty())?;
+    let stored = standing.history.first().and_then(|head| head.inventory.tables.get(&own.name));
+    let each = if let Some(stored) = stored {
+        let files = standing.history.iter().flat_map(|commit| &commit.files).filter(|file| file.table == own.name);
+        let folders: BTreeSet<&str> = files.map(|file| file.partition.as_str()).collect();
+        stored.bytes / (folders.len() as u64).max(1)
+    } else {
+        let embedded = match &plan.pipeline.source.access {
+            Access::Sandbox(spec) if report.report.name == "contacts" => Some(spec.config(now).contacts),
+            _ => None,
+        };
+        let buckets = report.partition_by.iter().map(|entry| match entry {
+            PartitionBy::Bucket { count, .. } => u64::from(*count),
+            _ => 1,
+        });
+        counted.or(embedded)?.saturating_mul(ROW_BYTES) / buckets.product::<u64>().max(1)
+    };
+    (each < SMALL_PARTITION).then(|| {
+        format!(
+            "partitions of `{}` hold less than 1 MB each (about {:.1} kB): reading is faster without `partition_by`, or with larger \
+             partitions",
+            own.name,
+            f64::from(u32::try_from(each).unwrap_or(u32::MAX)) / 1_000.0
+        )
+    })
+}
+
+/// Whether the API can count the rows of a report, or of the one that its ids come from.
+fn is_countable(plan: &Plan, report: &ReportPlan) -> bool {
+    let counts = |report: &ReportPlan| {
+        report.report.count.is_some() && matches!(report.ids, Ids::None) && !report.has_param_alone()
+    };
+    match &report.ids {
+        Ids::None => counts(report),
+        Ids::List { .. } => false,
+        Ids::From { source, .. } => {
+            plan.reports.iter().any(|other| other.report.name == source.report && counts(other))
+        }
+    }
+}
+
+/// Why a run would be refused by what is stored of a report.
+fn refusal(plan: &Plan, report: &ReportPlan, commit: &Commit) -> Option<RunError> {
+    let name = report.report.name.clone();
+    let rebuilds = report.scope == Scope::Everything && report.write_mode != WriteMode::Append;
+    if !rebuilds
+        && let Err(source) =
+            refuse_manner(commit, &report.report, report.write_mode, report.delivery.history, &report.partition_by)
+    {
+        return Some(RunError::Load { report: name, source: Box::new(source) });
+    }
+    let OtherRows { stored, wanted, owner } = report.other_rows(commit, &plan.pipeline.name)?;
+    Some(RunError::OtherRows { report: name, stored, wanted, owner })
+}
+
+/// What the runs of the next 24 hours take. A report that has not been read yet takes less once it has: of it only what each
+/// run asks at least is counted.
+fn scheduled(plan: &Plan, summary: &PlanSummary, now: DateTime<Utc>) -> Option<Scheduled> {
+    let (schedule, zone) = (plan.pipeline.schedule.as_ref()?, plan.pipeline.timezone);
+    let end = now.checked_add_signed(TimeDelta::days(1))?;
+    let due = std::iter::successors(schedule.next_after(now, zone), |last| schedule.next_after(*last, zone));
+    let runs = due.take_while(|due| *due <= end).count() as u64;
+    let is_first = |report: &PlannedReport| report.incremental && report.last_commit.is_none();
+    let later = |report: &PlannedReport| {
+        if is_first(report) { report.asks.len() as u64 } else { report.requests.least }
+    };
+    let least = runs.saturating_mul(summary.reports.iter().map(later).sum());
+    let most = summary.cost.most.filter(|_| !summary.reports.iter().any(is_first));
+    let most = most.map(|most| runs.saturating_mul(most.requests));
+    #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
+    let share_of_day = most.unwrap_or(least) as f64 / f64::from(plan.pipeline.pace().daily_requests);
+    Some(Scheduled { runs, least, most, share_of_day })
 }
 
 fn cost(reports: &[PlannedReport], beside: (u64, u64), pace: Pace, quota: Option<&Allowance>) -> Cost {

@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, SecondsFormat, Utc};
 use ctct_load::WriteMode;
 
-use super::{AtLeastAtMost, Basis, Cost, Fits, PlanSummary, PlannedOption, PlannedReport, Price, Requests};
+use super::{AtLeastAtMost, Basis, Cost, Fits, PlanSummary, PlannedOption, PlannedReport, Price, Requests, Scheduled};
 use crate::dates::wire;
 use crate::fit::Allowance;
 
@@ -29,44 +29,73 @@ impl fmt::Display for PlanSummary {
         for report in &self.reports {
             write!(f, "\n{report}")?;
         }
-        write!(f, "\n{}", self.cost)?;
+        self.write_cost(f)?;
         match self.identity_requests {
             Some(AtLeastAtMost { least: 0, .. }) => {
-                write!(f, "\nwith a new token 1 request more, to learn whose account it reads")?;
+                write!(f, "\nplus 1 request with a new token, to learn whose account it reads")?;
             }
-            Some(_) => write!(f, "\n1 request among them to learn whose account the token reads")?,
+            Some(_) => write!(f, "\nincluding 1 request to learn whose account the token reads")?,
             None => {}
         }
+        self.write_schedule(f)?;
         self.write_quota(f)?;
         if self.sent > 0 {
             write!(f, "\nsent to count rows: {}", requests(self.sent))?;
         }
         for unknown in &self.unknown {
-            write!(f, "\nnot known: {unknown}")?;
-        }
-        if let Some(error) = &self.error {
-            write!(f, "\nerror: {}\nnext: {}", error.message, error.advice)?;
+            write!(f, "\nunknown: {unknown}")?;
         }
         Ok(())
     }
 }
 
 impl PlanSummary {
+    /// What a run costs. Where that is not known of a report, there is no number that would look like it.
+    fn write_cost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unknown: Vec<&PlannedReport> =
+            self.reports.iter().filter(|report| report.requests.most.is_none()).collect();
+        if unknown.iter().all(|report| report.has_floor()) {
+            write!(f, "\n{}", self.cost)?;
+            if unknown.is_empty() {
+                return Ok(());
+            }
+            write!(f, "\nunknown: how many more for {}", names(&unknown))?;
+        } else {
+            write!(f, "\nunknown: how many requests for {}", names(&unknown))?;
+        }
+        let countable: Vec<&PlannedReport> = unknown.into_iter().filter(|report| report.countable).collect();
+        match countable.as_slice() {
+            [] => Ok(()),
+            reports => write!(f, "; `--probe` counts {}", names(reports)),
+        }
+    }
+
+    fn write_schedule(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Scheduled { runs, least, most, share_of_day }) = self.scheduled else { return Ok(()) };
+        let (number, share) = match most {
+            Some(most) => (range(least, most), share_of_day * 100.0),
+            None => (format!("at least {}", grouped(least)), share_of_day * 100.0),
+        };
+        let runs = if runs == 1 { "1 run".to_owned() } else { format!("{} runs", grouped(runs)) };
+        write!(f, "\nschedule: {runs} in the next 24 hours, {number} requests, {share:.2} % of a day's quota")?;
+        if share_of_day > 1.0 { write!(f, "; more than a day allows, so run less often") } else { Ok(()) }
+    }
+
     fn write_quota(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(quota) = &self.quota else { return Ok(()) };
         let Allowance { daily, left, resets_at, .. } = quota;
         let ends = instant(*resets_at);
-        write!(f, "\ntoday: {} of {} are left, until {ends}", grouped(*left), requests(*daily))?;
+        write!(f, "\ntoday: {} of {} left, until {ends}", grouped(*left), requests(*daily))?;
         let days = |price: Price| price.days.unwrap_or(1);
         let (least, most) = (days(self.cost.least), self.cost.most.map(days));
         match self.fits {
             Fits::No => {
                 let days = range(least, most.unwrap_or(least));
-                write!(f, "\nit does not fit: with --over-days a run does what fits today, and it takes {days} days")
+                write!(f, "\nexceeds what is left today; use `--over-days` to spread it over {days} days")
             }
             Fits::Maybe if most.is_some() => {
                 let days = range(least, most.unwrap_or(least));
-                write!(f, "\nit may not fit: where the day ends it, the next run goes on; {days} days in all")
+                write!(f, "\nmay exceed what is left today; the next run then resumes, {days} days in all")
             }
             _ => Ok(()),
         }
@@ -97,7 +126,7 @@ impl fmt::Display for PlannedReport {
             line("refused", &refused)?;
         }
         if self.reconciles {
-            line("reads", "everything, to find out what has vanished")?;
+            line("reads", "everything, to find deleted rows")?;
         }
         for (at, ask) in self.asks.iter().enumerate() {
             line(if at == 0 { "asks" } else { "and" }, &format!("GET {ask}"))?;
@@ -108,7 +137,7 @@ impl fmt::Display for PlannedReport {
         }
         if self.kept_pages > 0 {
             let pages = if self.kept_pages == 1 { "1 page" } else { &format!("{} pages", grouped(self.kept_pages)) };
-            line("goes on", &format!("after {pages} that an earlier run kept"))?;
+            line("resumes", &format!("from an earlier run ({pages} reused)"))?;
         }
         line("requests", &self.expectation())?;
         for gap in &self.gaps {
@@ -122,28 +151,40 @@ impl fmt::Display for PlannedReport {
 }
 
 impl PlannedReport {
+    /// Whether the least number of requests says something of how many there will be: by ids that are known, or by rows that
+    /// were counted. That a list takes one page at least does not.
+    fn has_floor(&self) -> bool {
+        self.ids.is_some() || self.requests.basis == Basis::Counted || self.counted.is_some()
+    }
+
     fn expectation(&self) -> String {
         let Requests { least, most, basis } = self.requests;
         let how = match (&self.ids_from, self.ids, self.page_rows) {
-            (Some(from), None, _) if least == 0 && most.is_none() => return format!("one at least for each {from}"),
-            (Some(from), None, _) => format!(", one at least for each {from}"),
-            (_, Some(_), _) => ", one at least for each id".to_owned(),
-            (None, None, Some(rows)) => format!(", one for every {rows} rows"),
+            (Some(from), ..) => format!("one or more for each {from}"),
+            (_, Some(_), _) => "one or more for each id".to_owned(),
+            (None, None, Some(rows)) => format!("one for every {rows} rows"),
             (None, None, None) => String::new(),
         };
+        let how = if how.is_empty() { how } else { format!(", {how}") };
         let number = match (most, basis) {
-            (Some(most), Basis::Commits) => format!("{} by the last commits", range(least, most)),
+            (Some(most), Basis::Commits) => format!("about {} (based on previous runs)", range(least, most)),
             (Some(most), _) => range(least, most),
-            (None, _) => format!("{} at least", grouped(least)),
+            (None, _) if self.has_floor() => format!("at least {}", grouped(least)),
+            (None, _) if self.countable => "unknown (use `--probe` to count)".to_owned(),
+            (None, _) => "unknown".to_owned(),
         };
         let counted = self.counted.map(|rows| format!("; the API counts {}", grouped(rows))).unwrap_or_default();
         format!("{number}{how}{counted}")
     }
 }
 
+fn names(reports: &[&PlannedReport]) -> String {
+    reports.iter().map(|report| report.report.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { least, most, open } = self;
+        let Self { least, most, .. } = self;
         let percent = |price: &Price| price.share_of_day * 100.0;
         match most {
             Some(most) if most.requests > least.requests => write!(
@@ -159,8 +200,7 @@ impl fmt::Display for Cost {
             _ => {
                 let at_least = if most.is_none() { "at least " } else { "" };
                 let (requests, time) = (requests(least.requests), duration(least.seconds));
-                write!(f, "{at_least}{requests}: {time} at this pace, {:.2} % of a day's quota", percent(least))?;
-                if open.is_empty() { Ok(()) } else { write!(f, "; not known: how many more for {}", open.join(", ")) }
+                write!(f, "{at_least}{requests}: {time} at this pace, {:.2} % of a day's quota", percent(least))
             }
         }
     }

@@ -92,7 +92,7 @@ pub enum RunError {
         table: String,
     },
     /// The report takes its ids from a report of this run that failed.
-    #[error("{report}: not run, because `{on}` failed and its ids come from there")]
+    #[error("{report}: skipped: needs ids from `{on}`, which did not finish")]
     SourceFailed {
         /// The report.
         report: String,
@@ -211,7 +211,7 @@ pub enum RunError {
         allowance: Allowance,
     },
     /// The run was asked to stop, or its time was up.
-    #[error("{report}: stopped before it was whole")]
+    #[error("{report}: stopped before it finished")]
     Stopped {
         /// The report.
         report: String,
@@ -248,7 +248,8 @@ impl RunError {
             Self::DoesNotFit { .. } => Outcome::Quota,
             // Before the first request nothing is lost: whatever the store said, the destination wants mending.
             Self::Destination(source) if !source.is_transient() => Outcome::Configuration,
-            Self::Destination(_) | Self::Stopped { .. } => Outcome::Transient,
+            Self::Destination(_) => Outcome::Transient,
+            Self::Stopped { .. } => Outcome::Stopped,
             Self::Extract(source) => Outcome::of_extract(source),
             Self::Transform { .. }
             | Self::NoneFound { .. }
@@ -320,7 +321,7 @@ impl RunError {
                  `ctct-etl run {file} --report {table}`"
             ),
             Self::SourceFailed { on, .. } => {
-                format!("mend `{on}` first; `ctct-etl run {file} --report {on}` runs it alone")
+                format!("fix `{on}` first; `ctct-etl run {file} --report {on}` runs it alone")
             }
             Self::NoProgress { .. } => "report it to the API's support with the request id; the next run reads it \
                  again from where this one began"
@@ -355,10 +356,17 @@ impl RunError {
             Self::DoesNotFit { .. } => format!(
                 "run again after that, or `ctct-etl run {file} --over-days`: it does what fits today, and the next run goes on"
             ),
-            Self::Stopped { .. } => format!("run again, it goes on where it stopped: `ctct-etl run {file}`"),
+            Self::Stopped { .. } => format!("run again to resume where it stopped: `ctct-etl run {file}`"),
             Self::Destination(source) | Self::Load { source, .. } if source.is_transient() => {
                 "run again; if it stays, look at the destination's store and the way to it".to_owned()
             }
+            Self::Extract(source) if source.has_wrong_scheme() => {
+                format!("correct the scheme of `base_url`, then `ctct-etl run {file}`")
+            }
+            Self::Extract(source) if source.lacks_version().is_some() => format!(
+                "`base_url` has no `/v3`, which the paths of the API begin with: write `base_url: .../v3`, then \
+                 `ctct-etl run {file}`"
+            ),
             Self::Extract(source) => match &**source {
                 ExtractError::NotSignedIn { account, .. }
                 | ExtractError::LoginNeeded { account, .. }

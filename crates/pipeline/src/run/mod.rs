@@ -85,7 +85,7 @@ impl Context {
 
     pub(crate) fn open_pipelines_destination(&self, pipeline: &Pipeline) -> Result<Destination, RunError> {
         match &self.destination {
-            Some(destination) => Ok(destination.clone()),
+            Some(destination) => Ok(destination.clone().with_files(pipeline.destination.files)),
             None => open_destination(pipeline, &self.environment, &self.base_dir),
         }
     }
@@ -213,7 +213,9 @@ fn report_span(report: &str) -> Span {
 /// [`RunError::Configuration`] where a secret is not to be had, [`RunError::Destination`] where the rest is wrong.
 pub fn open_destination(pipeline: &Pipeline, environment: &Environment, base: &Path) -> Result<Destination, RunError> {
     let options = pipeline.store_options(environment, base)?;
-    Destination::open(&pipeline.destination.url, base, &options).map_err(|error| RunError::Destination(Box::new(error)))
+    let opened = Destination::open(&pipeline.destination.url, base, &options);
+    let opened = opened.map_err(|error| RunError::Destination(Box::new(error)))?;
+    Ok(opened.with_files(pipeline.destination.files))
 }
 
 async fn carry_out(plan: &Plan, context: &Context, destination: &Destination) -> Result<Work, RunError> {

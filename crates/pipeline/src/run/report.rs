@@ -55,7 +55,6 @@ impl ReportRun<'_> {
         let clock = &self.writer.context.clock;
         let mut summary = ReportSummary::begun(self.writer.name(), clock);
         for warning in &self.writer.report_plan.warnings {
-            tracing::warn!("{warning}");
             summary.warnings.push(warning.clone());
         }
         if let Err(error) = Box::pin(self.attempt(source, &mut summary)).await {
@@ -93,6 +92,8 @@ impl ReportRun<'_> {
         let previous = session.previous().map(|commit| commit.state.clone());
         self.writer.refuse_other_rows(session.previous())?;
         summary.warnings.extend(self.kept_beside(session.previous()));
+        let columns = self.writer.destination.file_options().account_column;
+        summary.warnings.extend(session.previous().and_then(|commit| commit.told_of_columns(columns)));
         summary.watermark_before = previous.as_ref().and_then(|state| state.watermark);
         summary.watermark_after = summary.watermark_before;
 
@@ -276,13 +277,6 @@ impl ReportRun<'_> {
         if let Some(found) = incomplete {
             state.incomplete = incomplete_before.saturating_add(1);
             summary.incomplete = Some(found);
-            let (read, counted) = (found.read, found.counted);
-            tracing::warn!(
-                report = self.writer.name(),
-                read,
-                counted,
-                "the API counts more than came; the next run reads everything again"
-            );
         }
         let short_again = incomplete.filter(|_| state.incomplete > 1);
         if let Some(rejected) = state.rejected.filter(|_| census.rejected > 0) {
@@ -394,7 +388,7 @@ impl ReportRun<'_> {
     /// again, so the next run asks again.
     async fn reject(&self, session: Session, ask: &Ask, census: Census) -> RunError {
         self.forget_pages(session.version() - 1, &ask.fingerprint()).await;
-        let kept = session.reject().await.unwrap_or_else(|error| {
+        let kept = Box::pin(session.reject()).await.unwrap_or_else(|error| {
             tracing::warn!(report = self.writer.name(), %error, "the records that cannot be used could not be kept");
             None
         });
@@ -499,7 +493,7 @@ impl ReportRun<'_> {
         let proven = tally.counted == Some(records) && !tally.recounted && tally.dead_letters == 0;
         if !proven {
             let counted = tally.counted;
-            tracing::warn!(
+            tracing::debug!(
                 report = self.writer.name(),
                 records,
                 counted,
@@ -551,7 +545,6 @@ impl ReportRun<'_> {
             "{name}: rows that were chosen by `{stored}` stay beside those of this run: append removes nothing; \
              `write_mode: merge` or `write_mode: replace` would"
         );
-        tracing::warn!(report = name, "{warning}");
         Some(warning)
     }
 
@@ -560,6 +553,9 @@ impl ReportRun<'_> {
         match &self.writer.report_plan.ids {
             Ids::None => Ok(None),
             Ids::List { param, ids } => Ok(Some((param, ids.clone()))),
+            Ids::From { .. } if source == Outcome::Stopped => {
+                Err(RunError::Stopped { report: self.writer.name().to_owned() })
+            }
             Ids::From { source: from, .. } if source != Outcome::Done => {
                 let (report, on) = (self.writer.name().to_owned(), from.report.clone());
                 Err(RunError::SourceFailed { report, on, outcome: source })

@@ -99,7 +99,7 @@ impl ReportWriter<'_> {
                     self.context.events.emit(&Event::RowsExpected { report: self.name().to_owned(), rows: count });
                 }
             }
-            self.mind_the_clocks(facts.moment, tally);
+            Self::mind_the_clocks(facts.moment, tally);
             self.mark(&facts, page.dead_letters.is_empty(), session, tally);
             if let Some(count) = facts.count {
                 tally.recounted |= tally.counted.is_some_and(|counted| counted != count);
@@ -168,9 +168,8 @@ impl ReportWriter<'_> {
     }
 
     /// Warns once a report where the clocks are apart.
-    fn mind_the_clocks(&self, moment: Moment, tally: &mut Tally) {
+    fn mind_the_clocks(moment: Moment, tally: &mut Tally) {
         if let Some(warning) = moment.warning().filter(|_| tally.warnings.is_empty()) {
-            tracing::warn!(report = self.name(), "{warning}");
             tally.warnings.push(warning);
         }
     }

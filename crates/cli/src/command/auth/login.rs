@@ -160,7 +160,7 @@ async fn until_stopped(work: impl Future<Output = Result<SignIn, ExtractError>>)
     tokio::select! {
         signed_in = work => signed_in.map_err(|error| refuse(&error)),
         () = requests.next() => {
-            complain("stopped: nobody was signed in");
+            complain("error: stopped: nobody was signed in\nhelp: run `ctct-etl auth login` again");
             Err(exit_code::TRANSIENT)
         }
     }

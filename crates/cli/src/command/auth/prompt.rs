@@ -45,7 +45,7 @@ pub(super) fn secret(question: &str) -> Result<SecretString, u8> {
 
 fn unread(error: &io::Error) -> u8 {
     if error.kind() == ErrorKind::Interrupted {
-        complain("stopped: nobody was signed in");
+        complain("error: stopped: nobody was signed in\nhelp: run `ctct-etl auth login` again");
         return exit_code::TRANSIENT;
     }
     complain(&format!("error: stdin cannot be read: {error}"));

@@ -97,7 +97,7 @@ impl StatePlace {
     fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
         // A mapping with an address is a store; `{env: NAME}` is one of the names.
         if matches!(node.value, Value::Mapping(_)) && node.get("env").is_none() {
-            return Destination::decode(node, decoder).map(Self::Store);
+            return Destination::decode_store(node, decoder).map(Self::Store);
         }
         let place = text(node, decoder.environment).and_then(|place| match place.value.as_str() {
             "host" => Ok(Self::Host),

@@ -41,6 +41,7 @@ fn commit(day: u32, after: Option<u32>, pages: u64) -> Commit {
         key: Vec::new(),
         window: Window { after: after.map(at), before: None },
         state: ReportState { watermark: Some(at(day)), ..ReportState::default() },
+        account_column: false,
         layout: 1,
         inventory: Inventory::default(),
         rebuilt: false,
