@@ -174,9 +174,10 @@ impl Crawl {
     /// With the path as the catalogue has it: the id in it is a cell's value.
     fn place(&self) -> Place {
         let report = &self.request.report;
-        let base = self.client.base_url().path().trim_end_matches('/');
-        let (page, path) = (self.pages + 1, format!("{base}/{}", report.path.trim_start_matches('/')));
-        Place { task: format!("{} page {page}", report.name), request: format!("GET {path}") }
+        let base = self.client.base_url();
+        let path = format!("{}/{}", base.path().trim_end_matches('/'), report.path.trim_start_matches('/'));
+        let task = format!("{} page {}", report.name, self.pages + 1);
+        Place { request: format!("GET {path}").into(), ..Place::new(task, "GET", base) }
     }
 }
 
