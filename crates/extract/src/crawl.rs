@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use tracing::{Instrument, error_span};
 use url::Url;
 
+use crate::api_error::printable;
 use crate::envelope::Envelope;
 use crate::transport::origin;
 use crate::{Client, ExtractError, Place, Reply, Request};
@@ -93,6 +94,17 @@ impl Crawl {
     /// # Errors
     /// Any [`ExtractError`]. A page whose link is bad comes first, and the error with the call after it.
     pub async fn next(&mut self) -> Result<Option<Page>, ExtractError> {
+        let resumes = matches!(self.step, Step::Resume { .. });
+        match self.page().await {
+            // Whatever came of a link that an earlier run left: it is the link that may be of no use.
+            Err(error) if resumes && error.may_be_the_links() => {
+                Err(ExtractError::StaleCursor { error: Box::new(error) })
+            }
+            page => page,
+        }
+    }
+
+    async fn page(&mut self) -> Result<Option<Page>, ExtractError> {
         let url = match &self.step {
             Step::First => self.request.url(self.client.base_url())?,
             Step::Resume { href } => {
@@ -103,19 +115,11 @@ impl Crawl {
             Step::Follow { href, from } => self.follow(href, from)?,
             Step::Done => return Ok(None),
         };
-        let place = self.place(&url);
+        let place = self.place();
         let report = &self.request.report;
         let span = error_span!(target: SPANS, "page", page = self.pages + 1);
-        let answer = match self.client.fetch(&place, &report.scope, &url).instrument(span).await {
-            Err(ExtractError::Rejected { place, reply }) if matches!(self.step, Step::Resume { .. }) => {
-                return Err(ExtractError::StaleCursor { place, reply });
-            }
-            answer => answer?,
-        };
-        let envelope = match Envelope::read(report, &answer.body) {
-            Ok(envelope) => envelope,
-            Err(reason) => return Err(ExtractError::NotAPage { place, reply: answer.reply, reason }),
-        };
+        let read = |body: &[u8]| Envelope::read(report, body);
+        let (answer, envelope) = self.client.fetch(&place, &report.scope, &url, read).instrument(span).await?;
         self.pages += 1;
         self.seen.insert(url);
         let server_date = answer.server_date();
@@ -140,20 +144,23 @@ impl Crawl {
     /// filters and the page size (vendor's OpenAPI description and recordings), so nothing is added.
     fn follow(&self, href: &str, from: &Reply) -> Result<Url, ExtractError> {
         let base = self.client.base_url();
-        let foreign = |host| ExtractError::ForeignLink { place: self.place(base), reply: Box::new(from.clone()), host };
+        let foreign = |host| ExtractError::ForeignLink { place: self.place(), reply: Box::new(from.clone()), host };
         let url = base.join(href).map_err(|_| foreign("no URL".to_owned()))?;
         let names_user = !url.username().is_empty() || url.password().is_some();
         if url.origin() != base.origin() || names_user {
             return Err(foreign(origin(&url)));
         }
         if self.seen.contains(&url) {
-            return Err(ExtractError::RepeatedCursor { place: self.place(&url), reply: Box::new(from.clone()) });
+            return Err(ExtractError::RepeatedCursor { place: self.place(), reply: Box::new(from.clone()) });
         }
         Ok(url)
     }
 
-    fn place(&self, url: &Url) -> Place {
-        Place::new(format!("{} page {}", self.request.report.name, self.pages + 1), "GET", url)
+    /// The path as the catalogue has it: with its values it would tell whom the request is about.
+    fn place(&self) -> Place {
+        let task = format!("{} page {}", self.request.report.name, self.pages + 1);
+        let base = self.client.base_url().path().trim_end_matches('/');
+        Place { task, request: format!("GET {}{}", printable(base), self.request.report.path) }
     }
 }
 
