@@ -23,6 +23,7 @@ mod definitions;
 mod dictionary;
 mod equal_events;
 mod events;
+mod failing_ids;
 mod fan_out;
 mod help;
 mod identity;

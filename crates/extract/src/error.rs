@@ -519,9 +519,7 @@ mod tests {
             transient(GaveUp::Budget(200), Some(bare(503))),
             transient(GaveUp::Pending(20), Some(bare(202))),
             ExtractError::Rejected { place: place(), reply: reply(400, "contacts.api.validation.error") },
-            ExtractError::StaleCursor {
-                error: Box::new(ExtractError::Rejected { place: place(), reply: bare(410) }),
-            },
+            ExtractError::StaleCursor { error: Box::new(ExtractError::Rejected { place: place(), reply: bare(410) }) },
             ExtractError::NotAPage {
                 place: place(),
                 reply: bare(200),

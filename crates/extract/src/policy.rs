@@ -105,7 +105,8 @@ impl ExtractError {
     pub fn is_out_of_retries(&self) -> bool {
         matches!(
             self,
-            Self::Transient { gave_up: GaveUp::Budget(_), .. } | Self::NotAPage { gave_up: Some(GaveUp::Budget(_)), .. }
+            Self::Transient { gave_up: GaveUp::Budget(_), .. }
+                | Self::NotAPage { gave_up: Some(GaveUp::Budget(_)), .. }
         )
     }
 
@@ -143,7 +144,9 @@ mod tests {
     #[test]
     fn what_passes_by_itself_is_sent_again_whatever_a_gateway_calls_it() {
         let of = |status| verdict(&Reply { status, ..Reply::default() });
-        for status in [408, 421, 425, 419, 430, 444, 449, 460, 499, 500, 501, 505, 508, 511, 520, 522, 530, 561, 599, 999] {
+        for status in
+            [408, 421, 425, 419, 430, 444, 449, 460, 499, 500, 501, 505, 508, 511, 520, 522, 530, 561, 599, 999]
+        {
             assert_eq!(of(status), Verdict::Trouble, "{status}");
         }
         for status in [400, 402, 404, 405, 406, 409, 410, 413, 414, 415, 418, 422, 423, 424, 426, 428, 431, 451] {

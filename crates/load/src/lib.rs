@@ -18,6 +18,7 @@
 //! <url>/_ctct/<account>/<report>/dead_letters/<version>-<run>.jsonl.zst    records that could not be typed
 //! <url>/_ctct/<account>/<report>/pages/<base version>/<query>/             pages that were paid for, until a commit
 //! <url>/_ctct/<account>/<report>/raw/<base version>/<query>/               the same, for good
+//! <url>/_ctct/<account>/<report>/failed_ids/<version>-<run>.json           ids that could not be read
 //! <url>/_ctct/<account>/<report>/seen/<version>-<run>.seen                 hashes of rows that may be read again
 //! ```
 //!
@@ -30,6 +31,7 @@ mod destination;
 mod dropped;
 mod encode;
 mod error;
+mod failed;
 mod fault;
 mod fingerprint;
 mod folder;
@@ -71,6 +73,7 @@ pub use dead_letters::{DeadLetterLine, LetterFile, Letters};
 pub use destination::Destination;
 pub use encode::{FileLayout, FileTotals, RowBuffer, TableEncoder};
 pub use error::LoadError;
+pub use failed::FailedId;
 pub use folder::{NULL_FOLDER, decode as decode_folder, encode as encode_folder};
 pub use ids::distinct_ids;
 pub use inventory::{Inventory, TableInventory};

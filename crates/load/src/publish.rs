@@ -34,7 +34,9 @@ pub(crate) fn is_anchor(path: &str) -> bool {
 pub(crate) fn moves(commit: &Commit) -> Vec<Move<'_>> {
     let letters = commit.dead_letters.iter().map(|letters| (letters.staged.as_str(), letters.path.as_str()));
     let seen = commit.seen.iter().filter_map(|seen| Some((seen.staged.as_deref()?, seen.path.as_str())));
-    commit.files.iter().map(|file| (file.staged.as_str(), file.path.as_str())).chain(letters).chain(seen).collect()
+    let failed = commit.failed.iter().filter_map(|failed| Some((failed.staged.as_deref()?, failed.path.as_str())));
+    let files = commit.files.iter().map(|file| (file.staged.as_str(), file.path.as_str()));
+    files.chain(letters).chain(seen).chain(failed).collect()
 }
 
 /// The moves that were not made yet, by what is still staged. No staged file is removed before its move is made, so

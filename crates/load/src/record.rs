@@ -70,6 +70,13 @@ pub struct Commit {
     /// The rows that the next run may read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<StateFile>,
+    /// The list of ids that could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<StateFile>,
+    /// The newest commit that brought what runs had asked for, where that is not this one: pages that wait for a run are
+    /// based on it, and commits that only put files in order make none of them void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<i64>,
     /// Rows of each table, those without rows included.
     pub rows: BTreeMap<String, u64>,
     /// Counts about the run, such as requests sent.
@@ -118,6 +125,11 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Commit {
+    /// The commit that kept pages are based on.
+    pub fn pages_base(&self) -> i64 {
+        self.answers.unwrap_or(self.version)
+    }
+
     /// Whether a row is named by the same columns in the stored tables and by the report. Tables without a file have none.
     pub fn has_key_of(&self, report: &Report) -> bool {
         let before_counting = self.key.is_empty() && report.duplicates.is_none();

@@ -17,7 +17,7 @@ use crate::footer::{self, Stamp, own};
 use crate::inventory::{Inventory, Listing, partition_of};
 use crate::log::ReportLog;
 use crate::named::NamedFiles;
-use crate::record::{Commit, CommittedFile, LAYOUT_VERSION, RECORD_FORMAT, Window};
+use crate::record::{Commit, CommittedFile, LAYOUT_VERSION, RECORD_FORMAT, StateFile, Window};
 use crate::{Destination, LoadError, checksum, folder};
 use evidence::{Basis, Evidence};
 
@@ -134,7 +134,8 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
         at: plan.at,
     };
     let (basis, lost) = evidence.weigh();
-    let record = record(plan, &records, &files, basis);
+    let pages_base = pages_base(&log, &records).await?;
+    let record = record(plan, &records, &files, basis, pages_base);
     let tables = totals(&files);
     if !plan.dry_run {
         log.commit(&record).await?;
@@ -248,7 +249,19 @@ async fn read_files(
     Ok((files, refused))
 }
 
-fn record(plan: &Rebuild<'_>, records: &Records, files: &[Found], basis: Basis) -> Commit {
+/// The commit that kept pages are based on: what the newest record says where it can be read, else the latest that there are
+/// pages of, since every commit with answers drops those before it. Pages of another window are not used anyway.
+async fn pages_base(log: &ReportLog, records: &Records) -> Result<i64, LoadError> {
+    match records.readable.last() {
+        Some(head) if head.version == records.highest => Ok(head.pages_base()),
+        newest => {
+            let waiting = log.bases_of_pages().await?.into_iter().max();
+            Ok(waiting.unwrap_or_else(|| newest.map_or(records.highest, Commit::pages_base)))
+        }
+    }
+}
+
+fn record(plan: &Rebuild<'_>, records: &Records, files: &[Found], basis: Basis, pages_base: i64) -> Commit {
     let stamped = files.iter().map(|found| found.stamp.commit).max().unwrap_or_default();
     let version = stamped.max(records.highest) + 1;
     let own = |found: &&Found| found.file.table == plan.report.name;
@@ -283,6 +296,8 @@ fn record(plan: &Rebuild<'_>, records: &Records, files: &[Found], basis: Basis) 
         dead_letters: None,
         raw: None,
         seen: None,
+        failed: records.readable.last().and_then(|commit| commit.failed.as_ref()).map(StateFile::carried_over),
+        answers: Some(pages_base),
         rows,
         stats: BTreeMap::new(),
     }

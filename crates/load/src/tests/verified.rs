@@ -246,6 +246,8 @@ async fn write_merged(destination: &Destination, history: bool, tables: &[(&str,
         dead_letters: None,
         raw: None,
         seen: None,
+        failed: None,
+        answers: None,
         rows: BTreeMap::new(),
         stats: BTreeMap::new(),
     };

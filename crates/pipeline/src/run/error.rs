@@ -82,6 +82,39 @@ pub enum RunError {
         /// How that one ended.
         outcome: Outcome,
     },
+    /// Some ids could not be read. The rest is committed.
+    #[error(
+        "{report}: {failed} of {ids} ids failed, the first of them number {ordinal}: {first}; the rest is committed{}",
+        .file.as_ref().map_or_else(String::new, |file| format!(", and the failed ids are listed in {file}"))
+    )]
+    IdsFailed {
+        /// The report.
+        report: String,
+        /// How many failed.
+        failed: u64,
+        /// How many there are.
+        ids: u64,
+        /// The place among all ids of the first that failed, from 1.
+        ordinal: usize,
+        /// How it failed.
+        first: Box<RunError>,
+        /// Where the failed ids are listed.
+        file: Option<String>,
+    },
+    /// So many ids failed that it is the API that fails.
+    #[error(
+        "{report}: {failed} of {ids} ids failed, as in an outage: {first}; nothing is committed, and what was read is kept"
+    )]
+    Outage {
+        /// The report.
+        report: String,
+        /// How many failed.
+        failed: u64,
+        /// How many there are.
+        ids: u64,
+        /// How the first of them failed.
+        first: Box<RunError>,
+    },
     /// The API knows none of the ids.
     #[error("{report}: the API knows none of the {ids} ids that were asked for")]
     NoneFound {
@@ -234,10 +267,32 @@ impl RunError {
             Self::Transform { .. }
             | Self::NoneFound { .. }
             | Self::TooManyRejected { .. }
+            | Self::IdsFailed { .. }
             | Self::Incomplete { .. } => Outcome::Partial,
+            // Where the token may not read the report, trying again is no use.
+            Self::Outage { first, .. } if first.outcome() == Outcome::SignIn => Outcome::SignIn,
+            Self::Outage { .. } => Outcome::Transient,
             Self::SourceFailed { outcome, .. } => *outcome,
             Self::Load { source, .. } => Outcome::of_load(source),
             Self::WorkerDied { .. } => Outcome::Bug,
+        }
+    }
+
+    /// Whether a run that took up so many kept pages may have failed because of them, so that it should do without.
+    pub(super) fn is_of_kept_pages(&self, resumed: u64) -> bool {
+        match self {
+            Self::Extract(error) => matches!(**error, ExtractError::StaleCursor { .. }),
+            Self::Transform { .. } => resumed > 0,
+            _ => false,
+        }
+    }
+
+    /// Whether kept pages led to an answer that will not change, so that they would lead there again.
+    pub(super) fn spoils_kept_pages(&self) -> bool {
+        match self {
+            Self::Extract(error) => matches!(**error, ExtractError::RepeatedCursor { .. }),
+            Self::Transform { .. } => true,
+            _ => false,
         }
     }
 
@@ -247,6 +302,10 @@ impl RunError {
             Self::TooManyRejected { report, .. } => format!(
                 "read the reasons in that file (`zstd -dc`); the next run asks for the same again; to publish the rest all the \
                  same, set `max_rejected` of `{report}` to a larger share, then `ctct-etl run {file} --report {report}`"
+            ),
+            Self::IdsFailed { report, .. } => format!(
+                "the next run requests these ids again, after all others: `ctct-etl run {file} --report {report}`; if one keeps \
+                 failing, give its request id to the API's support"
             ),
             Self::Incomplete { report, .. } => format!(
                 "`ctct-etl run {file} --report {report}` reads everything again; if it stays, compare the table with the \
@@ -420,6 +479,20 @@ mod tests {
             },
             RunError::NoneFound { report: report(), ids: 3 },
             RunError::NothingKept { report: report(), place: "/data/acme".to_owned() },
+            RunError::IdsFailed {
+                report: report(),
+                failed: 3,
+                ids: 400,
+                ordinal: 17,
+                first: Box::new(RunError::NoSource { report: report(), table: table() }),
+                file: Some("/data/acme/_ctct/acme/contacts/failed_ids/1.json".to_owned()),
+            },
+            RunError::Outage {
+                report: report(),
+                failed: 90,
+                ids: 400,
+                first: Box::new(RunError::NoSource { report: report(), table: table() }),
+            },
             load(LoadError::TooMuchRemoved { account: account(), report: report(), removed: 900, stored: 1000 }),
             RunError::TooManyRejected {
                 report: report(),

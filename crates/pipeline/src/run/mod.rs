@@ -10,6 +10,8 @@ pub(crate) mod clocks;
 mod crawl;
 mod decode;
 mod error;
+mod failures;
+mod ids;
 mod letters;
 mod replay;
 mod report;

@@ -102,6 +102,7 @@ async fn replay_report(writer: &ReportWriter<'_>, summary: &mut ReportSummary) -
         window: Window::default(),
         absent: if merges { Absent::Go } else { Absent::Stay },
         carry_over: false,
+        answers: false,
         brake: Brake::Off,
         reach: Reach::default(),
         stats: BTreeMap::from([("replayed_pages".to_owned(), tally.pages)]),

@@ -48,6 +48,8 @@ pub(super) struct Tally {
     pub(super) drift: BTreeMap<String, u64>,
     /// By table, records whose list of it was asked for and did not come.
     pub(super) absent: BTreeMap<String, u64>,
+    /// Ids whose pages cannot be decoded: the parameters of their crawls, and why.
+    pub(super) failed: Vec<(Arc<[(String, String)]>, RunError)>,
     /// When the first page came.
     pub(super) first: Option<Moment>,
     /// What somebody should know though nothing failed.
@@ -78,8 +80,9 @@ impl ReportWriter<'_> {
         tally: &mut Tally,
     ) -> Result<(), RunError> {
         let decoder = Arc::new(PageDecoder::new(Arc::clone(&self.report_plan.report)));
+        let by_id = !matches!(self.report_plan.ids, Ids::None);
         let jobs = thread::available_parallelism().map_or(1, NonZero::get);
-        let mut batches = pin!(decoded(units, decoder, self.name().into(), session.version(), jobs));
+        let mut batches = pin!(decoded(units, decoder, self.name().into(), session.version(), (by_id, jobs)));
         while let Some(batch) = batches.next().await {
             self.write_batch(batch?, session, tally).await?;
         }
@@ -87,6 +90,7 @@ impl ReportWriter<'_> {
     }
 
     async fn write_batch(&self, batch: Decoded, session: &mut Session, tally: &mut Tally) -> Result<(), RunError> {
+        tally.failed.extend(batch.failed);
         for (facts, page) in batch.pages {
             if tally.first.is_none() {
                 tally.first = Some(facts.moment);

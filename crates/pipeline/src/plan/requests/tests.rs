@@ -49,6 +49,8 @@ fn commit(day: u32, after: Option<u32>, pages: u64) -> Commit {
         dead_letters: None,
         raw: None,
         seen: None,
+        failed: None,
+        answers: None,
         rows: BTreeMap::new(),
         stats: BTreeMap::from([("pages".to_owned(), pages)]),
     }
