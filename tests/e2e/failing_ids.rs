@@ -142,10 +142,13 @@ async fn an_api_that_answers_nothing_is_found_out_after_a_few_ids() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_cannot_stand_in_a_path_costs_itself() {
     let ids = [id(1), id(2)];
-    let server = server(&ids, &[]).await;
+    let mut answers: Vec<(String, Vec<Answer>)> = ids.iter().map(|id| (path(id), vec![page(id)])).collect();
+    let contacts: Vec<Value> = ["..", &ids[0], &ids[1]].map(|id| json!({"contact_id": id})).into();
+    answers.push(("/contacts".to_owned(), vec![Answer::json(&json!({"contacts": contacts}))]));
+    let server = Scripted::with(answers).await;
     let harness = Harness::new(0).await;
-    let all = [ids[0].clone(), "\"..\"".to_owned(), ids[1].clone()];
-    let summary = harness.run_text(&pipeline(&server, &all, "")).await;
+    let reports = format!("  - report: contacts\n  - {{report: {EVENTS}, contact_id: {{from: contacts}}}}\n");
+    let summary = harness.run_text(&pipeline_at(server.base_url(), &reports)).await;
     let events = report(&summary, EVENTS);
     assert_eq!((summary.exit_code, events.ids_failed, events.commit), (14, 1, Some(1)), "{summary:#?}");
     assert_eq!(stored(&harness), ids.into_iter().collect());

@@ -20,6 +20,7 @@
 //! <url>/_ctct/<account>/<report>/raw/<base version>/<query>/               the same, for good
 //! <url>/_ctct/<account>/<report>/failed_ids/<version>-<run>.json           ids that could not be read
 //! <url>/_ctct/<account>/<report>/seen/<version>-<run>.seen                 hashes of rows that may be read again
+//! <url>/_ctct/.leases/<account>/<number>.json                              who reads and writes at this moment
 //! ```
 //!
 //! This crate knows no HTTP of the source and no clock: times come from the caller.
@@ -40,6 +41,7 @@ mod ids;
 mod index;
 mod inventory;
 mod latest;
+mod lease;
 mod log;
 mod manner;
 mod merge;
@@ -77,6 +79,7 @@ pub use failed::FailedId;
 pub use folder::{NULL_FOLDER, decode as decode_folder, encode as encode_folder};
 pub use ids::distinct_ids;
 pub use inventory::{Inventory, TableInventory};
+pub use lease::{Held, Holder, Lease, leases};
 pub use log::ReportLog;
 pub use merge::{DELETE_REASON, DELETED_AT, MergeTotals, VALID_FROM, VALID_TO, stored_schema};
 pub use options::{FileOptions, LoadPlan, Repeats, WriteMode};

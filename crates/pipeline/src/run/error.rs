@@ -4,7 +4,7 @@ use std::error::Error;
 
 use chrono::SecondsFormat;
 use ctct_extract::{ExtractError, Identity};
-use ctct_load::LoadError;
+use ctct_load::{Held, LoadError};
 use ctct_sandbox::SandboxError;
 use ctct_transform::TransformError;
 
@@ -81,6 +81,18 @@ pub enum RunError {
         on: String,
         /// How that one ended.
         outcome: Outcome,
+    },
+    /// Another run is at work on the report.
+    #[error(
+        "{report}: another run (`{}`, pipeline `{}`, process {} on {}) is reading it; its lease ends with it, or at {}",
+        .held.holder.run_id, .held.holder.pipeline, .held.holder.pid, .held.holder.host,
+        .held.until.to_rfc3339_opts(SecondsFormat::Secs, true)
+    )]
+    Held {
+        /// The report.
+        report: String,
+        /// Who, and until when at the least.
+        held: Box<Held>,
     },
     /// Some ids could not be read. The rest is committed.
     #[error(
@@ -260,6 +272,7 @@ impl RunError {
             | Self::NothingKept { .. } => Outcome::Configuration,
             Self::NoToken { .. } | Self::NoAccounts { .. } => Outcome::SignIn,
             Self::DoesNotFit { .. } => Outcome::Quota,
+            Self::Held { .. } => Outcome::Held,
             // Before the first request nothing is lost: whatever the store said, the destination wants mending.
             Self::Destination(source) if !source.is_transient() => Outcome::Configuration,
             Self::Destination(_) | Self::Stopped { .. } => Outcome::Transient,
@@ -391,6 +404,7 @@ impl RunError {
             Self::DoesNotFit { .. } => format!(
                 "run again after that, or `ctct-etl run {file} --over-days`: it does what fits today, and the next run goes on"
             ),
+            Self::Held { .. } => format!("wait until it has ended; `ctct-etl run {file} --wait` does so and then runs"),
             Self::Stopped { .. } => format!("run again, it goes on where it stopped: `ctct-etl run {file}`"),
             Self::Destination(source) | Self::Load { source, .. } if source.is_transient() => {
                 "run again; if it stays, look at the destination's store and the way to it".to_owned()

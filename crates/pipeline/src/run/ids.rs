@@ -224,7 +224,9 @@ impl Crawls<'_> {
     ) -> Result<Asked, RunError> {
         let resumed = Mutex::new(resumed);
         let jobs = ids.jobs();
-        let mut waiting = jobs.iter().copied();
+        let mut waiting = jobs.iter().copied().peekable();
+        // Those that failed before begin when all others have ended.
+        let mut of_others = 0_usize;
         let mut under_way = FuturesUnordered::new();
         let (mut asked, mut ended) = (Asked::Whole, None);
         let (mut in_a_row, mut good, mut in_doubt) = (0, None, false);
@@ -242,10 +244,15 @@ impl Crawls<'_> {
         };
         loop {
             while ended.is_none() && !in_doubt && under_way.len() < self.concurrency {
-                let Some(job) = waiting.next() else { break };
+                let Some(job) = waiting.next_if(|job| job.earlier.is_none() || of_others == 0) else { break };
+                of_others += usize::from(job.earlier.is_none());
                 under_way.push(futures::future::Either::Left(read(job)));
             }
-            match under_way.next().await {
+            let found = under_way.next().await;
+            if let Some(Found::Read(Job { earlier: None, .. }, _)) = &found {
+                of_others -= 1;
+            }
+            match found {
                 None => break,
                 Some(Found::Read(job, Ok(Asked::Whole))) => {
                     ids.settle(job);

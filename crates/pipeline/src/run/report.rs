@@ -63,7 +63,7 @@ impl ReportRun<'_> {
         if let Err(error) = Box::pin(self.attempt(source, &mut summary)).await {
             tracing::debug!(report = self.writer.name(), error = %error, "report failed");
             summary.outcome = error.outcome();
-            summary.error = Some(error.summary(self.writer.plan.pipeline.file()));
+            summary.error = Some(self.writer.plan.told(&error));
         }
         summary.end(clock);
         summary.api = self.client.meter().into();
