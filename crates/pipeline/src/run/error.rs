@@ -303,7 +303,9 @@ impl RunError {
     /// Whether kept pages led to an answer that will not change, so that they would lead there again.
     pub(super) fn spoils_kept_pages(&self) -> bool {
         match self {
-            Self::Extract(error) => matches!(**error, ExtractError::RepeatedCursor { .. }),
+            Self::Extract(error) => {
+                matches!(**error, ExtractError::RepeatedCursor { .. } | ExtractError::ForeignLink { .. })
+            }
             Self::Transform { .. } => true,
             _ => false,
         }
