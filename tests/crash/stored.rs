@@ -157,8 +157,8 @@ impl Stored {
         let raw = |path: &str| path.starts_with("_ctct/") && path.split('/').nth(3) == Some("raw");
         // A lease spares requests and proves nothing; what it leaves does not grow with the runs.
         let leased = |path: &str| path.starts_with("_ctct/.leases/");
-        let leases = self.files.keys().filter(|path| leased(path)).count();
-        assert!(leases < 20, "{when}: {leases} leases");
+        let many = self.files.keys().filter(|path| leased(path)).count();
+        assert!(many < 20, "{when}: {many} leases");
         for (path, bytes) in self.files.iter().filter(|(path, _)| !raw(path) && !told(path) && !leased(path)) {
             let facts = expected.remove(path).unwrap_or_else(|| panic!("{when}: `{path}` was left behind"));
             if let Some((size, hash)) = facts {

@@ -53,7 +53,7 @@ fn only_contacts_failed(harness: &Harness, summary: &ctct_pipeline::RunSummary) 
     assert!(!harness.folder().join("contacts").exists(), "a table of a report that was not committed");
     for state in ["staging", "commits"] {
         let state = harness.folder().join("_ctct/acme/contacts").join(state);
-        assert!(!state.exists(), "{state:?} of a report that was not committed");
+        assert!(!state.exists(), "{} of a report that was not committed", state.display());
     }
 }
 

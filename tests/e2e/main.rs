@@ -29,6 +29,7 @@ mod help;
 mod identity;
 mod init;
 mod last_pages;
+mod leases;
 mod metrics;
 mod moving_rows;
 mod notice;

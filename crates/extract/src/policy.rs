@@ -40,10 +40,9 @@ pub(crate) fn verdict(reply: &Reply) -> Verdict {
         403 => Verdict::Forbidden,
         429 if reply.has("quota_exceeded") => Verdict::QuotaUsedUp,
         429 => Verdict::Throttled,
-        // Not done in time, sent to the wrong machine, too early: said of the moment, not of the request.
-        408 | 421 | 425 => Verdict::Trouble,
+        // Not done in time (408), sent to the wrong machine (421), too early (425): said of the moment, not of the request.
         // Those that HTTP does not define are inventions of proxies, most of them about connections.
-        419 | 420 | 427 | 430 | 432..=450 | 452..=499 => Verdict::Trouble,
+        408 | 419 | 420 | 421 | 425 | 427 | 430 | 432..=450 | 452..=499 => Verdict::Trouble,
         400..=499 => Verdict::Rejected,
         _ => Verdict::Trouble,
     }

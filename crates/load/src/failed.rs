@@ -72,17 +72,12 @@ impl ReportLog {
         };
         let sound = read.filter(|text| hex(&Sha256::digest(text)) == file.sha256);
         let list = sound.and_then(|text| serde_json::from_slice::<File>(&text).ok());
-        match list.filter(|list| list.format <= FORMAT) {
-            Some(list) => Ok(list.failed),
-            None => {
-                let path = self.destination.shown(&file.path);
-                tracing::warn!(
-                    path,
-                    "the list of failed ids is missing or damaged; they are asked for among the others"
-                );
-                Ok(Vec::new())
-            }
+        if let Some(list) = list.filter(|list| list.format <= FORMAT) {
+            return Ok(list.failed);
         }
+        let path = self.destination.shown(&file.path);
+        tracing::warn!(path, "the list of failed ids is missing or damaged; they are asked for among the others");
+        Ok(Vec::new())
     }
 
     /// Where the list of a commit is, as people are shown it.

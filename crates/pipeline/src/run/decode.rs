@@ -19,9 +19,12 @@ const JOB_BYTES: usize = 256 * 1024;
 pub(super) struct Decoded {
     /// The pages, each with what it became.
     pub(super) pages: Vec<(PageFacts, DecodedPage)>,
-    /// Ids whose pages cannot be decoded: the parameters of their crawls, and why.
-    pub(super) failed: Vec<(Arc<[(String, String)]>, RunError)>,
+    /// Ids whose pages cannot be decoded.
+    pub(super) failed: Vec<Undecodable>,
 }
+
+/// An id whose pages cannot be decoded: the parameters of its crawl, and why.
+pub(super) type Undecodable = (Arc<[(String, String)]>, RunError);
 
 /// What is left of a page when its body is decoded.
 pub(super) struct PageFacts {
@@ -94,13 +97,13 @@ fn decode(
     commit: i64,
     by_id: bool,
 ) -> Result<Decoded, RunError> {
-    let mut decoded = Decoded { pages: Vec::with_capacity(pages.len()), failed: Vec::new() };
+    let mut done = Decoded { pages: Vec::with_capacity(pages.len()), failed: Vec::new() };
     let mut occurrences = Occurrences::default();
     // Where the pages of the id begin that come at the moment, and whether they are of no use.
-    let (mut begin, mut lost) = (0, false);
+    let (mut first, mut lost) = (0, false);
     for page in pages {
         if page.number == 1 {
-            (begin, lost) = (decoded.pages.len(), false);
+            (first, lost) = (done.pages.len(), false);
             occurrences = Occurrences::default();
         }
         if lost {
@@ -108,19 +111,19 @@ fn decode(
         }
         match decode_page(&page, decoder, report, commit, &mut occurrences) {
             Ok(rows) => {
-                let (moment, last) = (Moment::of(&page), page.next.is_none());
+                let (moment, is_last) = (Moment::of(&page), page.next.is_none());
                 let Page { number, request_id, count, params, .. } = page;
-                decoded.pages.push((PageFacts { number, request_id, count, moment, params, last }, rows));
+                done.pages.push((PageFacts { number, request_id, count, moment, params, last: is_last }, rows));
             }
             Err(error) if by_id => {
-                decoded.pages.truncate(begin);
-                decoded.failed.push((page.params, error));
+                done.pages.truncate(first);
+                done.failed.push((page.params, error));
                 lost = true;
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(decoded)
+    Ok(done)
 }
 
 /// Decodes a page after those of its read that `occurrences` has counted.

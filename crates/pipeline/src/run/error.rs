@@ -260,6 +260,8 @@ impl RunError {
     /// Which row of the policy table holds.
     pub fn outcome(&self) -> Outcome {
         match self {
+            // Where the token may not read the report, trying again is no use.
+            Self::Outage { first, .. } if first.outcome() == Outcome::SignIn => Outcome::SignIn,
             Self::Configuration(_)
             | Self::Sandbox(_)
             | Self::NoTokenKey
@@ -275,16 +277,13 @@ impl RunError {
             Self::Held { .. } => Outcome::Held,
             // Before the first request nothing is lost: whatever the store said, the destination wants mending.
             Self::Destination(source) if !source.is_transient() => Outcome::Configuration,
-            Self::Destination(_) | Self::Stopped { .. } => Outcome::Transient,
+            Self::Destination(_) | Self::Stopped { .. } | Self::Outage { .. } => Outcome::Transient,
             Self::Extract(source) => Outcome::of_extract(source),
             Self::Transform { .. }
             | Self::NoneFound { .. }
             | Self::TooManyRejected { .. }
             | Self::IdsFailed { .. }
             | Self::Incomplete { .. } => Outcome::Partial,
-            // Where the token may not read the report, trying again is no use.
-            Self::Outage { first, .. } if first.outcome() == Outcome::SignIn => Outcome::SignIn,
-            Self::Outage { .. } => Outcome::Transient,
             Self::SourceFailed { outcome, .. } => *outcome,
             Self::Load { source, .. } => Outcome::of_load(source),
             Self::WorkerDied { .. } => Outcome::Bug,

@@ -102,7 +102,7 @@ impl ReportRun<'_> {
         let ask = ask.of(&self.writer.reader.source);
         let progress = previous.as_ref().and_then(|state| self.writer.report_plan.progress(state));
         let decoder = || PageDecoder::new(Arc::clone(&self.writer.report_plan.report));
-        let failed = self.failed_before(&ids, session.previous()).await.map_err(load)?;
+        let failed = self.failed_before(ids.is_some(), session.previous()).await.map_err(load)?;
         let now = self.writer.context.clock.now();
         let mut ids =
             ids.map(|ids| CrawledIds::new(ids, progress, (self.period(), failed), session.known(), decoder(), now));
@@ -193,7 +193,9 @@ impl ReportRun<'_> {
         let unknown = not_found.load(Ordering::Relaxed);
         let failed = std::mem::take(&mut tally.failed);
         if let Some(ids) = ids {
-            failed.into_iter().for_each(|(params, error)| ids.cannot_be_decoded(&params, error));
+            for (params, error) in failed {
+                ids.cannot_be_decoded(&params, error);
+            }
             summary.ids_failed = ids.failed().len() as u64;
         }
         let asked_ids = ids.map_or(0, |ids| ids.ids.len() as u64);
@@ -555,12 +557,8 @@ impl ReportRun<'_> {
     }
 
     /// The ids that earlier runs could not read.
-    async fn failed_before(
-        &self,
-        ids: &Option<(&str, Vec<String>)>,
-        previous: Option<&Commit>,
-    ) -> Result<Vec<FailedId>, LoadError> {
-        let (Some(_), Some(previous)) = (ids, previous) else { return Ok(Vec::new()) };
+    async fn failed_before(&self, by_id: bool, previous: Option<&Commit>) -> Result<Vec<FailedId>, LoadError> {
+        let Some(previous) = previous.filter(|_| by_id) else { return Ok(Vec::new()) };
         let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name())?;
         log.failed_ids(previous).await
     }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::census::Letters;
 use super::clocks::Moment;
 use super::crawl::Unit;
-use super::decode::{Decoded, PageFacts, decoded};
+use super::decode::{Decoded, PageFacts, Undecodable, decoded};
 use super::{Context, RunError};
 use crate::event::Event;
 use crate::identity::Reader;
@@ -48,8 +48,8 @@ pub(super) struct Tally {
     pub(super) drift: BTreeMap<String, u64>,
     /// By table, records whose list of it was asked for and did not come.
     pub(super) absent: BTreeMap<String, u64>,
-    /// Ids whose pages cannot be decoded: the parameters of their crawls, and why.
-    pub(super) failed: Vec<(Arc<[(String, String)]>, RunError)>,
+    /// Ids whose pages cannot be decoded.
+    pub(super) failed: Vec<Undecodable>,
     /// When the first page came.
     pub(super) first: Option<Moment>,
     /// What somebody should know though nothing failed.
