@@ -250,6 +250,7 @@ fn nothing_to_say() -> Outcome {
         committed_at: DateTime::<Utc>::UNIX_EPOCH,
         absent: Absent::Stay,
         carry_over: false,
+        answers: true,
         brake: Brake::Off,
         reach: Reach::default(),
         stats: BTreeMap::new(),

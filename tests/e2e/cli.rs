@@ -253,7 +253,8 @@ async fn a_run_that_fails_in_part_says_what_to_do() {
     .await;
     let folder = TempDir::new().unwrap();
     let reports = "  - report: contacts\n  - report: contact_lists\n  - {report: contact_activity_details, contact_id: {from: contacts}}\n";
-    fs::write(folder.path().join("p.yaml"), pipeline_at(server.base_url(), reports)).unwrap();
+    let text = pipeline_at(server.base_url(), reports) + "retry: {attempts: 1}\n";
+    fs::write(folder.path().join("p.yaml"), text).unwrap();
     let run = |arguments: &[&str]| said(program::command(folder.path(), arguments).env("TOKEN", "t"));
     let plain = run(&["run", "p.yaml"]);
     assert_eq!(plain.code, Some(14));

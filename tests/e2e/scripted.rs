@@ -63,6 +63,11 @@ pub(crate) struct Scripted {
 
 impl Scripted {
     pub(crate) async fn start<const N: usize>(routes: [(&str, Vec<Answer>); N]) -> Self {
+        Self::with(routes.into_iter().map(|(path, answers)| (path.to_owned(), answers)).collect()).await
+    }
+
+    /// The same for any number of paths.
+    pub(crate) async fn with(routes: Vec<(String, Vec<Answer>)>) -> Self {
         let answers = routes.into_iter().map(|(path, answers)| (format!("/v3{path}"), answers)).collect();
         let script = Arc::new(Script { answers, asked: Mutex::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -10,8 +10,9 @@ use ctct_sandbox::{Faults, SandboxConfig};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Harness, now, sandbox_of};
+use crate::harness::{Harness, now, pipeline_at, sandbox_of};
 use crate::program;
+use crate::scripted::{Answer, Scripted};
 
 const REPORTS: &str =
     "  - report: contacts\n    write_mode: merge\n  - report: contact_lists\n    write_mode: replace\n";
@@ -93,11 +94,15 @@ async fn a_failure_that_needs_a_person_is_told_at_once_and_one_that_passes_is_on
     let none = Faults::default();
     for (run_id, faults, outcome, health, code) in [
         ("019b", Faults { error_503: 1.0, ..none }, Outcome::Transient, Health::Fresh, 0),
-        ("019c", Faults { other_json: 1.0, ..none }, Outcome::Partial, Health::Failed, 21),
+        ("019bb", Faults { other_json: 1.0, ..none }, Outcome::Transient, Health::Fresh, 0),
+        ("019c", none, Outcome::Partial, Health::Failed, 21),
         ("019d", none, Outcome::Done, Health::Fresh, 0),
     ] {
         harness.serve(SandboxConfig { faults, ..sandbox_of(10) }).await;
-        let text = harness.pipeline(REPORTS).replace("reports:\n", "retry: {attempts: 1}\nreports:\n");
+        let refuses = || vec![Answer::refusal(400, "bad")];
+        let bad = Scripted::start([("/contacts", refuses()), ("/contact_lists", refuses())]).await;
+        let text = if run_id == "019c" { pipeline_at(bad.base_url(), REPORTS) } else { harness.pipeline(REPORTS) };
+        let text = text.replace("reports:\n", "retry: {attempts: 1}\nreports:\n");
         let summary = ctct_pipeline::run(&harness.plan(&text), &harness.context(run_id)).await;
         assert_eq!(summary.outcome, outcome);
         let found = status(&harness, 1, by_schedule()).await;

@@ -41,7 +41,7 @@ fn with_disk(folder: &Path, script: &str) -> Option<Output> {
 fn a_full_disk_is_told_and_the_next_run_with_space_brings_everything() {
     let folder = TempDir::new().unwrap();
     let script = "run; find disk -name '*#*' | sed 's/^/left /'; find disk/data/contacts* -name '*.parquet' 2>/dev/null | sed 's/^/seen /'
-mount -o remount,size=64m disk; run; find disk/data/contacts -name '*.parquet'; find disk/data/_ctct -name '*.json'";
+mount -o remount,size=64m disk; run; find disk/data/contacts -name '*.parquet'; find disk/data/_ctct/sandbox -name '*.json'";
     let Some(output) = with_disk(folder.path(), script) else { return };
     let (said, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(told.contains("the disk is full, free some space and run again"), "{told}");

@@ -71,6 +71,7 @@ pub(crate) fn outcome() -> Outcome {
         window: Window::default(),
         absent: Absent::Stay,
         carry_over: false,
+        answers: true,
         brake: Brake::Off,
         reach: Reach::default(),
         committed_at: now(),

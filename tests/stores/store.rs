@@ -153,7 +153,7 @@ impl Store {
     pub(crate) async fn keys(&self, folder: &str) -> Vec<String> {
         let found: Vec<_> = self.client().list(Some(&Path::parse(folder).unwrap())).try_collect().await.unwrap();
         let mut keys: Vec<String> = found.into_iter().map(|object| object.location.to_string()).collect();
-        keys.retain(|key| key != "_ctct/.probe/created");
+        keys.retain(|key| key != "_ctct/.probe/created" && !key.starts_with("_ctct/.leases/"));
         keys.sort();
         keys
     }

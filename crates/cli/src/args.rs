@@ -167,6 +167,9 @@ pub(crate) struct RunArguments {
     /// Run even where the day's quota is certainly too small: do what fits today, exit with 11, and go on with the next run.
     #[arg(long)]
     pub(crate) over_days: bool,
+    /// Where another run holds a report, wait for it instead of exiting with 13.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) wait: bool,
     /// Stop at a page after this time, such as 90s, 50m or 2h, keep what was paid for, and exit with 12. The next run goes on.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub(crate) deadline: Option<Duration>,

@@ -43,6 +43,8 @@ pub(crate) struct Run {
 /// Why a request may have to be sent again.
 pub(crate) enum Failure {
     Answer(Box<Answer>),
+    /// A success whose body is not what was asked for, and why.
+    NotAPage(Box<Answer>, String),
     /// With what the answer said of itself, where only its body did not come.
     NoAnswer(reqwest::Error, Option<Box<Reply>>),
 }
@@ -84,8 +86,8 @@ impl Client {
     /// Goes on after a page of the same request that was read earlier, by another run perhaps: the next page is the one
     /// that the mark's link leads to, numbered on from it. That link is checked like any other.
     ///
-    /// The API takes its cursors for a while only. Where it rejects this one, [`Crawl::next`] fails with
-    /// [`ExtractError::StaleCursor`]: ask the same request from its first page.
+    /// The API takes its cursors for a while only, and does not always say so. Where this one leads to no page after all
+    /// attempts, [`Crawl::next`] fails with [`ExtractError::StaleCursor`]: ask the same request from its first page.
     pub fn resume(&self, request: Request, after: PageMark) -> Crawl {
         Crawl::new(self.clone(), request, Some(after))
     }
@@ -149,15 +151,17 @@ impl Client {
         &self.0.run.clock
     }
 
-    /// Gets one page's answer: a success, or an error after everything that may help was tried. `scope` is what a 403
-    /// hints at, `bound` the most bytes that the body may have.
-    pub(crate) async fn fetch(
+    /// Gets one page's answer: a success that `read` can use, or an error after everything that may help was tried. What a
+    /// gateway sends in place of a page passes as its errors do. `scope` is what a 403 hints at,
+    /// `bound` the most bytes that the body may have.
+    pub(crate) async fn fetch<T>(
         &self,
         place: &Place,
         scope: &str,
         url: &Url,
         bound: u64,
-    ) -> Result<Answer, ExtractError> {
+        read: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Result<(Answer, T), ExtractError> {
         let (Inner { credentials, limiter, run, .. }, meter) = (&*self.0, &*self.1);
         let (mut made, mut pending, mut renewed) = (0, 0, false);
         loop {
@@ -177,10 +181,17 @@ impl Client {
                 }
             };
             match verdict(&answer.reply) {
-                Verdict::Page => {
-                    credentials.worked(&bearer).await;
-                    return Ok(answer);
-                }
+                Verdict::Page => match read(&answer.body) {
+                    Ok(page) => {
+                        credentials.worked(&bearer).await;
+                        return Ok((answer, page));
+                    }
+                    Err(reason) => {
+                        let failure = Failure::NotAPage(Box::new(answer), reason);
+                        let wait = run.back_off(place, made, failure, meter)?;
+                        meter.back_off(wait).await;
+                    }
+                },
                 Verdict::Pending => {
                     made -= 1;
                     pending += 1;
@@ -258,9 +269,12 @@ impl Run {
         failure: Failure,
         meter: &Meter,
     ) -> Result<Duration, ExtractError> {
-        let (retry_after, reply, source) = match failure {
-            Failure::Answer(answer) => (answer.retry_after(self.clock.now()), Some(answer.reply), None),
-            Failure::NoAnswer(error, reply) => (None, reply, Some(error)),
+        let (retry_after, reply, source, reason) = match failure {
+            Failure::Answer(answer) => (answer.retry_after(self.clock.now()), Some(answer.reply), None, None),
+            Failure::NotAPage(answer, reason) => {
+                (answer.retry_after(self.clock.now()), Some(answer.reply), None, Some(reason))
+            }
+            Failure::NoAnswer(error, reply) => (None, reply, Some(error), None),
         };
         // The same request would meet the same server.
         if let Some(error) = source.as_ref().filter(|error| wrong_scheme(error).is_some()) {
@@ -273,10 +287,16 @@ impl Run {
                 meter.retry();
                 let request_id = reply.as_ref().and_then(|reply| reply.request_id.as_deref());
                 let said = reply.as_ref().map_or_else(|| "no answer".to_owned(), ToString::to_string);
+                let said = reason.map_or(said.clone(), |reason| format!("{said}: {reason}"));
                 info!(%place, attempt = made, said, wait_millis = millis(wait), request_id, "will be sent again");
                 Ok(wait)
             }
-            Err(gave_up) => Err(ExtractError::Transient { place: place.clone(), gave_up, reply, source }),
+            Err(gave_up) => Err(match (reason, reply) {
+                (Some(reason), Some(reply)) => {
+                    ExtractError::NotAPage { place: place.clone(), reply, reason, gave_up: Some(gave_up) }
+                }
+                (_, reply) => ExtractError::Transient { place: place.clone(), gave_up, reply, source },
+            }),
         }
     }
 

@@ -102,6 +102,17 @@ impl Crawl {
     /// # Errors
     /// Any [`ExtractError`]. A page whose link is bad comes first, and the error with the call after it.
     pub async fn next(&mut self) -> Result<Option<Page>, ExtractError> {
+        let resumes = matches!(self.step, Step::Resume { .. });
+        match self.page().await {
+            // Whatever came of a link that an earlier run left: it is the link that may be of no use.
+            Err(error) if resumes && error.may_be_the_links() => {
+                Err(ExtractError::StaleCursor { error: Box::new(error) })
+            }
+            page => page,
+        }
+    }
+
+    async fn page(&mut self) -> Result<Option<Page>, ExtractError> {
         let url = match &self.step {
             Step::First => self.request.url(self.client.base_url())?,
             Step::Resume { href } => {
@@ -120,16 +131,8 @@ impl Crawl {
         let report = &self.request.report;
         let bounds = Bounds::of(report, &self.params);
         let span = error_span!(target: SPANS, "page", page = self.pages + 1);
-        let answer = match self.client.fetch(&place, &report.scope, &url, bounds.bytes()).instrument(span).await {
-            Err(ExtractError::Rejected { place, reply }) if matches!(self.step, Step::Resume { .. }) => {
-                return Err(ExtractError::StaleCursor { place, reply });
-            }
-            answer => answer?,
-        };
-        let envelope = match Envelope::read(report, bounds, &answer.body) {
-            Ok(envelope) => envelope,
-            Err(reason) => return Err(ExtractError::NotAPage { place, reply: answer.reply, reason }),
-        };
+        let read = |body: &[u8]| Envelope::read(report, bounds, body);
+        let (answer, envelope) = self.client.fetch(&place, &report.scope, &url, bounds.bytes(), read).instrument(span).await?;
         self.pages += 1;
         self.seen.insert(url);
         let server_date = answer.server_date();

@@ -199,18 +199,15 @@ pub enum ExtractError {
         /// What the API said; its status tells an unknown id (404) from a bad parameter (400).
         reply: Box<Reply>,
     },
-    /// The API does not take the link with which a crawl went on after an earlier run's page.
-    #[error(
-        "{place}: the API does not take the link of an earlier run any more ({reply}); ask again from the first page"
-    )]
+    /// The link with which a crawl went on after an earlier run's page leads to no page, for whatever reason: most likely
+    /// the API does not take it any more.
+    #[error("the link of an earlier run leads to no page ({error}); ask again from the first page")]
     StaleCursor {
-        /// Which request.
-        place: Place,
-        /// What the API said.
-        reply: Box<Reply>,
+        /// What came of it.
+        error: Box<ExtractError>,
     },
-    /// The answer is no page of the report (or, from the token endpoint, no token).
-    #[error("{place}: the answer cannot be used: {reason} ({reply})")]
+    /// The answer is not a page of the report (or, from the token endpoint, not a token).
+    #[error("{place}: {}the response cannot be used: {reason} ({reply})", tried(*.gave_up))]
     NotAPage {
         /// Which request.
         place: Place,
@@ -218,6 +215,8 @@ pub enum ExtractError {
         reply: Box<Reply>,
         /// What is wrong with it, without a word of its content.
         reason: String,
+        /// Why it was not asked for again; absent where asking again is no use.
+        gave_up: Option<GaveUp>,
     },
     /// The link to the next page leads away from the API.
     #[error("{place}: the link to the next page leads to {host}, where the token must not go ({reply})")]
@@ -318,7 +317,6 @@ impl ExtractError {
             | Self::ClientRefused { reply, .. }
             | Self::Forbidden { reply, .. }
             | Self::Rejected { reply, .. }
-            | Self::StaleCursor { reply, .. }
             | Self::NotAPage { reply, .. }
             | Self::ForeignLink { reply, .. }
             | Self::Redirect { reply, .. }
@@ -326,6 +324,7 @@ impl ExtractError {
             | Self::NoProgress { reply, .. }
             | Self::BodyTooLarge { reply, .. } => Some(reply),
             Self::Transient { reply, .. } => reply.as_deref(),
+            Self::StaleCursor { error } => error.reply(),
             Self::SigningIn(failure) => failure.reply(),
             Self::LoginNeeded { why, .. } => match &**why {
                 NoRenewal::Refused(reply) => Some(reply),
@@ -502,6 +501,11 @@ pub(crate) fn wrong_scheme(error: &reqwest::Error) -> Option<&'static str> {
     None
 }
 
+/// Why an answer that cannot be used was not asked for again.
+fn tried(gave_up: Option<GaveUp>) -> String {
+    gave_up.map_or_else(String::new, |gave_up| format!("{gave_up}; "))
+}
+
 /// A wait in a log line: milliseconds.
 pub(crate) fn millis(wait: Duration) -> u64 {
     u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
@@ -593,8 +597,19 @@ mod tests {
             transient(GaveUp::Budget(200), Some(bare(503))),
             transient(GaveUp::Pending(20), Some(bare(202))),
             ExtractError::Rejected { place: place(), reply: reply(400, "contacts.api.validation.error") },
-            ExtractError::StaleCursor { place: place(), reply: bare(410) },
-            ExtractError::NotAPage { place: place(), reply: bare(200), reason: "it has no `contacts`".to_owned() },
+            ExtractError::StaleCursor { error: Box::new(ExtractError::Rejected { place: place(), reply: bare(410) }) },
+            ExtractError::NotAPage {
+                place: place(),
+                reply: bare(200),
+                reason: "it has no `contacts`".to_owned(),
+                gave_up: Some(GaveUp::Attempts(6)),
+            },
+            ExtractError::NotAPage {
+                place: place(),
+                reply: bare(200),
+                reason: "it holds no token".to_owned(),
+                gave_up: None,
+            },
             ExtractError::ForeignLink { place: place(), reply: bare(200), host: host() },
             ExtractError::Redirect { place: place(), reply: bare(302), host: host() },
             ExtractError::RepeatedCursor { place: place(), reply: reply(200, "x") },

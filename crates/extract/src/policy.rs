@@ -40,8 +40,11 @@ pub(crate) fn verdict(reply: &Reply) -> Verdict {
         403 => Verdict::Forbidden,
         429 if reply.has("quota_exceeded") => Verdict::QuotaUsedUp,
         429 => Verdict::Throttled,
-        500 | 502 | 503 | 504 => Verdict::Trouble,
-        _ => Verdict::Rejected,
+        // Not done in time (408), sent to the wrong machine (421), too early (425): said of the moment, not of the request.
+        // Those that HTTP does not define are inventions of proxies, most of them about connections.
+        408 | 419 | 420 | 421 | 425 | 427 | 430 | 432..=450 | 452..=499 => Verdict::Trouble,
+        400..=499 => Verdict::Rejected,
+        _ => Verdict::Trouble,
     }
 }
 
@@ -62,7 +65,10 @@ impl ExtractError {
     /// When it makes sense to ask for the same page again.
     pub fn retry(&self) -> RetryAdvice {
         match self {
-            Self::Transient { .. } | Self::LedgerStore { .. } => RetryAdvice::Later,
+            Self::Transient { .. } | Self::LedgerStore { .. } | Self::NotAPage { gave_up: Some(_), .. } => {
+                RetryAdvice::Later
+            }
+            Self::StaleCursor { error } => error.retry(),
             Self::Quota { resets_at, .. } => RetryAdvice::After(*resets_at),
             Self::SigningIn(failure) => failure.retry(),
             Self::SignIn { .. }
@@ -86,7 +92,6 @@ impl ExtractError {
             | Self::TokenKey { .. }
             | Self::Forbidden { .. }
             | Self::Rejected { .. }
-            | Self::StaleCursor { .. }
             | Self::NotAPage { .. }
             | Self::ForeignLink { .. }
             | Self::Redirect { .. }
@@ -95,6 +100,21 @@ impl ExtractError {
             | Self::BodyTooLarge { .. }
             | Self::Profile { .. } => RetryAdvice::Never,
         }
+    }
+
+    /// Whether it was not sent again because the retries of the run are used up.
+    pub fn is_out_of_retries(&self) -> bool {
+        matches!(
+            self,
+            Self::Transient { gave_up: GaveUp::Budget(_), .. }
+                | Self::NotAPage { gave_up: Some(GaveUp::Budget(_)), .. }
+        )
+    }
+
+    /// Whether a link that an earlier run left may be the reason: not where no request of the run would do better.
+    pub(crate) fn may_be_the_links(&self) -> bool {
+        let unconnected = matches!(self, Self::Transient { source: Some(source), .. } if source.is_connect());
+        !self.ends_run() && !unconnected && !matches!(self, Self::Parameter { .. })
     }
 
     /// Whether every later request of the run would fail too. What else goes wrong concerns one crawl alone.
@@ -115,7 +135,27 @@ impl ExtractError {
                 | Self::Quota { .. }
                 | Self::LedgerFile { .. }
                 | Self::LedgerStore { .. }
-                | Self::Transient { gave_up: GaveUp::Budget(_), .. }
-        )
+        ) || self.is_out_of_retries()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_is_sent_again_whatever_a_gateway_calls_it() {
+        let of = |status| verdict(&Reply { status, ..Reply::default() });
+        for status in
+            [408, 421, 425, 419, 430, 444, 449, 460, 499, 500, 501, 505, 508, 511, 520, 522, 530, 561, 599, 999]
+        {
+            assert_eq!(of(status), Verdict::Trouble, "{status}");
+        }
+        for status in [400, 402, 404, 405, 406, 409, 410, 413, 414, 415, 418, 422, 423, 424, 426, 428, 431, 451] {
+            assert_eq!(of(status), Verdict::Rejected, "{status}");
+        }
+        for (status, verdict) in [(200, Verdict::Page), (204, Verdict::Page), (302, Verdict::Redirect)] {
+            assert_eq!(of(status), verdict, "{status}");
+        }
     }
 }

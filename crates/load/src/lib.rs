@@ -18,8 +18,10 @@
 //! <url>/_ctct/<account>/<report>/dead_letters/<version>-<run>.jsonl.zst    records that could not be typed
 //! <url>/_ctct/<account>/<report>/pages/<base version>/<query>/             pages that were paid for, until a commit
 //! <url>/_ctct/<account>/<report>/raw/<base version>/<query>/               the same, for good
+//! <url>/_ctct/<account>/<report>/failed_ids/<version>-<run>.json           ids that could not be read
 //! <url>/_ctct/<account>/<report>/seen/<version>-<run>.seen                 hashes of rows that may be read again
 //! <url>/_ctct/<account>/<report>/manifest/<version>-<run>.jsonl.zst        every file that a commit left, and its SHA-256
+//! <url>/_ctct/.leases/<account>/<number>.json                              who reads and writes at this moment
 //! ```
 //!
 //! This crate knows no HTTP of the source and no clock: times come from the caller.
@@ -31,6 +33,7 @@ mod destination;
 mod dropped;
 mod encode;
 mod error;
+mod failed;
 mod fault;
 mod fingerprint;
 mod folder;
@@ -40,6 +43,7 @@ mod ids;
 mod index;
 mod inventory;
 mod latest;
+mod lease;
 mod log;
 mod manifest;
 mod manner;
@@ -75,9 +79,11 @@ pub use dead_letters::{DeadLetterLine, LetterFile, Letters};
 pub use destination::Destination;
 pub use encode::{ACCOUNT_COLUMN, FileLayout, FileTotals, RowBuffer, TableEncoder, account_field};
 pub use error::LoadError;
+pub use failed::FailedId;
 pub use folder::{NULL_FOLDER, decode as decode_folder, encode as encode_folder};
 pub use ids::distinct_ids;
 pub use inventory::{Inventory, TableInventory};
+pub use lease::{Held, Holder, Lease, leases};
 pub use log::ReportLog;
 pub use manner::refuse_manner;
 pub use merge::{DELETE_REASON, DELETED_AT, MergeTotals, VALID_FROM, VALID_TO, stored_schema};

@@ -413,6 +413,11 @@ impl ReportLog {
         format!("{}/manifest/{version:020}-{run}.jsonl.zst", self.folder)
     }
 
+    /// Where the list of ids that could not be read is found.
+    pub(crate) fn failed(&self, version: i64, run: &str) -> String {
+        format!("{}/failed_ids/{version:020}-{run}.json", self.folder)
+    }
+
     /// The version that a staged file's run is based on.
     fn base_of(&self, path: &str) -> Option<i64> {
         self.staged_by(path).map(|(base, _)| base)

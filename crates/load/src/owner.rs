@@ -154,6 +154,8 @@ pub async fn adopt(
         dead_letters: None,
         seen: head.seen.as_ref().map(StateFile::carried_over),
         manifest: head.manifest.as_ref().map(StateFile::carried_over),
+        failed: head.failed.as_ref().map(StateFile::carried_over),
+        answers: Some(head.pages_base()),
         rows: head.rows.keys().map(|table| (table.clone(), 0)).collect(),
         stats: BTreeMap::from([("adopted".to_owned(), 1)]),
         ..head

@@ -147,16 +147,27 @@ impl ReportLog {
     /// Removes pages that no run can use now that there is this newest commit: all that wait for it or an earlier one,
     /// and those that were to stay with it for good but came from runs that it left behind.
     pub(crate) async fn remove_dead_pages(&self, head: &Commit) -> Result<(), LoadError> {
-        let waiting = format!("{}/pages", self.folder);
-        let for_good = format!("{}/raw/{:020}", self.folder, head.version - 1);
-        let (waiting, for_good) = tokio::try_join!(self.folders(&waiting), self.folders(&for_good))?;
         let named = head.raw.as_ref().map(|raw| raw.folder.as_str());
-        let base = |folder: &str| folder.rsplit('/').next()?.parse::<i64>().ok();
-        let waiting = waiting.iter().filter(|folder| base(folder).is_some_and(|base| base < head.version));
+        let waiting = format!("{}/pages", self.folder);
+        // Runs that a commit with answers left behind were based on what its own pages were based on.
+        let left_behind = match named.and_then(|folder| folder.rsplit_once('/')) {
+            Some((folder, _)) => folder.to_owned(),
+            None => format!("{}/raw/{:020}", self.folder, head.version - 1),
+        };
+        let (waiting, for_good) = tokio::try_join!(self.folders(&waiting), self.folders(&left_behind))?;
+        let waiting = waiting.iter().filter(|folder| base_of(folder).is_some_and(|base| base < head.pages_base()));
+        // A commit without answers leaves nobody behind.
+        let for_good = if head.answers.is_some() { Vec::new() } else { for_good };
         for folder in waiting.chain(for_good.iter().filter(|folder| Some(folder.as_str()) != named)) {
             self.destination.remove_folder(folder).await?;
         }
         Ok(())
+    }
+
+    /// The versions that there are pages based on which wait for a run.
+    pub(crate) async fn bases_of_pages(&self) -> Result<Vec<i64>, LoadError> {
+        let folders = self.folders(&format!("{}/pages", self.folder)).await?;
+        Ok(folders.iter().filter_map(|folder| base_of(folder)).collect())
     }
 
     /// The folders right below this one.
@@ -175,4 +186,9 @@ impl ReportLog {
         let kind = if raw { "raw" } else { "pages" };
         format!("{}/{kind}/{base:020}/{}", self.folder, folder::encode(fingerprint))
     }
+}
+
+/// The version in the name of a folder of pages.
+fn base_of(folder: &str) -> Option<i64> {
+    folder.rsplit('/').next()?.parse().ok()
 }

@@ -33,7 +33,7 @@ pub(crate) fn is_anchor(path: &str) -> bool {
 /// All moves of a commit.
 pub(crate) fn moves(commit: &Commit) -> Vec<Move<'_>> {
     let letters = commit.dead_letters.iter().map(|letters| (letters.staged.as_str(), letters.path.as_str()));
-    let state = commit.seen.iter().chain(&commit.manifest);
+    let state = commit.seen.iter().chain(&commit.manifest).chain(&commit.failed);
     let state = state.filter_map(|file| Some((file.staged.as_deref()?, file.path.as_str())));
     // A rebuild names files that stand where they are.
     let files = commit.files.iter().filter(|file| !file.staged.is_empty());

@@ -76,6 +76,13 @@ pub struct Commit {
     /// Every file that there is after the commit, with its checksum; absent in records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<StateFile>,
+    /// The list of ids that could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<StateFile>,
+    /// The newest commit that brought what runs had asked for, where that is not this one: pages that wait for a run are
+    /// based on it, and commits that only put files in order make none of them void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<i64>,
     /// Rows of each table, those without rows included.
     pub rows: BTreeMap<String, u64>,
     /// Counts about the run, such as requests sent.
@@ -137,6 +144,11 @@ impl Commit {
         };
         let read = "read the table by column names (DuckDB: union_by_name, Spark: mergeSchema)";
         (!self.inventory.tables.is_empty()).then(|| format!("{told}; {read}"))
+    }
+
+    /// The commit that kept pages are based on.
+    pub fn pages_base(&self) -> i64 {
+        self.answers.unwrap_or(self.version)
     }
 
     /// Whether a row is named by the same columns in the stored tables and by the report. Tables without a file have none.

@@ -30,7 +30,7 @@ use crate::publish;
 use crate::record::{Commit, RawPages, ReportState};
 use crate::seen::{SeenRows, without};
 use crate::writer::{Writers, on_rayon};
-use crate::{DeadLetterLine, Destination, Known, LoadError, LoadPlan, WriteMode, fingerprint, folder, foreign};
+use crate::{DeadLetterLine, Destination, FailedId, Known, LoadError, LoadPlan, WriteMode, fingerprint, folder, foreign};
 use gathering::{Brought, Keys, Merging};
 
 /// What was committed.
@@ -51,6 +51,8 @@ pub struct Committed {
     pub outdated: u64,
     /// Values that no folder name can carry, by partition column: they stand in `_extra`.
     pub not_in_folders: BTreeMap<String, u64>,
+    /// Where the ids are listed that could not be read, as people are shown it.
+    pub failed_ids_file: Option<String>,
 }
 
 /// What a commit added to one table.
@@ -96,6 +98,8 @@ pub struct Session {
     /// Files of dead letters that go with the commit, because what they hold is written again.
     letters_to_remove: Vec<String>,
     raw: Option<RawPages>,
+    /// The ids that could not be read; `None` where the list of the commit before stays.
+    failed: Option<Vec<FailedId>>,
     seen: Option<SeenRows>,
     latest: Option<Latest>,
     /// Values that no folder name can carry, by column.
@@ -210,6 +214,7 @@ impl Session {
             dead_letters: None,
             letters_to_remove: Vec::new(),
             raw: None,
+            failed: None,
             seen,
             latest,
             not_in_folders: BTreeMap::new(),
@@ -381,6 +386,16 @@ impl Session {
         self.raw = Some(raw);
     }
 
+    /// Keeps with the commit the ids that could not be read, in place of those of the commit before.
+    pub fn name_failed_ids(&mut self, failed: Vec<FailedId>) {
+        self.failed = Some(failed);
+    }
+
+    /// The commit that pages of this run are based on.
+    pub fn pages_base(&self) -> i64 {
+        self.previous.as_ref().map_or(0, Commit::pages_base)
+    }
+
     /// How many records with different keys the run brought. To be called when all are written: a merging run sorts them.
     /// An appending one counts only where the plan says which rows may come again.
     ///
@@ -462,6 +477,7 @@ impl Session {
             removed: self.removed,
             outdated: self.latest.as_ref().map_or(self.outdated, Latest::outdated),
             not_in_folders: self.not_in_folders,
+            failed_ids_file: self.log.failed_ids_file(&commit),
         })
     }
 

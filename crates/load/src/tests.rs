@@ -198,6 +198,7 @@ pub(crate) fn outcome() -> Outcome {
         committed_at: instant("2026-02-02"),
         absent: Absent::Stay,
         carry_over: false,
+        answers: true,
         brake: Brake::Off,
         reach: Reach::default(),
         stats,

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod aftermath;
+mod command_line;
 mod dates;
 mod document;
 mod error;
@@ -22,6 +23,7 @@ mod upkeep;
 mod yaml;
 
 pub use accounts::{NoShard, Shard};
+pub use command_line::CommandLine;
 pub use ctct_load::{PartitionBy, TableCompaction, Window, WriteMode};
 pub use dates::{When, wire};
 pub use document::{

@@ -99,6 +99,12 @@ pub struct ReportSummary {
     pub reconciled: Option<bool>,
     /// Ids that the API does not know (404), of those that were asked one by one.
     pub ids_not_found: u64,
+    /// Ids that could not be read: the next run asks for them again, after the others.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ids_failed: u64,
+    /// Where they are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_ids_file: Option<String>,
     /// Records that could not be typed.
     pub dead_letters: u64,
     /// Records of earlier dead letters that fit now and were written.

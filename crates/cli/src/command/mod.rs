@@ -112,7 +112,7 @@ pub(crate) fn with_plan(
 
 /// Says why the accounts of a pipeline are not known.
 pub(crate) fn no_accounts(plan: &Plan, error: &RunError) -> u8 {
-    let summary = error.summary(plan.pipeline.file());
+    let summary = plan.told(error);
     complain(&format!("error: {}\nnext: {}", summary.message, summary.advice));
     error.outcome().policy().exit_code
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ctct_catalog::Catalog;
 use ctct_extract::Clock;
-use ctct_pipeline::{Context, Event, Events, Keeping, Outcome, Plan, Severity};
+use ctct_pipeline::{CommandLine, Context, Event, Events, Keeping, Outcome, Plan, Severity};
 use futures::{StreamExt, stream};
 use indicatif::MultiProgress;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::stop::StopRequests;
 pub(crate) fn run(global: &Global, arguments: &RunArguments) -> u8 {
     let canvas = reporter::canvas(global);
     logging::start(global, &canvas);
-    match catalog().and_then(|catalog| plans(arguments, &catalog)) {
+    match catalog().and_then(|catalog| plans(global, arguments, &catalog)) {
         Err(code) => code,
         Ok(plans) => match runtime() {
             Err(code) => code,
@@ -36,14 +36,35 @@ pub(crate) fn run(global: &Global, arguments: &RunArguments) -> u8 {
 }
 
 /// The plans of all files; nothing runs before every file is valid.
-fn plans(arguments: &RunArguments, catalog: &Catalog) -> Result<Vec<Plan>, u8> {
+fn plans(global: &Global, arguments: &RunArguments, catalog: &Catalog) -> Result<Vec<Plan>, u8> {
     let plan = |file: &PathBuf| {
         let plan = plan::scoped(plan::resolve(file, &arguments.reports, catalog)?, &arguments.scope)?;
         let plan = if arguments.over_days { plan.with_over_days() } else { plan };
         let plan = if arguments.allow_removal { plan.with_removal_allowed() } else { plan };
+        let plan = if arguments.wait { plan.with_waiting() } else { plan };
+        let plan = plan.with_command(|line| in_force(line, global, arguments));
         Ok(if arguments.keep_raw { plan.with_raw_kept() } else { plan })
     };
     arguments.files.iter().map(plan).collect()
+}
+
+/// The command line with every flag that says what a run does, for advice that repeats it. How it talks is left out.
+fn in_force(line: CommandLine, global: &Global, arguments: &RunArguments) -> CommandLine {
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let RunArguments { scope, .. } = arguments;
+    line.everywhere("--config-dir", path(&global.config_dir))
+        .everywhere("--state-dir", path(&global.state_dir))
+        .values("--report", arguments.reports.clone())
+        .flag("--full-refresh", scope.full_refresh)
+        .values("--from", scope.from.map(|from| from.to_string()))
+        .values("--to", scope.to.map(|to| to.to_string()))
+        .flag("--keep-raw", arguments.keep_raw)
+        .flag("--allow-removal", arguments.allow_removal)
+        .values("--shard", arguments.shard.map(|shard| shard.to_string()))
+        .values("--account", arguments.accounts.clone())
+        .flag("--over-days", arguments.over_days)
+        .flag("--wait", arguments.wait)
+        .values("--deadline", arguments.deadline.map(|span| format!("{}s", span.as_secs())))
 }
 
 /// Accounts of one pipeline that are read at a time. The pace is shared, so more would only wait for each other.

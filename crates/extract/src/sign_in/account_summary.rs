@@ -31,12 +31,12 @@ impl Client {
             segments.pop_if_empty().extend(["account", "summary"]);
         }
         let place = Place::new("account summary".to_owned(), "GET", &url);
-        let answer = self.fetch(&place, "account_read", &url, MAX_BYTES).await?;
+        let (answer, ()) = self.fetch(&place, "account_read", &url, MAX_BYTES, |_| Ok(())).await?;
         if let Ok(Value::Object(summary)) = serde_json::from_slice(&answer.body) {
             return Ok(AccountSummary::of(&summary));
         }
         let reason = "it is not an account summary".to_owned();
-        Err(ExtractError::NotAPage { place, reply: answer.reply, reason })
+        Err(ExtractError::NotAPage { place, reply: answer.reply, reason, gave_up: None })
     }
 }
 

@@ -70,7 +70,8 @@ impl<'a> Endpoint<'a> {
             Some(Ok(answer)) => match verdict(&answer.reply) {
                 Verdict::Redirect => answer.redirect(place, url),
                 Verdict::Page => {
-                    ExtractError::NotAPage { place, reply: answer.reply, reason: format!("it holds no {what}") }
+                    let reason = format!("it holds no {what}");
+                    ExtractError::NotAPage { place, reply: answer.reply, reason, gave_up: None }
                 }
                 _ => SignInFailure::Refused { place, reply: answer.reply }.into(),
             },

@@ -123,12 +123,13 @@ async fn redirects_are_refused_and_only_their_host_is_named() {
 #[tokio::test]
 async fn what_is_no_page_is_an_error_with_its_request_id() {
     for body in ["<html><title>secret</title>", "{\"secret\":[]}", "[]", "", "{\"contacts\":[{}"] {
-        let server = Server::start([Canned::new(200, body)]).await;
+        let server = Server::start([body, body, body].map(|body| Canned::new(200, body))).await;
         let error = server.contacts().next().await.unwrap_err();
         assert!(matches!(error, ExtractError::NotAPage { .. }), "{error}");
-        assert_eq!((error.retry(), error.ends_run()), (RetryAdvice::Never, false));
+        assert_eq!((error.retry(), error.ends_run()), (RetryAdvice::Later, false));
+        assert_eq!(server.seen().len(), 3, "it is asked for again");
         let text = error.to_string();
-        assert!(text.contains("req-1") && text.contains("track-1") && !text.contains("secret"), "{text}");
+        assert!(text.contains("request id req-") && text.contains("track-") && !text.contains("secret"), "{text}");
     }
 }
 

@@ -54,15 +54,37 @@ async fn only_the_first_request_of_a_resumed_crawl_can_be_stale() {
 }
 
 #[tokio::test]
-async fn trouble_is_no_stale_cursor_and_the_same_page_is_asked_for_again() {
-    let trouble = [503, 503, 503, 403].map(|status| Canned::error(status, "x"));
-    let server = Server::start(trouble).await;
-    server.add([Canned::last()]);
-    let mut crawl = resumed(&server, "/v3/contacts?cursor=a");
-    assert!(matches!(crawl.next().await, Err(ExtractError::Transient { .. })));
-    assert!(matches!(crawl.next().await, Err(ExtractError::Forbidden { .. })));
-    assert_eq!(crawl.next().await.unwrap().unwrap().number, 3);
-    assert!(server.seen().iter().all(|seen| seen.uri == "/v3/contacts?cursor=a"));
+async fn whatever_finally_comes_of_a_kept_link_is_a_stale_cursor() {
+    let html = || Canned::new(200, "<html>maintenance</html>");
+    let thrice = |answer: fn() -> Canned| vec![answer(), answer(), answer()];
+    for (answers, status) in [
+        (thrice(|| Canned::error(500, "x")), 500),
+        (thrice(|| Canned::error(522, "x")), 522),
+        (thrice(|| Canned::error(408, "x")), 408),
+        (vec![html(), html(), html()], 200),
+        (thrice(|| Canned::new(200, "")), 200),
+        (thrice(|| Canned::new(200, r#"{"error_key":"x","error_message":"y"}"#)), 200),
+        (vec![Canned::error(403, "x")], 403),
+    ] {
+        let sent = answers.len();
+        let server = Server::start([]).await;
+        server.add(answers);
+        let error = resumed(&server, "/v3/contacts?cursor=a").next().await.unwrap_err();
+        assert!(matches!(error, ExtractError::StaleCursor { .. }), "{status}: {error}");
+        assert_eq!((error.status(), server.seen().len()), (Some(status), sent));
+    }
+}
+
+#[tokio::test]
+async fn what_ends_the_run_says_nothing_of_a_kept_link() {
+    let server = Server::start([Canned::error(401, "unauthorized")]).await;
+    let error = resumed(&server, "/v3/contacts?cursor=a").next().await.unwrap_err();
+    assert!(matches!(error, ExtractError::SignIn { .. }), "{error}");
+    let config = crate::ClientConfig { base_url: "http://127.0.0.1:1/v3".parse().unwrap(), ..server.config() };
+    let after = PageMark { number: 2, next: "/v3/contacts?cursor=a".to_owned() };
+    let client = crate::Client::new(config).unwrap();
+    let error = client.resume(request("contacts", &[("status", "all")]), after).next().await.unwrap_err();
+    assert!(matches!(error, ExtractError::Transient { .. }), "nobody listens: {error}");
 }
 
 #[tokio::test]
@@ -70,7 +92,8 @@ async fn a_kept_link_that_leads_elsewhere_is_never_followed() {
     for link in ["https://evil.example/v3/contacts?cursor=a", "//evil.example/v3", "http://", "file:///etc/passwd"] {
         let server = Server::start([]).await;
         let error = resumed(&server, link).next().await.unwrap_err();
-        assert!(matches!(error, ExtractError::ForeignLink { .. }), "{link}: {error}");
+        let ExtractError::StaleCursor { error } = error else { panic!("{link}: {error}") };
+        assert!(matches!(*error, ExtractError::ForeignLink { .. }), "{link}: {error}");
         assert!(server.seen().is_empty());
     }
 }
@@ -79,7 +102,8 @@ async fn a_kept_link_that_leads_elsewhere_is_never_followed() {
 async fn a_cursor_that_comes_back_ends_a_resumed_crawl() {
     let first_page = "/v3/contacts?status=all&limit=500";
     let error = resumed(&Server::start([]).await, first_page).next().await.unwrap_err();
-    assert!(matches!(error, ExtractError::RepeatedCursor { .. }), "a link back to the first page: {error}");
+    let ExtractError::StaleCursor { error } = error else { panic!("a link back to the first page: {error}") };
+    assert!(matches!(*error, ExtractError::RepeatedCursor { .. }), "a link back to the first page: {error}");
 
     let server = Server::start(["/v3/contacts?cursor=b", "/v3/contacts?cursor=a"].map(Canned::page)).await;
     let mut crawl = resumed(&server, "/v3/contacts?cursor=a");

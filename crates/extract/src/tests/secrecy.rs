@@ -95,6 +95,7 @@ async fn refused_in_every_way() -> String {
         Canned::error(401, "unauthorized"),
         Canned::new(503, "pers0nal"),
         Canned::new(200, "pers0nal"),
+        Canned::new(200, "pers0nal"),
         Canned::new(200, r#"{"contacts":["pers0nal"]}"#).truncated(),
         Canned::new(200, page),
     ];

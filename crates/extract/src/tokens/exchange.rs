@@ -121,7 +121,10 @@ fn refused(answer: Box<Answer>, sign_in: &SignIn, place: &Place) -> Exchanged {
 
 fn unusable(place: &Place, reason: &str) -> Exchanged {
     let (reply, reason) = (Box::new(Reply { status: 200, ..Reply::default() }), reason.to_owned());
-    Exchanged::Useless { error: ExtractError::NotAPage { place: place.clone(), reply, reason }, unsent: false }
+    Exchanged::Useless {
+        error: ExtractError::NotAPage { place: place.clone(), reply, reason, gave_up: None },
+        unsent: false,
+    }
 }
 
 type TokenClient<HasTokenUrl = EndpointNotSet> = oauth2::Client<

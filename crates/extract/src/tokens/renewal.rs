@@ -269,7 +269,7 @@ impl Renewer {
 /// The error of a request that is not repeated.
 fn once(place: &Place, failure: Failure) -> ExtractError {
     let (reply, source) = match failure {
-        Failure::Answer(answer) => (Some(answer.reply), None),
+        Failure::Answer(answer) | Failure::NotAPage(answer, _) => (Some(answer.reply), None),
         Failure::NoAnswer(error, reply) => (reply, Some(error)),
     };
     ExtractError::Transient { place: place.clone(), gave_up: GaveUp::Attempts(1), reply, source }

@@ -179,6 +179,8 @@ impl Compaction {
             dead_letters: None,
             seen: self.head.seen.as_ref().map(StateFile::carried_over),
             manifest: None,
+            failed: self.head.failed.as_ref().map(StateFile::carried_over),
+            answers: Some(self.head.pages_base()),
             rows: self.report.tables().iter().map(|table| (table.name.clone(), 0)).collect(),
             stats: BTreeMap::from([("files_joined".to_owned(), tables.iter().map(|table| table.files).sum())]),
             ..self.head.clone()

@@ -21,7 +21,7 @@ use crate::log::ReportLog;
 use crate::manifest::Manifest;
 use crate::named::NamedFiles;
 use crate::publish;
-use crate::record::{Commit, CommittedFile, LAYOUT_VERSION, RECORD_FORMAT, Window};
+use crate::record::{Commit, CommittedFile, LAYOUT_VERSION, RECORD_FORMAT, StateFile, Window};
 use crate::{Destination, LoadError, folder, state};
 use evidence::{Basis, Evidence};
 use found::{Files, Found};
@@ -174,7 +174,9 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
     }
     let version = version(&records, stays.iter().chain(shrinks.iter().map(|(found, _)| found)));
     let raw = head.filter(|_| lost.is_empty() && !state.iter().any(|damage| damage.is_of_pages));
-    let mut record = record(plan, version, &stays, basis);
+    let pages_base = pages_base(&log, &records).await?;
+    let mut record = record(plan, version, &stays, basis, pages_base);
+    record.failed = head.and_then(|head| head.failed.as_ref()).map(StateFile::carried_over);
     record.raw = raw.and_then(|head| head.raw.clone());
     let folder = format!("{}/damaged/{version:020}-{}", log.folder(), folder::of_name("run", plan.run_id)?);
     let mut moved = Vec::new();
@@ -311,7 +313,19 @@ fn version<'a>(records: &Records, files: impl Iterator<Item = &'a Found>) -> i64
     files.map(|found| found.stamp.commit).max().unwrap_or_default().max(records.highest) + 1
 }
 
-fn record(plan: &Rebuild<'_>, version: i64, files: &[Found], basis: Basis) -> Commit {
+/// The commit that kept pages are based on: what the newest record says where it can be read, else the latest that there are
+/// pages of, since every commit with answers drops those before it. Pages of another window are not used anyway.
+async fn pages_base(log: &ReportLog, records: &Records) -> Result<i64, LoadError> {
+    match records.readable.last() {
+        Some(head) if head.version == records.highest => Ok(head.pages_base()),
+        newest => {
+            let waiting = log.bases_of_pages().await?.into_iter().max();
+            Ok(waiting.unwrap_or_else(|| newest.map_or(records.highest, Commit::pages_base)))
+        }
+    }
+}
+
+fn record(plan: &Rebuild<'_>, version: i64, files: &[Found], basis: Basis, pages_base: i64) -> Commit {
     let own = |found: &&Found| found.file.table == plan.report.name;
     let counts = files.iter().filter(own).all(|found| found.counts);
     let key = plan.report.key.iter().filter(|column| counts || *column != OCCURRENCE).cloned().collect();
@@ -346,6 +360,8 @@ fn record(plan: &Rebuild<'_>, version: i64, files: &[Found], basis: Basis) -> Co
         raw: None,
         seen: None,
         manifest: None,
+        failed: None,
+        answers: Some(pages_base),
         rows,
         stats: BTreeMap::new(),
     }

@@ -19,6 +19,9 @@ pub struct Outcome {
     /// With [`WriteMode::Replace`] and [`WriteMode::Partition`], and with [`WriteMode::Merge`] where the run takes the place of
     /// all rows: stored rows whose key the run did not bring stay nevertheless, because what they became could not be read.
     pub carry_over: bool,
+    /// Whether the run has answers to what it asked: pages that wait for a run are then void. One that only puts in order
+    /// what is stored has none.
+    pub answers: bool,
     /// How many stored keys the commit may remove.
     pub brake: Brake,
     /// Which stored rows the run could have brought: no other can be missing.

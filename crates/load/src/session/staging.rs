@@ -14,10 +14,10 @@ use crate::inventory::{Inventory, table_folder};
 use crate::manner::Manner;
 use crate::merge::{Done, Merge, MergeTotals, Vanished, Verdict};
 use crate::publish::{ANCHOR, is_anchor};
-use crate::record::{Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, RECORD_FORMAT};
+use crate::record::{Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, RECORD_FORMAT, StateFile};
 use crate::seen;
 use crate::writer::StagedFile;
-use crate::{LoadError, LoadPlan, WriteMode};
+use crate::{LoadError, LoadPlan, WriteMode, failed};
 
 impl Session {
     /// Brings everything into staging and drafts the record. Also gives what a merge did to each table.
@@ -64,6 +64,14 @@ impl Session {
         let (seen, obsolete) = seen::replaced(previous, next, !files.is_empty());
         removed.extend(obsolete);
         removed.append(&mut self.letters_to_remove);
+        let listed = self.previous.as_ref().and_then(|commit| commit.failed.as_ref());
+        let failed = match &self.failed {
+            Some(failed) => {
+                removed.extend(listed.map(|file| file.path.clone()));
+                failed::write(&self.destination, &self.staging, self.log.failed(version, &self.run), failed).await?
+            }
+            None => listed.map(StateFile::carried_over),
+        };
         let mut rows: BTreeMap<String, u64> =
             self.plan.report.tables().iter().map(|table| (table.name.clone(), 0)).collect();
         for file in &files {
@@ -105,6 +113,8 @@ impl Session {
             raw: self.raw.take(),
             seen,
             manifest: None,
+            failed,
+            answers: (!outcome.answers).then(|| self.pages_base()),
             rows,
             stats: outcome.stats,
         };

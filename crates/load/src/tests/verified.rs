@@ -249,6 +249,8 @@ async fn write_merged(destination: &Destination, history: bool, tables: &[(&str,
         raw: None,
         seen: None,
         manifest: None,
+        failed: None,
+        answers: None,
         rows: BTreeMap::new(),
         stats: BTreeMap::new(),
     };

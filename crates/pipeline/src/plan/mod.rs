@@ -26,9 +26,12 @@ pub use summary::{
     AtLeastAtMost, Cost, Fits, LastCommit, PlanSummary, PlannedOption, PlannedReport, Price, Scheduled, forecast,
 };
 
+use crate::command_line::CommandLine;
 use crate::dates::When;
 use crate::document::{Delivery, Pipeline};
 use crate::error::ConfigErrors;
+use crate::run::RunError;
+use crate::summary::ErrorSummary;
 
 /// A pipeline resolved at one moment.
 #[derive(Debug, Clone)]
@@ -47,6 +50,10 @@ pub struct Plan {
     pub over_days: bool,
     /// Whether this run may remove any share of the stored rows.
     pub allow_removal: bool,
+    /// Whether the run waits for another one that holds its reports.
+    pub waits: bool,
+    /// How the run was started, for advice.
+    pub command: CommandLine,
 }
 
 /// One report of a plan.
@@ -138,6 +145,8 @@ impl Plan {
             reports: in_order(reports),
             over_days: false,
             allow_removal: false,
+            waits: false,
+            command: CommandLine::new(pipeline.file()),
         })
     }
 
@@ -178,6 +187,24 @@ impl Plan {
     #[must_use]
     pub fn with_removal_allowed(self) -> Self {
         Self { allow_removal: true, ..self }
+    }
+
+    /// The same plan, whose run waits for another one that holds its reports.
+    #[must_use]
+    pub fn with_waiting(self) -> Self {
+        Self { waits: true, ..self }
+    }
+
+    /// The same plan of a run that was started so.
+    #[must_use]
+    pub fn with_command(self, change: impl FnOnce(CommandLine) -> CommandLine) -> Self {
+        Self { command: change(self.command), ..self }
+    }
+
+    /// What went wrong, with advice that repeats the command line in force.
+    pub fn told(&self, error: &RunError) -> ErrorSummary {
+        let ErrorSummary { message, advice } = error.summary(&self.command.to_string());
+        ErrorSummary { message, advice: self.command.in_force(&advice) }
     }
 
     /// The report of this plan that must be done before `report`, since the ids come from it. A source that is not part

@@ -225,13 +225,17 @@ impl ReportPlan {
 
     /// The days that the report covers, resolved.
     fn periods(&self) -> String {
+        self.period().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+    }
+
+    /// The same as parameters.
+    pub(crate) fn period(&self) -> Vec<(String, String)> {
         let options =
             self.report.options.iter().filter(|option| {
                 matches!(option.kind, OptionKind::Day | OptionKind::RangeStart | OptionKind::RangeEnd)
             });
         let names: BTreeSet<&String> = options.flat_map(|option| &option.params).collect();
-        let pairs = self.params.iter().filter(|(name, _)| names.contains(name));
-        pairs.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+        self.params.iter().filter(|(name, _)| names.contains(name)).cloned().collect()
     }
 
     /// Whether an option was set to the same when rows were stored, as far as the record tells.

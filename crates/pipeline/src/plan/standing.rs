@@ -67,7 +67,7 @@ impl Standing {
             log.refuse_ahead(head, now)?;
         }
         let ask = report.ask(head.map(|commit| &commit.state), now).of(source);
-        let base = head.map_or(0, |commit| commit.version);
+        let base = head.map_or(0, Commit::pages_base);
         let mut pages = log.kept_pages(base, &ask.fingerprint(), report.delivery.keep_raw).await?;
         let first = pages.next().await?;
         let ask = match first.as_ref().and_then(|pages| pages.first()) {

@@ -279,7 +279,7 @@ pub async fn forecast(plan: &Plan, context: &Context, probe: bool) -> PlanSummar
     if let Some(error) = error {
         summary.outcome = error.outcome();
         summary.exit_code = summary.outcome.policy().exit_code;
-        summary.error = Some(error.summary(plan.pipeline.file()));
+        summary.error = Some(plan.told(&error));
     }
     summary
 }

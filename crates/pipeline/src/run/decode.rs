@@ -19,7 +19,12 @@ const JOB_BYTES: usize = 256 * 1024;
 pub(super) struct Decoded {
     /// The pages, each with what it became.
     pub(super) pages: Vec<(PageFacts, DecodedPage)>,
+    /// Ids whose pages cannot be decoded.
+    pub(super) failed: Vec<Undecodable>,
 }
+
+/// An id whose pages cannot be decoded: the parameters of its crawl, and why.
+pub(super) type Undecodable = (Arc<[(String, String)]>, RunError);
 
 /// What is left of a page when its body is decoded.
 pub(super) struct PageFacts {
@@ -41,13 +46,13 @@ pub(super) fn decoded(
     decoder: Arc<PageDecoder>,
     report: Arc<str>,
     commit: i64,
-    jobs: usize,
+    (by_id, jobs): (bool, usize),
 ) -> impl Stream<Item = Result<Decoded, RunError>> {
     stream::unfold(units, async |mut units| {
         let pages = next_job(&mut units).await?;
         Some((pages, units))
     })
-    .map(move |pages| spawn(pages, Arc::clone(&decoder), Arc::clone(&report), commit))
+    .map(move |pages| spawn(pages, Arc::clone(&decoder), Arc::clone(&report), commit, by_id))
     .buffered(jobs)
 }
 
@@ -69,12 +74,13 @@ async fn spawn(
     decoder: Arc<PageDecoder>,
     report: Arc<str>,
     commit: i64,
+    by_id: bool,
 ) -> Result<Decoded, RunError> {
     let (sender, receiver) = oneshot::channel();
     let name = Arc::clone(&report);
     rayon::spawn(move || {
         // A panic in here would end the process; caught, it drops the sender and becomes a `WorkerDied`.
-        let answer = catch_unwind(AssertUnwindSafe(|| decode(pages, &decoder, &name, commit)));
+        let answer = catch_unwind(AssertUnwindSafe(|| decode(pages, &decoder, &name, commit, by_id)));
         if let Ok(answer) = answer {
             // The receiver is gone when the report has failed meanwhile; then nobody wants the answer.
             let _ = sender.send(answer);
@@ -83,19 +89,41 @@ async fn spawn(
     receiver.await.map_err(|_| RunError::WorkerDied { report: report.to_string() })?
 }
 
-/// Decodes pages in their order. Those of one id are all in one job.
-fn decode(pages: Vec<Page>, decoder: &PageDecoder, report: &str, commit: i64) -> Result<Decoded, RunError> {
+/// Decodes pages in their order. Those of one id are all in one job, and where one of them cannot be decoded the id has none.
+fn decode(
+    pages: Vec<Page>,
+    decoder: &PageDecoder,
+    report: &str,
+    commit: i64,
+    by_id: bool,
+) -> Result<Decoded, RunError> {
+    let mut done = Decoded { pages: Vec::with_capacity(pages.len()), failed: Vec::new() };
     let mut occurrences = Occurrences::default();
-    let one_page = |page: Page| {
+    // Where the pages of the id begin that come at the moment, and whether they are of no use.
+    let (mut first, mut lost) = (0, false);
+    for page in pages {
         if page.number == 1 {
+            (first, lost) = (done.pages.len(), false);
             occurrences = Occurrences::default();
         }
-        let rows = decode_page(&page, decoder, report, commit, &mut occurrences)?;
-        let (moment, last) = (Moment::of(&page), page.next.is_none());
-        let Page { number, request_id, count, params, .. } = page;
-        Ok((PageFacts { number, request_id, count, moment, params, last }, rows))
-    };
-    Ok(Decoded { pages: pages.into_iter().map(one_page).collect::<Result<_, RunError>>()? })
+        if lost {
+            continue;
+        }
+        match decode_page(&page, decoder, report, commit, &mut occurrences) {
+            Ok(rows) => {
+                let (moment, is_last) = (Moment::of(&page), page.next.is_none());
+                let Page { number, request_id, count, params, .. } = page;
+                done.pages.push((PageFacts { number, request_id, count, moment, params, last: is_last }, rows));
+            }
+            Err(error) if by_id => {
+                done.pages.truncate(first);
+                done.failed.push((page.params, error));
+                lost = true;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
 }
 
 /// Decodes a page after those of its read that `occurrences` has counted.

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use chrono::SecondsFormat;
 use ctct_extract::{ExtractError, Identity, shown};
-use ctct_load::LoadError;
+use ctct_load::{Held, LoadError};
 use ctct_sandbox::SandboxError;
 use ctct_transform::TransformError;
 
@@ -100,6 +100,51 @@ pub enum RunError {
         on: String,
         /// How that one ended.
         outcome: Outcome,
+    },
+    /// Another run is at work on the report.
+    #[error(
+        "{report}: another run (`{}`, pipeline `{}`, process {} on {}) is reading it; its lease ends with it, or at {}",
+        .held.holder.run_id, .held.holder.pipeline, .held.holder.pid, .held.holder.host,
+        .held.until.to_rfc3339_opts(SecondsFormat::Secs, true)
+    )]
+    Held {
+        /// The report.
+        report: String,
+        /// Who, and until when at the least.
+        held: Box<Held>,
+    },
+    /// Some ids could not be read. The rest is committed.
+    #[error(
+        "{report}: {failed} of {ids} ids failed, the first of them number {ordinal}: {first}; the rest is committed{}",
+        .file.as_ref().map_or_else(String::new, |file| format!(", and the failed ids are listed in {file}"))
+    )]
+    IdsFailed {
+        /// The report.
+        report: String,
+        /// How many failed.
+        failed: u64,
+        /// How many there are.
+        ids: u64,
+        /// The place among all ids of the first that failed, from 1.
+        ordinal: usize,
+        /// How it failed.
+        first: Box<RunError>,
+        /// Where the failed ids are listed.
+        file: Option<String>,
+    },
+    /// So many ids failed that it is the API that fails.
+    #[error(
+        "{report}: {failed} of {ids} ids failed, as in an outage: {first}; nothing is committed, and what was read is kept"
+    )]
+    Outage {
+        /// The report.
+        report: String,
+        /// How many failed.
+        failed: u64,
+        /// How many there are.
+        ids: u64,
+        /// How the first of them failed.
+        first: Box<RunError>,
     },
     /// The API knows none of the ids.
     #[error("{report}: the API knows none of the {ids} ids that were asked for")]
@@ -234,6 +279,8 @@ impl RunError {
     /// Which row of the policy table holds.
     pub fn outcome(&self) -> Outcome {
         match self {
+            // Where the token may not read the report, trying again is no use.
+            Self::Outage { first, .. } if first.outcome() == Outcome::SignIn => Outcome::SignIn,
             Self::Configuration(_)
             | Self::Sandbox(_)
             | Self::NoTokenKey
@@ -246,19 +293,41 @@ impl RunError {
             | Self::NothingKept { .. } => Outcome::Configuration,
             Self::NoToken { .. } | Self::NoAccounts { .. } => Outcome::SignIn,
             Self::DoesNotFit { .. } => Outcome::Quota,
+            Self::Held { .. } => Outcome::Held,
             // Before the first request nothing is lost: whatever the store said, the destination wants mending.
             Self::Destination(source) if !source.is_transient() => Outcome::Configuration,
-            Self::Destination(_) => Outcome::Transient,
+            Self::Destination(_) | Self::Outage { .. } => Outcome::Transient,
             Self::Stopped { .. } => Outcome::Stopped,
             Self::Extract(source) => Outcome::of_extract(source),
             Self::Transform { .. }
             | Self::NoneFound { .. }
             | Self::NoProgress { .. }
             | Self::TooManyRejected { .. }
+            | Self::IdsFailed { .. }
             | Self::Incomplete { .. } => Outcome::Partial,
             Self::SourceFailed { outcome, .. } => *outcome,
             Self::Load { source, .. } => Outcome::of_load(source),
             Self::WorkerDied { .. } | Self::Panicked { .. } => Outcome::Bug,
+        }
+    }
+
+    /// Whether a run that took up so many kept pages may have failed because of them, so that it should do without.
+    pub(super) fn is_of_kept_pages(&self, resumed: u64) -> bool {
+        match self {
+            Self::Extract(error) => matches!(**error, ExtractError::StaleCursor { .. }),
+            Self::Transform { .. } => resumed > 0,
+            _ => false,
+        }
+    }
+
+    /// Whether kept pages led to an answer that will not change, so that they would lead there again.
+    pub(super) fn spoils_kept_pages(&self) -> bool {
+        match self {
+            Self::Extract(error) => {
+                matches!(**error, ExtractError::RepeatedCursor { .. } | ExtractError::ForeignLink { .. })
+            }
+            Self::Transform { .. } => true,
+            _ => false,
         }
     }
 
@@ -268,6 +337,10 @@ impl RunError {
             Self::TooManyRejected { report, .. } => format!(
                 "read the reasons in that file (`zstd -dc`); the next run asks for the same again; to publish the rest all the \
                  same, set `max_rejected` of `{report}` to a larger share, then `ctct-etl run {file} --report {report}`"
+            ),
+            Self::IdsFailed { report, .. } => format!(
+                "the next run requests these ids again, after all others: `ctct-etl run {file} --report {report}`; if one keeps \
+                 failing, give its request id to the API's support"
             ),
             Self::Incomplete { report, .. } => format!(
                 "`ctct-etl run {file} --report {report}` reads everything again; if it stays, compare the table with the \
@@ -356,6 +429,7 @@ impl RunError {
             Self::DoesNotFit { .. } => format!(
                 "run again after that, or `ctct-etl run {file} --over-days`: it does what fits today, and the next run goes on"
             ),
+            Self::Held { .. } => format!("wait until it has ended; `ctct-etl run {file} --wait` does so and then runs"),
             Self::Stopped { .. } => format!("run again to resume where it stopped: `ctct-etl run {file}`"),
             Self::Destination(source) | Self::Load { source, .. } if source.is_transient() => {
                 "run again; if it stays, look at the destination's store and the way to it".to_owned()
@@ -454,6 +528,20 @@ mod tests {
             RunError::Panicked { what: report() },
             RunError::NoneFound { report: report(), ids: 3 },
             RunError::NothingKept { report: report(), place: "/data/acme".to_owned() },
+            RunError::IdsFailed {
+                report: report(),
+                failed: 3,
+                ids: 400,
+                ordinal: 17,
+                first: Box::new(RunError::NoSource { report: report(), table: table() }),
+                file: Some("/data/acme/_ctct/acme/contacts/failed_ids/1.json".to_owned()),
+            },
+            RunError::Outage {
+                report: report(),
+                failed: 90,
+                ids: 400,
+                first: Box::new(RunError::NoSource { report: report(), table: table() }),
+            },
             load(LoadError::TooMuchRemoved { account: account(), report: report(), removed: 900, stored: 1000 }),
             RunError::TooManyRejected {
                 report: report(),

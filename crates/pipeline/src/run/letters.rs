@@ -63,6 +63,7 @@ pub(super) async fn replay_letters(writer: &ReportWriter<'_>, summary: &mut Repo
         window: Window::default(),
         absent: Absent::Stay,
         carry_over: false,
+        answers: false,
         brake: Brake::Off,
         reach: Reach::default(),
         stats: BTreeMap::from([("replayed_dead_letters".to_owned(), taken.records)]),

@@ -11,6 +11,9 @@ mod crawl;
 mod decode;
 mod drift;
 mod error;
+mod failures;
+mod ids;
+pub(crate) mod lease;
 mod letters;
 mod new_keys;
 mod replay;
@@ -18,14 +21,14 @@ mod report;
 mod resume;
 mod write;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use ctct_extract::{Clock, SPANS, Usage};
-use ctct_load::Destination;
+use ctct_load::{Destination, Held};
 use futures::FutureExt;
 use futures::future::join_all;
 use tokio::sync::watch;
@@ -45,7 +48,7 @@ use crate::fit;
 use crate::identity;
 use crate::keeping::Keeping;
 use crate::notice;
-use crate::plan::{Ids, Plan};
+use crate::plan::{Ids, Plan, ReportPlan};
 use crate::policy::Outcome;
 use crate::summary::{ReportSummary, RunSummary, seconds_between};
 use report::ReportRun;
@@ -198,7 +201,7 @@ fn summed_up(
         api: usage.into(),
         warnings,
         reports,
-        error: error.map(|error| error.summary(plan.pipeline.file())),
+        error: error.map(|error| plan.told(&error)),
     }
 }
 
@@ -220,8 +223,43 @@ pub fn open_destination(pipeline: &Pipeline, environment: &Environment, base: &P
 
 async fn carry_out(plan: &Plan, context: &Context, destination: &Destination) -> Result<Work, RunError> {
     // Before the first request: what was read and cannot be written would be requests wasted.
+    let unusable = |error| RunError::Destination(Box::new(error));
+    unless_stopped(plan, context, async { destination.probe().await.map_err(unusable) }).await?;
+    let (holding, held) = lease::take(plan, context, destination).await.map_err(unusable)?;
+    let work = match &holding {
+        None => Ok(Work {
+            reports: plan.reports.iter().map(|report| refused(plan, context, report, &held)).collect(),
+            ..Work::default()
+        }),
+        Some(_) => Box::pin(read_all(plan, context, destination, &held)).await,
+    };
+    if let Some(holding) = holding {
+        holding.release().await;
+    }
+    work
+}
+
+/// What is said of a report that another run holds.
+fn refused(plan: &Plan, context: &Context, report: &ReportPlan, held: &BTreeMap<String, Held>) -> ReportSummary {
+    let report = report.report.name.clone();
+    let mut summary = ReportSummary::begun(&report, &context.clock);
+    let error = match held.get(&report) {
+        Some(held) => RunError::Held { report, held: Box::new(held.clone()) },
+        // A run that waits for all of its reports has none.
+        None => RunError::Stopped { report },
+    };
+    (summary.outcome, summary.error) = (error.outcome(), Some(plan.told(&error)));
+    context.events.emit(&Event::ReportDone(Box::new(summary.clone())));
+    summary
+}
+
+async fn read_all(
+    plan: &Plan,
+    context: &Context,
+    destination: &Destination,
+    held: &BTreeMap<String, Held>,
+) -> Result<Work, RunError> {
     let source = unless_stopped(plan, context, async {
-        destination.probe().await.map_err(|error| RunError::Destination(Box::new(error)))?;
         fit::check(plan, context, destination).await?;
         client::open(plan, context).await
     })
@@ -246,6 +284,13 @@ async fn carry_out(plan: &Plan, context: &Context, destination: &Destination) ->
         };
         let done = outcomes.get(report_plan.report.name.as_str());
         async move {
+            if held.contains_key(&report_plan.report.name) {
+                let summary = refused(plan, context, report_plan, held);
+                if let Some(done) = done {
+                    done.send_replace(Some(summary.outcome));
+                }
+                return summary;
+            }
             let source_outcome = match waits_for {
                 Some(outcome) => settled(outcome).await,
                 None => Outcome::Done,

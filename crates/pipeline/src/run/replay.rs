@@ -16,7 +16,7 @@ use super::crawl::Unit;
 use super::letters::replay_letters;
 use super::resume::page;
 use super::write::{ReportWriter, Tally};
-use super::{Context, RunError, Work, carried_out, report_span};
+use super::{Context, RunError, Work, carried_out, lease, report_span};
 use crate::aftermath::Kind;
 use crate::event::Event;
 use crate::identity::Reader;
@@ -44,6 +44,7 @@ async fn replayed(
 ) -> RunSummary {
     carried_out(plan, context, Kind::Replay, async |destination| {
         destination.probe().await.map_err(|error| RunError::Destination(Box::new(error)))?;
+        let holding = lease::of_plan(plan, context, destination).await?;
         // Whose rows they are was written down when they were read.
         let reader = Reader::default();
         let mut reports = Vec::new();
@@ -56,11 +57,14 @@ async fn replayed(
             let span = report_span(writer.name());
             if let Err(error) = one(&writer, &mut summary).instrument(span.clone()).await {
                 summary.outcome = error.outcome();
-                summary.error = Some(error.summary(plan.pipeline.file()));
+                summary.error = Some(plan.told(&error));
             }
             summary.end(&context.clock);
             span.in_scope(|| context.events.emit(&Event::ReportDone(Box::new(summary.clone()))));
             reports.push(summary);
+        }
+        if let Some(holding) = holding {
+            holding.release().await;
         }
         Ok(Work { reports, ..Work::default() })
     })
@@ -102,6 +106,7 @@ async fn replay_report(writer: &ReportWriter<'_>, summary: &mut ReportSummary) -
         window: Window::default(),
         absent: if merges { Absent::Go } else { Absent::Stay },
         carry_over: false,
+        answers: false,
         brake: Brake::Off,
         reach: Reach::default(),
         stats: BTreeMap::from([("replayed_pages".to_owned(), tally.pages)]),

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use ctct_extract::{Client, ExtractError};
+use ctct_extract::Client;
 use ctct_load::{
-    Absent, Brake, Commit, KeptPage, LoadError, LoadPlan, PageKeeper, PageTally, Progress, RawPages, Reach, Rejected,
+    Absent, Brake, Commit, FailedId, KeptPage, LoadError, LoadPlan, PageKeeper, PageTally, Progress, RawPages, Reach, Rejected,
     Repeats, ReportLog, ReportState, Session, Window, WriteMode, distinct_ids,
 };
 use ctct_transform::PageDecoder;
@@ -19,8 +19,10 @@ use tokio::sync::mpsc;
 
 use super::RunError;
 use super::census::{Census, Letters};
-use super::crawl::{Asked, CrawledIds, Crawls, Outlets, Unit};
-use super::resume::Resumption;
+use super::crawl::{Asked, Crawls, Outlets, Unit};
+use super::failures::First;
+use super::ids::CrawledIds;
+use super::resume::{Resumption, StalePages};
 use super::write::{ReportWriter, Tally};
 use crate::event::Event;
 use crate::plan::{Ask, Ids, OtherRows, ReportPlan, Scope};
@@ -60,7 +62,7 @@ impl ReportRun<'_> {
         if let Err(error) = Box::pin(self.attempt(source, &mut summary)).await {
             tracing::debug!(report = self.writer.name(), error = %error, "report failed");
             summary.outcome = error.outcome();
-            summary.error = Some(error.summary(self.writer.plan.pipeline.file()));
+            summary.error = Some(self.writer.plan.told(&error));
         }
         summary.end(clock);
         summary.api = self.client.meter().into();
@@ -70,7 +72,7 @@ impl ReportRun<'_> {
     async fn attempt(&self, source: Outcome, summary: &mut ReportSummary) -> Result<(), RunError> {
         let ids = self.ids(source).await?;
         match Box::pin(self.pass(ids.clone(), true, summary)).await {
-            Err(RunError::Extract(error)) if matches!(*error, ExtractError::StaleCursor { .. }) => {
+            Err(error) if error.is_of_kept_pages(summary.resumed_pages) => {
                 tracing::warn!(report = self.writer.name(), %error, "kept pages lead no further; reading the window again");
                 Box::pin(self.pass(ids, false, summary)).await
             }
@@ -101,11 +103,13 @@ impl ReportRun<'_> {
         let ask = ask.of(&self.writer.reader.source);
         let progress = previous.as_ref().and_then(|state| self.writer.report_plan.progress(state));
         let decoder = || PageDecoder::new(Arc::clone(&self.writer.report_plan.report));
-        let mut ids = ids.map(|(param, ids)| CrawledIds::new(param, ids, progress, session.known(), decoder()));
+        let failed = self.failed_before(ids.is_some(), session.previous()).await.map_err(load)?;
+        let now = self.writer.context.clock.now();
+        let mut ids =
+            ids.map(|ids| CrawledIds::new(ids, progress, (self.period(), failed), session.known(), decoder(), now));
         let live = self.writer.report_plan.scope == Scope::Live;
         if let (Some(ids), Repeats::NewestFirst { .. }, true) = (&mut ids, self.writer.repeats(), live) {
             let (overlap, question) = (self.writer.report_plan.delivery.overlap, self.writer.report_plan.chosen_by());
-            let now = self.writer.context.clock.now();
             // A mark that a wrong clock has set ahead of now tells nothing.
             let mark = |id: &String| session.mark(id, &question).filter(|mark| *mark <= now);
             let before = |id: &String| Some((id.clone(), mark(id)?.checked_sub_signed(overlap)?));
@@ -118,9 +122,8 @@ impl ReportRun<'_> {
         match read {
             Ok(reading) => Box::pin(self.commit(session, previous, ids.as_ref(), reading, summary)).await,
             Err(error) => {
-                // Kept pages that led to an answer which will not change would lead there again.
-                if error.outcome() == Outcome::Partial {
-                    self.forget_pages(session.version() - 1, &question).await;
+                if error.spoils_kept_pages() {
+                    self.forget_pages(session.pages_base(), &question).await;
                 }
                 session.abandon().await;
                 Err(error)
@@ -146,6 +149,8 @@ impl ReportRun<'_> {
         };
         summary.window = ask.window;
         let left_over = Mutex::default();
+        let (base, question) = (session.pages_base(), ask.fingerprint());
+        let stale = (!resumes).then_some(StalePages { writer: self.writer, base, question });
         let crawls = Crawls {
             report: &self.writer.report_plan.report,
             queries: &ask.queries,
@@ -157,6 +162,7 @@ impl ReportRun<'_> {
             keeps_last: self.writer.report_plan.delivery.keep_raw,
             not_found,
             left_over: &left_over,
+            stale: stale.as_ref(),
             ended: AtomicBool::new(false),
         };
         told_to_the_log(ask.window);
@@ -180,19 +186,31 @@ impl ReportRun<'_> {
         let (asked, written) = futures::join!(asked, self.writer.write(received, session, &mut tally));
         let keeper = queue.finish().await;
         tally.copy_to(summary);
+        if let Ok((resumed_pages, ..)) = &asked {
+            summary.resumed_pages = *resumed_pages;
+        }
         // When writing or keeping fails, asking ends because nobody listens: that error is the one to report.
         written?;
         let keeper = keeper.map_err(|error| self.writer.load(error))?;
         let (resumed_pages, resumed, asked) = asked?;
-        summary.resumed_pages = resumed_pages;
         tally.resumed_pages = resumed_pages;
         let unknown = not_found.load(Ordering::Relaxed);
+        let failed = std::mem::take(&mut tally.failed);
+        if let Some(ids) = ids {
+            for (params, error) in failed {
+                ids.cannot_be_decoded(&params, error);
+            }
+            summary.ids_failed = ids.failed().len() as u64;
+        }
         let asked_ids = ids.map_or(0, |ids| ids.ids.len() as u64);
         let unfinished = match asked {
             Ok(Asked::Whole) if asked_ids > 0 && asked_ids == unknown => {
                 return Err(RunError::NoneFound { report: self.writer.name().to_owned(), ids: asked_ids });
             }
-            Ok(Asked::Whole) => None,
+            Ok(Asked::Whole) => match ids.and_then(|ids| ids.end(self.writer.name())) {
+                Some(error) => return Err(error),
+                None => None,
+            },
             Ok(Asked::Stopped) => Some(RunError::Stopped { report: self.writer.name().to_owned() }),
             Err(error) => Some(error),
         };
@@ -210,12 +228,10 @@ impl ReportRun<'_> {
     /// The pages that an earlier run has kept for the same question, and where this run keeps its own.
     async fn kept(&self, ask: &Ask, resumes: bool, session: &Session) -> Result<(Resumption, PageKeeper), LoadError> {
         let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name())?;
-        let (base, raw) = (session.version() - 1, self.writer.report_plan.delivery.keep_raw);
+        let (base, raw) = (session.pages_base(), self.writer.report_plan.delivery.keep_raw);
         let question = ask.fingerprint();
-        if !resumes {
-            log.discard_pages(base, &question, raw).await?;
-        }
-        let resumption = Resumption::open(log.kept_pages(base, &question, raw).await?).await?;
+        let kept = log.kept_pages(base, &question, raw).await?;
+        let resumption = if resumes { Resumption::open(kept).await? } else { Resumption::none(&kept) };
         let keeper = log.keeper(base, &question, &self.writer.context.run_id, raw, resumption.next_sequence());
         Ok((resumption, keeper))
     }
@@ -265,7 +281,8 @@ impl ReportRun<'_> {
         let vanished = ask.sweep && whole && self.proves_absence(census, &tally);
         let incomplete = census.incomplete();
         // What came as a dead letter, or did not come though it is counted, is not gone.
-        let shows_all = incomplete.is_none() && census.rejected == 0;
+        let failed = ids.map(CrawledIds::failed);
+        let shows_all = incomplete.is_none() && census.rejected == 0 && failed.as_ref().is_none_or(Vec::is_empty);
         let absent = match self.writer.report_plan.write_mode {
             WriteMode::Merge if vanished => Absent::Mark(now),
             WriteMode::Merge if self.writer.report_plan.scope == Scope::Everything && whole && shows_all => Absent::Go,
@@ -296,8 +313,12 @@ impl ReportRun<'_> {
             let (folder, kept) = pages;
             session.name_raw_pages(RawPages { folder, since, kept: Some(kept) });
         }
+        if let Some(failed) = failed {
+            session.name_failed_ids(failed);
+        }
         let outcome = ctct_load::Outcome {
             committed_at: now,
+            answers: true,
             state,
             window: ask.window,
             absent,
@@ -309,9 +330,10 @@ impl ReportRun<'_> {
                 ("resumed_pages".to_owned(), tally.resumed_pages),
                 ("dead_letters".to_owned(), summary.dead_letters),
                 ("ids_not_found".to_owned(), summary.ids_not_found),
+                ("ids_failed".to_owned(), summary.ids_failed),
             ]),
         };
-        let base = session.version() - 1;
+        let base = session.pages_base();
         let committed = match Box::pin(session.commit(outcome)).await {
             Ok(committed) => committed,
             Err(error) => {
@@ -329,9 +351,16 @@ impl ReportRun<'_> {
         summary.removed = committed.removed;
         summary.outdated = committed.outdated;
         summary.not_in_folders.clone_from(&committed.not_in_folders);
+        let failed_ids_file = committed.failed_ids_file.clone();
         summary.tables = table_summaries(committed);
+        summary.failed_ids_file.clone_from(&failed_ids_file);
         if let Some(error) = unfinished {
             return Err(error);
+        }
+        if let Some((ids, First { ordinal, error })) = ids.and_then(|ids| Some((ids, ids.failures.take_first()?))) {
+            let (report, failed, ids) = (self.writer.name().to_owned(), summary.ids_failed, ids.ids.len() as u64);
+            let (first, file) = (Box::new(error), failed_ids_file);
+            return Err(RunError::IdsFailed { report, failed, ids, ordinal, first, file });
         }
         short_again.map_or(Ok(()), |IncompleteSummary { read, counted }| {
             Err(RunError::Incomplete { report: self.writer.name().to_owned(), read, counted })
@@ -387,7 +416,7 @@ impl ReportRun<'_> {
     /// Ends the report without a commit, because too much of what came cannot be used. The same answers would lead here
     /// again, so the next run asks again.
     async fn reject(&self, session: Session, ask: &Ask, census: Census) -> RunError {
-        self.forget_pages(session.version() - 1, &ask.fingerprint()).await;
+        self.forget_pages(session.pages_base(), &ask.fingerprint()).await;
         let kept = Box::pin(session.reject()).await.unwrap_or_else(|error| {
             tracing::warn!(report = self.writer.name(), %error, "the records that cannot be used could not be kept");
             None
@@ -524,6 +553,21 @@ impl ReportRun<'_> {
         let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name())?;
         let anew = log.head().await?.is_some_and(|commit| !commit.has_key_of(&plan.report));
         Ok(LoadPlan { rebuild: plan.rebuild || anew, forgets_history: plan.forgets_history || anew, ..plan })
+    }
+
+    /// The ids that earlier runs could not read.
+    async fn failed_before(&self, by_id: bool, previous: Option<&Commit>) -> Result<Vec<FailedId>, LoadError> {
+        let Some(previous) = previous.filter(|_| by_id) else { return Ok(Vec::new()) };
+        let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name())?;
+        log.failed_ids(previous).await
+    }
+
+    /// The days that each id is asked for. A snapshot has no use for those of an earlier one.
+    fn period(&self) -> Vec<(String, String)> {
+        if self.writer.report_plan.write_mode == WriteMode::Replace {
+            return Vec::new();
+        }
+        self.writer.report_plan.period()
     }
 
     /// Refuses to go on from a watermark that lies ahead of the time, unless everything is read anyway.

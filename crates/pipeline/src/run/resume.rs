@@ -6,16 +6,38 @@ use std::collections::HashMap;
 
 use ctct_catalog::Report;
 use ctct_extract::{Page, PageMark};
-use ctct_load::{KeptPage, KeptPages, LoadError, PageTally};
+use ctct_load::{KeptPage, KeptPages, LoadError, PageTally, ReportLog};
 use tokio::sync::mpsc;
 
+use super::RunError;
 use super::crawl::Unit;
+use super::write::ReportWriter;
 
 /// Kept pages that wait to be written again.
 pub(super) struct Resumption {
     /// Read ahead, to learn what the earlier run had asked.
     first: Vec<KeptPage>,
-    rest: KeptPages,
+    rest: Option<KeptPages>,
+    next_sequence: u64,
+}
+
+/// Kept pages that lead no further. They stay until the API has answered what is asked in their place: an outage is no
+/// reason to throw them away.
+pub(super) struct StalePages<'a> {
+    pub(super) writer: ReportWriter<'a>,
+    pub(super) base: i64,
+    pub(super) question: String,
+}
+
+impl StalePages<'_> {
+    /// Drops them.
+    pub(super) async fn discard(&self) -> Result<(), RunError> {
+        let discarded = async {
+            let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name())?;
+            log.discard_pages(self.base, &self.question, self.writer.report_plan.delivery.keep_raw).await
+        };
+        discarded.await.map_err(|error| self.writer.load(error))
+    }
 }
 
 /// How far the crawls of an earlier run had come.
@@ -50,7 +72,13 @@ impl Resumption {
     /// Looks at the first of the kept pages.
     pub(super) async fn open(mut rest: KeptPages) -> Result<Self, LoadError> {
         let first = rest.next().await?.unwrap_or_default();
-        Ok(Self { first, rest })
+        let next_sequence = rest.next_sequence();
+        Ok(Self { first, rest: Some(rest), next_sequence })
+    }
+
+    /// Takes none of them up.
+    pub(super) fn none(rest: &KeptPages) -> Self {
+        Self { first: Vec::new(), rest: None, next_sequence: rest.next_sequence() }
     }
 
     /// The parameters that the earlier run had asked with first.
@@ -60,7 +88,7 @@ impl Resumption {
 
     /// The number that pages are kept under from here on.
     pub(super) fn next_sequence(&self) -> u64 {
-        self.rest.next_sequence()
+        self.next_sequence
     }
 
     /// Sends the pages on: each as its own unit, or with `by_id` all pages of an id as one once they are whole.
@@ -86,9 +114,12 @@ impl Resumption {
                     return Ok(resumed);
                 }
             }
-            pages = self.rest.next().await?.unwrap_or_default();
+            pages = match &mut self.rest {
+                Some(rest) => rest.next().await?.unwrap_or_default(),
+                None => Vec::new(),
+            };
         }
-        resumed.tally = self.rest.tally();
+        resumed.tally = self.rest.as_ref().map(KeptPages::tally).unwrap_or_default();
         Ok(resumed)
     }
 }
@@ -101,6 +132,10 @@ impl Resumed {
 
     /// Adds a page to its chain, and returns the unit that it completes.
     fn take(&mut self, kept: KeptPage, by_id: bool) -> Option<Unit> {
+        // The read of an id that a run had to begin anew.
+        if by_id && kept.number == 1 && self.chains.get(&kept.crawl).is_some_and(|chain| chain.next.is_some()) {
+            self.chains.remove(&kept.crawl);
+        }
         let follows = match self.chains.get(&kept.crawl) {
             None => kept.number == 1,
             Some(chain) => chain.next.is_some() && kept.number == chain.number + 1,

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::census::Letters;
 use super::clocks::Moment;
 use super::crawl::Unit;
-use super::decode::{Decoded, PageFacts, decoded};
+use super::decode::{Decoded, PageFacts, Undecodable, decoded};
 use super::drift::Drift;
 use super::new_keys::NewKeys;
 use super::{Context, RunError};
@@ -52,6 +52,8 @@ pub(super) struct Tally {
     new_keys: NewKeys,
     /// By table, records whose list of it was asked for and did not come.
     pub(super) absent: BTreeMap<String, u64>,
+    /// Ids whose pages cannot be decoded.
+    pub(super) failed: Vec<Undecodable>,
     /// When the first page came.
     pub(super) first: Option<Moment>,
     /// What somebody should know though nothing failed.
@@ -82,8 +84,9 @@ impl ReportWriter<'_> {
         tally: &mut Tally,
     ) -> Result<(), RunError> {
         let decoder = Arc::new(PageDecoder::new(Arc::clone(&self.report_plan.report)));
+        let by_id = !matches!(self.report_plan.ids, Ids::None);
         let jobs = thread::available_parallelism().map_or(1, NonZero::get);
-        let mut batches = pin!(decoded(units, decoder, self.name().into(), session.version(), jobs));
+        let mut batches = pin!(decoded(units, decoder, self.name().into(), session.version(), (by_id, jobs)));
         while let Some(batch) = batches.next().await {
             self.write_batch(batch?, session, tally).await?;
         }
@@ -91,6 +94,7 @@ impl ReportWriter<'_> {
     }
 
     async fn write_batch(&self, batch: Decoded, session: &mut Session, tally: &mut Tally) -> Result<(), RunError> {
+        tally.failed.extend(batch.failed);
         for (facts, page) in batch.pages {
             if tally.first.is_none() {
                 tally.first = Some(facts.moment);

@@ -7,7 +7,7 @@ use super::{Unopened, failed, open};
 use crate::identity::owner;
 use crate::plan::Plan;
 use crate::policy::Outcome;
-use crate::run::{Context, RunError, client};
+use crate::run::{Context, RunError, client, lease};
 use crate::summary::ErrorSummary;
 
 /// What adopting the reports of a pipeline came to.
@@ -69,7 +69,7 @@ pub async fn adopt(plan: &Plan, context: &Context, all: bool) -> AdoptSummary {
             destination.url().clone_into(&mut summary.destination);
             if let Err(error) = adopt_all(plan, context, &destination, all, &mut summary).await {
                 summary.outcome = error.outcome();
-                summary.error = Some(error.summary(plan.pipeline.file()));
+                summary.error = Some(plan.told(&error));
             }
         }
         Err(Unopened { outcome, error }) => {
@@ -92,6 +92,8 @@ async fn adopt_all(
     destination.probe().await.map_err(unusable)?;
     let wanted = |report: &str| all || plan.reports.iter().any(|planned| planned.report.name == report);
     let stored = owners(destination, &plan.account).await.map_err(unusable)?;
+    let reports: Vec<&str> = stored.iter().map(|owned| owned.report.as_str()).filter(|report| wanted(report)).collect();
+    let holding = lease::all(plan, context, destination, &reports).await?;
     let owner = asked(plan, context).await?;
     summary.owner = Some(shown(&owner));
     for owned in stored.iter().filter(|owned| wanted(&owned.report)) {
@@ -117,6 +119,9 @@ async fn adopt_all(
             }
         }
         summary.reports.push(report);
+    }
+    if let Some(holding) = holding {
+        holding.release().await;
     }
     summary.outcome = Outcome::of_parts(&summary.reports.iter().map(|report| report.outcome).collect::<Vec<_>>());
     Ok(())

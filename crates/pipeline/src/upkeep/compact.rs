@@ -4,7 +4,7 @@ use ctct_load::{Compaction, Destination, LoadError, TableCompaction, WriteMode};
 
 use crate::plan::{Plan, ReportPlan};
 use crate::policy::Outcome;
-use crate::run::{Context, RunError};
+use crate::run::{Context, RunError, lease};
 use crate::summary::ErrorSummary;
 
 /// What compacting the reports of a pipeline came to.
@@ -54,12 +54,16 @@ pub async fn compact(plan: &Plan, context: &Context, dry_run: bool) -> Result<Co
     if !dry_run {
         destination.probe().await.map_err(unusable)?;
     }
+    let holding = if dry_run { None } else { lease::of_plan(plan, context, &destination).await? };
     let mut reports = Vec::with_capacity(plan.reports.len());
     for report_plan in &plan.reports {
         if context.stop.is_cancelled() {
             break;
         }
         reports.push(compact_report(plan, report_plan, context, &destination, dry_run).await);
+    }
+    if let Some(holding) = holding {
+        holding.release().await;
     }
     let (pipeline, destination) = (plan.pipeline.name.clone(), destination.url().to_owned());
     Ok(CompactSummary { pipeline, destination, dry_run, reports })
@@ -96,7 +100,7 @@ async fn compact_report(
     if let Err(source) = attempt.await {
         let error = RunError::Load { report: report.name.clone(), source: Box::new(source) };
         compacted.outcome = error.outcome();
-        compacted.error = Some(error.summary(plan.pipeline.file()));
+        compacted.error = Some(plan.told(&error));
     }
     compacted
 }

@@ -31,13 +31,11 @@ struct Unopened {
 
 /// Opens the destination of a plan; nothing is written.
 fn open(plan: &Plan, context: &Context) -> Result<Destination, Unopened> {
-    context
-        .open_destination(plan)
-        .map_err(|error| Unopened { outcome: error.outcome(), error: error.summary(plan.pipeline.file()) })
+    context.open_destination(plan).map_err(|error| Unopened { outcome: error.outcome(), error: plan.told(&error) })
 }
 
 /// What an error of one report means, and what to do about it.
 fn failed(plan: &Plan, report: &str, error: LoadError) -> (Outcome, ErrorSummary) {
     let error = RunError::Load { report: report.to_owned(), source: Box::new(error) };
-    (error.outcome(), error.summary(plan.pipeline.file()))
+    (error.outcome(), plan.told(&error))
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Unopened, failed, open};
 use crate::plan::{Plan, ReportPlan};
 use crate::policy::Outcome;
-use crate::run::Context;
+use crate::run::{Context, lease};
 use crate::summary::{ErrorSummary, TableSummary};
 
 /// What a rebuild of a pipeline's reports came to.
@@ -105,6 +105,14 @@ pub async fn rebuild(plan: &Plan, context: &Context, dry_run: bool) -> RebuildSu
     match open(plan, context) {
         Ok(destination) => {
             destination.url().clone_into(&mut summary.destination);
+            let holding = match if dry_run { Ok(None) } else { lease::of_plan(plan, context, &destination).await } {
+                Ok(holding) => holding,
+                Err(error) => {
+                    (summary.outcome, summary.error) = (error.outcome(), Some(plan.told(&error)));
+                    summary.exit_code = summary.outcome.policy().exit_code;
+                    return summary;
+                }
+            };
             for report in &plan.reports {
                 let name = report.report.name.as_str();
                 let wanted = Rebuild {
@@ -123,6 +131,9 @@ pub async fn rebuild(plan: &Plan, context: &Context, dry_run: bool) -> RebuildSu
                     }
                 };
                 summary.reports.push(ReportRebuild { report: name.to_owned(), ..rebuilt });
+            }
+            if let Some(holding) = holding {
+                holding.release().await;
             }
             summary.outcome = Outcome::of_parts(&summary.reports.iter().map(|r| r.outcome).collect::<Vec<_>>());
         }

@@ -191,7 +191,7 @@ async fn quota(plan: &Plan, context: &Context) -> Result<Option<Allowance>, Unop
         return Ok(None);
     }
     let left = Allowance::of(plan, context).await;
-    left.map(Some).map_err(|error| Unopened { outcome: error.outcome(), error: error.summary(plan.pipeline.file()) })
+    left.map(Some).map_err(|error| Unopened { outcome: error.outcome(), error: plan.told(&error) })
 }
 
 async fn look(

@@ -112,7 +112,7 @@ pub async fn verify(plan: &Plan, context: &Context, counts: bool) -> VerifySumma
                 }
                 Err(error) => {
                     summary.outcome = error.outcome();
-                    summary.error = Some(error.summary(plan.pipeline.file()));
+                    summary.error = Some(plan.told(&error));
                 }
             }
         }
@@ -199,7 +199,7 @@ async fn verify_report(
             Err(error) => {
                 let error = RunError::from(error);
                 summary.outcome = error.outcome();
-                summary.error = Some(error.summary(plan.pipeline.file()));
+                summary.error = Some(plan.told(&error));
             }
         }
     }

@@ -51,6 +51,8 @@ fn commit(day: u32, after: Option<u32>, pages: u64) -> Commit {
         raw: None,
         seen: None,
         manifest: None,
+        failed: None,
+        answers: None,
         rows: BTreeMap::new(),
         stats: BTreeMap::from([("pages".to_owned(), pages)]),
     }
