@@ -19,6 +19,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// Bytes of a part of a secret that give it away.
 const GRAM: usize = 12;
+/// Different bytes of such a part. With fewer it is found by chance: ids end in a row of zeros too.
+const VARIETY: usize = 4;
 /// A secret that is shorter is not looked for: it would be found by chance.
 const SHORTEST: usize = 6;
 /// Characters of a base64 or hexadecimal text that may hold a part of a secret.
@@ -44,7 +46,7 @@ static KNOWN: RwLock<Option<Known>> = RwLock::new(None);
 struct Known {
     /// Of each part of [`GRAM`] bytes.
     grams: HashSet<u64>,
-    /// Secrets that are shorter, by their length.
+    /// Secrets that are looked for as a whole, by their length: short ones, and those with parts of little variety.
     short: HashSet<(usize, u64)>,
     /// Lengths among `short`.
     lengths: Vec<usize>,
@@ -68,14 +70,17 @@ pub fn hide(secret: &str) {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     let known = known.get_or_insert_with(Known::default);
     known.whole.insert(whole);
-    if secret.len() < GRAM {
+    known.grams.extend(secret.windows(GRAM).filter(|part| is_varied(part)).map(hash));
+    if secret.len() < GRAM || !secret.windows(GRAM).all(is_varied) {
         known.short.insert((secret.len(), whole));
         if !known.lengths.contains(&secret.len()) {
             known.lengths.push(secret.len());
         }
-    } else {
-        known.grams.extend(secret.windows(GRAM).map(hash));
     }
+}
+
+fn is_varied(part: &[u8]) -> bool {
+    part.iter().collect::<HashSet<_>>().len() >= VARIETY
 }
 
 /// The same secret, made known.
