@@ -89,7 +89,7 @@ fn views_of_what_is_not_stored_say_so_and_how_to_have_it() {
     assert_eq!(said.code, Some(0));
     insta::assert_snapshot!(portable(&folder, &said.stderr), @r"
     note: nothing is stored yet of contact_lists, email_campaigns, contact_tags in /home/shop/the shop's: the views are empty
-    next: ctct-etl run shop.yaml, then ctct-etl views shop.yaml --dialect spark again
+    help: ctct-etl run shop.yaml, then ctct-etl views shop.yaml --dialect spark again
     ");
     let sql = said.stdout;
     assert!(
@@ -110,7 +110,7 @@ fn contacts_without_definitions_of_their_fields_say_how_to_have_names() {
     let said = views(&folder, &["shop.yaml", "--dialect", "duckdb"]);
     insta::assert_snapshot!(said.stderr, @r"
     note: columns of custom fields go by the fields' ids, since their names are not stored
-    next: add the report contact_custom_fields to shop.yaml, then ctct-etl run shop.yaml
+    help: add the report contact_custom_fields to shop.yaml, then ctct-etl run shop.yaml
     ");
     assert!(said.stdout.contains("AS \"custom_field_"), "{}", said.stdout);
 }

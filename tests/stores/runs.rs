@@ -58,7 +58,8 @@ async fn two_runs_leave_the_truth_on_every_store() {
                 holds(&store, &truth, mode).await;
             }
             let state = store.keys("_ctct").await;
-            let lasts = |key: &String| ["/commits/", "/seen/", "/.probe/"].iter().any(|part| key.contains(part));
+            let lasts =
+                |key: &String| ["/commits/", "/manifest/", "/seen/", "/.probe/"].iter().any(|part| key.contains(part));
             assert!(state.iter().all(lasts), "{mode} on {} leaves nothing else: {state:?}", store.name);
         }
     }

@@ -122,14 +122,13 @@ impl Session {
     /// it), the state is damaged, or the store fails.
     pub async fn begin(destination: &Destination, mut plan: LoadPlan) -> Result<Self, LoadError> {
         PartitionBy::validate_all(&plan.partition_by, plan.mode, &plan.report)?;
-        let account = folder::of_name(ACCOUNT, &plan.account)?;
-        let run = folder::of_name("run", &plan.run_id)?;
+        let (account, run) = (folder::of_name(ACCOUNT, &plan.account)?, folder::of_name("run", &plan.run_id)?);
         let log = ReportLog::new(destination, &plan.account, &plan.report.name)?;
         let (previous, standing) = Box::pin(log.open(plan.report.tables(), plan.rebuild)).await?;
         refuse_mixture(&plan, previous.as_ref())?;
         plan.identity = plan.identity.after(previous.as_ref().map(|commit| &commit.identity));
         if previous.is_none()
-            && let Some(stored) = foreign::same_account(&log, &plan.identity).await?.into_iter().next()
+            && let Some(stored) = Box::pin(foreign::same_account(&log, &plan.identity)).await?.into_iter().next()
         {
             let (report, account) = (plan.report.name.clone(), plan.account.clone());
             return Err(LoadError::TwoLabels { report, account, stored });
@@ -148,9 +147,7 @@ impl Session {
             state.set(&commit.state);
         }
         let partition_by: Vec<String> = plan.partition_by.iter().map(ToString::to_string).collect();
-        let mut dropped = Vec::new();
-        let mut layouts = Vec::new();
-        let mut shapes = Vec::new();
+        let (mut dropped, mut layouts, mut shapes) = (Vec::new(), Vec::new(), Vec::new());
         for table in plan.report.tables() {
             let columns: Vec<String> = keys
                 .iter()
@@ -447,22 +444,22 @@ impl Session {
         let (commit, merged) = match Box::pin(self.stage(outcome)).await {
             Ok(staged) => staged,
             Err(error) => {
-                let error = self.log.named(error, self.version()).await;
+                let error = Box::pin(self.log.named(error, self.version())).await;
                 Box::pin(self.abandon()).await;
                 return Err(error);
             }
         };
-        if let Err(error) = self.log.commit(&commit).await {
+        if let Err(error) = Box::pin(self.log.commit(&commit)).await {
             if matches!(error, LoadError::Fenced { .. }) {
                 self.log.discard(&self.staging).await;
             }
             return Err(error);
         }
-        self.log.publish(&commit, &publish::moves(&commit)).await?;
-        if let Err(error) = self.log.collect(&commit).await {
+        Box::pin(self.log.publish(&commit, &publish::moves(&commit))).await?;
+        if let Err(error) = Box::pin(self.log.collect(&commit)).await {
             tracing::warn!(%error, "could not remove the staging of dead runs; the next run will");
         }
-        if let Err(error) = self.log.prune(&self.standing, &commit).await {
+        if let Err(error) = Box::pin(self.log.prune(&self.standing, &commit)).await {
             tracing::warn!(%error, "could not remove old commit records; a later run will");
         }
         let tables = self.plan.report.tables().iter().enumerate();

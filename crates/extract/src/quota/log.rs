@@ -140,10 +140,10 @@ impl Log {
         let Some(&last) = sequences.last() else { return Ok(None) };
         for sequence in sequences.into_iter().rev() {
             let path = self.path(day, sequence);
-            match decode(&self.store.get(&path).await?.bytes().await?) {
-                Some(lease) => return Ok(Some((last, Some(lease)))),
-                None => error!(%path, "a lease of the quota ledger is damaged; the one before it counts"),
+            if let Some(lease) = decode(&self.store.get(&path).await?.bytes().await?) {
+                return Ok(Some((last, Some(lease))));
             }
+            error!(%path, "a lease of the quota ledger is damaged; the one before it counts");
         }
         Ok(Some((last, None)))
     }

@@ -132,6 +132,9 @@ proptest! {
 #[test]
 fn a_row_of_zeros_is_no_part_of_a_secret() {
     hide("6e9f41d2-5c07-4d1e-000000000000");
-    assert_eq!(scrubbed("request 0b7cf5d2-0000-4000-8000-000000000000"), "request 0b7cf5d2-0000-4000-8000-000000000000");
+    assert_eq!(
+        scrubbed("request 0b7cf5d2-0000-4000-8000-000000000000"),
+        "request 0b7cf5d2-0000-4000-8000-000000000000"
+    );
     assert_eq!(scrubbed("of 6e9f41d2-5c07-4d1e-000000000000 it said"), "of [hidden] it said");
 }

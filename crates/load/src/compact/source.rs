@@ -15,9 +15,9 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaD
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::Listed;
+use crate::encode::ACCOUNT_COLUMN;
 use crate::manifest::Proof;
 use crate::read::StoredFile;
-use crate::encode::ACCOUNT_COLUMN;
 use crate::{Destination, LoadError};
 
 /// Bytes at the end of a file that are fetched to find its footer; a smaller file is there as a whole then.

@@ -120,14 +120,7 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
     if newest.is_none() && listing.is_empty() {
         return Ok(Rebuilt::Nothing);
     }
-    let (manifest, mut damaged) = match newest {
-        Some(head) if head.manifest.is_some() => match log.proofs(newest, &listing).await {
-            Ok(manifest) => (Some(manifest), Vec::new()),
-            Err(LoadError::Damaged { path, reason }) => (None, vec![Loss { path, reason }]),
-            Err(error) => return Err(error),
-        },
-        _ => (None, Vec::new()),
-    };
+    let (manifest, mut damaged) = manifest_of(&log, newest, &listing).await?;
     let named = NamedFiles::by(&records.readable, manifest.as_ref().filter(|_| head.is_some()));
     let files = Files::read(&log, &listing, &records.readable, &named).await?;
     let state = match head {
@@ -201,15 +194,25 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
     for path in aside.iter().map(String::as_str).chain(shrinks.iter().map(|(found, _)| found.file.path.as_str())) {
         moved.push(destination.shown(&format!("{folder}/{path}")));
     }
-    let mut tables = totals(&stays);
-    for (found, _) in &shrinks {
-        tables.entry(found.file.table.clone()).or_default();
-    }
-    if !plan.dry_run {
-        tables = totals_of(&record.files);
-    }
+    let tables = if plan.dry_run { totals_before(&stays, &shrinks) } else { totals_of(&record.files) };
     moved.extend(records.move_damaged(&log, plan).await?);
     Ok(Rebuilt::Done { record: Box::new(record), tables, moved, lost, damaged })
+}
+
+/// What the newest record's manifest says, or why it cannot be read.
+async fn manifest_of(
+    log: &ReportLog,
+    newest: Option<&Commit>,
+    listing: &Listing,
+) -> Result<(Option<Manifest>, Vec<Loss>), LoadError> {
+    if newest.is_none_or(|head| head.manifest.is_none()) {
+        return Ok((None, Vec::new()));
+    }
+    match log.proofs(newest, listing).await {
+        Ok(manifest) => Ok((Some(manifest), Vec::new())),
+        Err(LoadError::Damaged { path, reason }) => Ok((None, vec![Loss { path, reason }])),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes files again without the rows of records that are read again as a whole. The originals are kept aside.
@@ -367,8 +370,13 @@ fn record(plan: &Rebuild<'_>, version: i64, files: &[Found], basis: Basis, pages
     }
 }
 
-fn totals(files: &[Found]) -> BTreeMap<String, TableRebuilt> {
-    totals_of(files.iter().map(|found| &found.file))
+/// What stays as it is. What files that are written again will hold is not known before that.
+fn totals_before(stays: &[Found], shrinks: &[(Found, Vec<(i64, i64)>)]) -> BTreeMap<String, TableRebuilt> {
+    let mut tables = totals_of(stays.iter().map(|found| &found.file));
+    for (found, _) in shrinks {
+        tables.entry(found.file.table.clone()).or_default();
+    }
+    tables
 }
 
 fn totals_of<'a>(files: impl IntoIterator<Item = &'a CommittedFile>) -> BTreeMap<String, TableRebuilt> {

@@ -95,21 +95,19 @@ async fn no_flipped_bit_is_certified_by_whoever_writes_again() {
                 let changed = everybody().into_iter().map(|person| person.phone("9", &["z"]));
                 let changed: Vec<Person> =
                     changed.map(|person| Person { kind: Some("y".to_owned()), ..person }).collect();
-                let error = match mode {
-                    Merge => run(&destination, adding(mode, "r9"), &changed).await.unwrap_err(),
-                    _ => {
-                        let options = FileOptions::default();
-                        let planned = Compaction::plan(&destination, "acme", &people(), &options).await.unwrap();
-                        match planned.unwrap().carry_out("c", instant("2026-03-01")).await {
-                            Err(error) => error,
-                            // A footer that is broken leaves its file out, as it is.
-                            Ok(_) => {
-                                let found = verify(&destination, "acme", &people(), &VerifyOptions::default()).await;
-                                assert!(!found.unwrap().findings.is_empty(), "{told}");
-                                continue;
-                            }
-                        }
-                    }
+                let error = if mode == Merge {
+                    run(&destination, adding(mode, "r9"), &changed).await.unwrap_err()
+                } else {
+                    let options = FileOptions::default();
+                    let planned = Compaction::plan(&destination, "acme", &people(), &options).await.unwrap();
+                    let carried_out = planned.unwrap().carry_out("c", instant("2026-03-01")).await;
+                    // A footer that is broken leaves its file out, as it is.
+                    let Err(error) = carried_out else {
+                        let found = verify(&destination, "acme", &people(), &VerifyOptions::default()).await;
+                        assert!(!found.unwrap().findings.is_empty(), "{told}");
+                        continue;
+                    };
+                    error
                 };
                 let damaged = matches!(error, LoadError::Damaged { .. } | LoadError::Columns { .. });
                 assert!(damaged, "{told}: {error}");

@@ -364,11 +364,9 @@ impl RunError {
     /// For the summary: what happened, and what to do. `file` is the pipeline's, for commands to copy.
     pub fn summary(&self, file: &str) -> ErrorSummary {
         let advice = match self {
-            Self::NoToken { account } => {
-                format!(
-                    "run `ctct-etl auth login --account {account}`, or add `access_token: {{env: NAME}}` to `source`"
-                )
-            }
+            Self::NoToken { account } => format!(
+                "run `ctct-etl auth login --account {account}`, or add `access_token: {{env: NAME}}` to `source`"
+            ),
             Self::NoAccounts { .. } => {
                 "`ctct-etl auth list` shows those that are; `ctct-etl auth login` adds one".to_owned()
             }

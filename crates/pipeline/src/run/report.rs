@@ -192,7 +192,7 @@ impl ReportRun<'_> {
         // When writing or keeping fails, asking ends because nobody listens: that error is the one to report.
         written?;
         let keeper = keeper.map_err(|error| self.writer.load(error))?;
-        let (resumed_pages, resumed, asked) = asked?;
+        let (resumed_pages, before, asked) = asked?;
         tally.resumed_pages = resumed_pages;
         let unknown = not_found.load(Ordering::Relaxed);
         let failed = std::mem::take(&mut tally.failed);
@@ -218,7 +218,7 @@ impl ReportRun<'_> {
             // That the API does not know an id was paid for too.
             Some(error) if tally.rows + unknown == 0 || !self.keeps_what_is_whole(&error) => Err(error),
             unfinished => {
-                let pages = (keeper.folder().to_owned(), keeper.tally().and(resumed));
+                let pages = (keeper.folder().to_owned(), keeper.tally().and(before));
                 let left_over = left_over.into_inner();
                 Ok(Reading { tally, ask, pages, left_over, unfinished })
             }
