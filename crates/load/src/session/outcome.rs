@@ -14,9 +14,9 @@ pub struct Outcome {
     pub state: ReportState,
     /// The span of time that this run asked for.
     pub window: Window,
-    /// With [`WriteMode::Merge`]: what becomes of stored rows whose key the run did not bring.
+    /// With [`crate::WriteMode::Merge`]: what becomes of stored rows whose key the run did not bring.
     pub absent: Absent,
-    /// With [`WriteMode::Replace`] and [`WriteMode::Partition`], and with [`WriteMode::Merge`] where the run takes the place of
+    /// With [`crate::WriteMode::Replace`] and [`crate::WriteMode::Partition`], and with [`crate::WriteMode::Merge`] where the run takes the place of
     /// all rows: stored rows whose key the run did not bring stay nevertheless, because what they became could not be read.
     pub carry_over: bool,
     /// Whether the run has answers to what it asked: pages that wait for a run are then void. One that only puts in order
