@@ -132,7 +132,8 @@ impl Crawl {
         let bounds = Bounds::of(report, &self.params);
         let span = error_span!(target: SPANS, "page", page = self.pages + 1);
         let read = |body: &[u8]| Envelope::read(report, bounds, body);
-        let (answer, envelope) = self.client.fetch(&place, &report.scope, &url, bounds.bytes(), read).instrument(span).await?;
+        let (answer, envelope) =
+            self.client.fetch(&place, &report.scope, &url, bounds.bytes(), read).instrument(span).await?;
         self.pages += 1;
         self.seen.insert(url);
         let server_date = answer.server_date();

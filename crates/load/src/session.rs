@@ -30,7 +30,9 @@ use crate::publish;
 use crate::record::{Commit, RawPages, ReportState};
 use crate::seen::{SeenRows, without};
 use crate::writer::{Writers, on_rayon};
-use crate::{DeadLetterLine, Destination, FailedId, Known, LoadError, LoadPlan, WriteMode, fingerprint, folder, foreign};
+use crate::{
+    DeadLetterLine, Destination, FailedId, Known, LoadError, LoadPlan, WriteMode, fingerprint, folder, foreign,
+};
 use gathering::{Brought, Keys, Merging};
 
 /// What was committed.

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use chrono::{DateTime, SecondsFormat, Utc};
 use ctct_extract::Client;
 use ctct_load::{
-    Absent, Brake, Commit, FailedId, KeptPage, LoadError, LoadPlan, PageKeeper, PageTally, Progress, RawPages, Reach, Rejected,
-    Repeats, ReportLog, ReportState, Session, Window, WriteMode, distinct_ids,
+    Absent, Brake, Commit, FailedId, KeptPage, LoadError, LoadPlan, PageKeeper, PageTally, Progress, RawPages, Reach,
+    Rejected, Repeats, ReportLog, ReportState, Session, Window, WriteMode, distinct_ids,
 };
 use ctct_transform::PageDecoder;
 use futures::lock::Mutex;
