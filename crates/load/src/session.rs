@@ -141,8 +141,7 @@ impl Session {
             Ok(seen) => seen,
             Err(error) => return Err(log.named(error, base + 1).await),
         };
-        let latest = Latest::for_plan(&plan);
-        let staging = log.staging(base, &run);
+        let (latest, staging) = (Latest::for_plan(&plan), log.staging(base, &run));
         let keys: Vec<&str> = plan.partition_by.iter().filter_map(identity).collect();
         let state = Arc::new(FooterState::default());
         if let Some(commit) = &previous {

@@ -207,10 +207,10 @@ pub(crate) fn outcome() -> Outcome {
 
 /// A whole run: begin, one page, commit.
 pub(crate) async fn run(destination: &Destination, plan: LoadPlan, rows: &[Person]) -> Result<Committed, LoadError> {
-    let mut session = Session::begin(destination, plan).await?;
+    let mut session = Box::pin(Session::begin(destination, plan)).await?;
     let version = session.version();
     session.write(page(version, rows)).await?;
-    session.commit(outcome()).await
+    Box::pin(session.commit(outcome())).await
 }
 
 /// The same test on a store in memory, where a rename is copy and delete, and on the local disk, where it is atomic.

@@ -21,7 +21,7 @@ pub(super) async fn edit(destination: &Destination, path: &str, edit: impl FnOnc
 
 /// A run whose next watermark is this day.
 pub(super) async fn run_until(destination: &Destination, plan: LoadPlan, rows: &[Person], watermark: &str) {
-    let mut session = Session::begin(destination, plan).await.unwrap();
+    let mut session = Box::pin(Session::begin(destination, plan)).await.unwrap();
     let version = session.version();
     if !rows.is_empty() {
         session.write(page(version, rows)).await.unwrap();
@@ -33,7 +33,7 @@ pub(super) async fn run_until(destination: &Destination, plan: LoadPlan, rows: &
         progress: Some(Progress { through: Some("c".to_owned()), also: Vec::new(), of: "a question".to_owned() }),
         ..ReportState::default()
     };
-    session.commit(Outcome { state, ..outcome() }).await.unwrap();
+    Box::pin(session.commit(Outcome { state, ..outcome() })).await.unwrap();
 }
 
 /// Two commits that bring rows and one that finds nothing new.

@@ -18,12 +18,12 @@ async fn merge(
     absent: Absent,
     pages: &[(i64, Vec<Person>)],
 ) -> Result<Committed, LoadError> {
-    let mut session = Session::begin(destination, plan).await?;
+    let mut session = Box::pin(Session::begin(destination, plan)).await?;
     for (at, people) in pages {
         let page = timed_page(session.version(), *at, people);
         session.write(page).await?;
     }
-    session.commit(Outcome { absent, committed_at: micros(900), ..outcome() }).await
+    Box::pin(session.commit(Outcome { absent, committed_at: micros(900), ..outcome() })).await
 }
 
 /// A run of one page that arrived at the run's number times 100.

@@ -19,6 +19,7 @@ mod new_keys;
 mod replay;
 mod report;
 mod resume;
+mod state;
 mod write;
 
 use std::collections::{BTreeMap, HashMap};
