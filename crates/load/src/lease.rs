@@ -107,6 +107,8 @@ impl Lease {
                 Err(LoadError::Store { source: StoreError::AlreadyExists { .. }, .. }) => continue,
                 Err(error) => return Err(error),
             }
+            // What was killed while it wrote a lease. One that is alive writes it again.
+            destination.sweep(&root, |_| true).await;
             for entry in entries.iter().filter(|entry| entry.held(now).is_none()) {
                 destination.delete(&entry.path).await?;
             }
