@@ -13,7 +13,6 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
 
 use super::{AT_A_TIME, encoded, runs_folder, runs_schema};
-use crate::log::STATE_FOLDER;
 use crate::{Destination, LoadError, folder};
 
 /// Files that are joined when there are so many small ones.
@@ -22,6 +21,8 @@ const FILES: usize = 16;
 const SMALL_BYTES: u64 = 512 << 10;
 /// Where a joined file's metadata names what it is made of: paths as a JSON list, the first its own.
 const MEMBERS: &str = "ctct.members";
+/// Where joined files wait; no account's folder begins with a dot.
+pub(super) const WAITING: &str = "_ctct/.runs";
 
 /// Finishes a join that was cut short, and joins the account's small files where there are enough. `name` is the new file's.
 ///
@@ -90,9 +91,9 @@ pub(super) async fn finish(destination: &Destination, account: &str) -> Result<(
     destination.delete(&path).await
 }
 
-/// Where the joined file of an account waits; no account's folder begins with a dot.
+/// Where the joined file of an account waits.
 fn waiting(account: &str) -> String {
-    format!("{STATE_FOLDER}/.runs/{}.parquet", folder::encode(account))
+    format!("{WAITING}/{}.parquet", folder::encode(account))
 }
 
 /// The paths that a joined file names; `None` where it names none, or any outside of this folder.
@@ -186,7 +187,7 @@ mod tests {
         let last = last_runs(&destination, "acme", 2).await.unwrap();
         let last: Vec<&str> = last.iter().take(4).map(|end| end.run_id.as_str()).collect();
         assert_eq!(last, ["019a-00199", "019a-00199", "019a-00198", "019a-00198"]);
-        assert!(destination.list(&format!("{STATE_FOLDER}/.runs")).await.unwrap().is_empty());
+        assert!(destination.list(WAITING).await.unwrap().is_empty());
     }
 
     #[tokio::test]
