@@ -103,7 +103,7 @@ async fn a_run_that_fails_has_its_rows_too() {
     let error = report(&failed, "contacts").error.as_ref().unwrap();
     assert_eq!(
         cells(row, &["run_id", "exit_code", "outcome", "error", "advice", "commit_version"]),
-        [json!("019b"), json!(12), json!("failed, try again"), json!(error.message), json!(error.advice), json!(null)]
+        [json!("019b"), json!(12), json!("temporary failure"), json!(error.message), json!(error.advice), json!(null)]
     );
 }
 
