@@ -5,9 +5,11 @@ use std::collections::HashSet;
 
 use crate::envelope::Envelope;
 
-/// Pages in a row whose rows all came before. One such page can come of rows that were inserted meanwhile.
+/// Pages in a row whose rows all came before, and rows on them. One such page can come of rows that were inserted meanwhile,
+/// and small ones of events that are equal.
 const REPEATED: u32 = 3;
-/// Pages in a row without a row. A filter that is applied after the page was cut may empty some.
+const REPEATED_ROWS: u64 = 100;
+/// Pages in a row without a row, or without another one. A filter that is applied after the page was cut may empty some.
 const EMPTY: u32 = 50;
 /// Pages more than the count says, beside half of it: rows come while others are read.
 const SPARE_PAGES: u64 = 10;
@@ -18,6 +20,8 @@ pub(crate) struct Progress {
     /// Of the pages with rows.
     digests: HashSet<u64>,
     repeated: u32,
+    /// Rows of the pages that repeat.
+    repeated_rows: u64,
     empty: u32,
     rows: u64,
     /// The largest page, and the largest count of all rows.
@@ -38,12 +42,13 @@ impl Progress {
         if rows.count == 0 {
             self.empty += 1;
         } else if self.digests.insert(rows.digest) {
-            (self.empty, self.repeated) = (0, 0);
+            (self.empty, self.repeated, self.repeated_rows) = (0, 0, 0);
         } else {
             self.repeated += 1;
+            self.repeated_rows += rows.count;
         }
-        if self.repeated >= REPEATED {
-            return Err(format!("{REPEATED} pages in a row brought only rows that had come before"));
+        if self.repeated >= EMPTY || (self.repeated >= REPEATED && self.repeated_rows >= REPEATED_ROWS) {
+            return Err(format!("{} pages in a row brought only rows that had come before", self.repeated));
         }
         if self.empty >= EMPTY {
             return Err(format!("{EMPTY} pages in a row brought no rows, and each links to another"));
@@ -78,6 +83,7 @@ mod tests {
         assert_eq!(read(None, (0..).map(same)), 3);
         assert_eq!(read(None, (0..).map(|at| (at % 2, 500))), 4, "two pages by turns");
         assert_eq!(read(None, (0..).map(|_| (0, 0))), 49);
+        assert_eq!(read(None, (0..).map(|_| (7, 1))), 50, "small pages may hold equal events");
         assert_eq!(read(None, (0..).map(|at| (at.min(100), 500))), 103, "a tail that repeats");
         assert_eq!(read(Some(1_000), (0..).map(|at| (at, 500))), 13, "more than is counted");
         assert_eq!(read(Some(0), (0..).map(|at| (at, 1))), 10);

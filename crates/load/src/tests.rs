@@ -97,6 +97,9 @@ pub(crate) fn instant(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
+/// When pages are read, in microseconds: after all that happens to the people on them. 2026-06-01.
+pub(crate) const READ_AT: i64 = 1_780_272_000_000_000;
+
 /// A page of people, as the transform would hand it over.
 pub(crate) fn page(version: i64, people_of_page: &[Person]) -> Vec<TableRows> {
     let mut rows: [Vec<Value>; 3] = Default::default();
@@ -121,7 +124,7 @@ pub(crate) fn page(version: i64, people_of_page: &[Person]) -> Vec<TableRows> {
     tables
         .map(|(at, ((table, mut rows), parents))| {
             for row in &mut rows {
-                row["_extracted_at"] = json!(0);
+                row["_extracted_at"] = json!(READ_AT);
                 row["_commit"] = json!(version);
             }
             let parent_rows = (at > 0).then(|| UInt32Array::from(parents));
@@ -193,6 +196,7 @@ pub(crate) fn outcome() -> Outcome {
     let window = Window { after: None, before: Some(instant("2026-02-01")) };
     let stats = BTreeMap::from([("requests".to_owned(), 3)]);
     Outcome {
+        supersedes: false,
         state: ReportState { watermark: Some(instant("2026-02-01")), ..ReportState::default() },
         window,
         committed_at: instant("2026-02-02"),

@@ -5,6 +5,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use ctct_transform::Fit;
+
 use super::merge_model::{timed_page, unordered};
 use super::*;
 
@@ -26,8 +28,8 @@ async fn write(session: &mut Session, at: i64, records: &[Record]) {
     let people: Vec<Person> = records.iter().map(|record| record.person.clone()).collect();
     let mut page = timed_page(session.version(), at, &people);
     page[1].absent = (0..).zip(records).filter(|(_, record)| record.absent).map(|(row, _)| row).collect();
-    let outside: Vec<bool> = records.iter().map(|record| record.outside).collect();
-    session.write_judged(page, &outside).await.unwrap();
+    let fits: Vec<Fit> = records.iter().map(|record| if record.outside { Fit::Fails } else { Fit::Fits }).collect();
+    session.write_judged(page, &fits).await.unwrap();
 }
 
 fn a_plan(number: i64, by: &[PartitionBy], history: bool, changed: bool) -> LoadPlan {
@@ -84,11 +86,17 @@ impl Known {
         self.rows.extend(rows.into_iter().map(|row| (table, row, at, None)));
     }
 
-    fn meet(&mut self, record: &Record, at: i64, by: &[PartitionBy], history: bool) {
-        let Record { person, outside, absent } = record;
+    fn meet(
+        &mut self,
+        record: &Record,
+        phones: Vec<(String, Vec<String>)>,
+        at: i64,
+        by: &[PartitionBy],
+        history: bool,
+    ) {
+        let Record { person, outside, .. } = record;
         let place = place(person, by);
         let moves = self.open.as_ref().is_some_and(|(_, _, from)| *from != place);
-        let phones = if *absent { self.phones.clone() } else { person.phones.clone() };
         let content = format!("{place}{} {} {}", person.id, person.kind.as_deref().unwrap(), shown(person.created_at));
         if *outside {
             (0..3).for_each(|table| self.replace(table, Vec::new(), at, history));
@@ -136,19 +144,25 @@ async fn check(runs: Vec<Pages>, history: bool, by: Vec<PartitionBy>, changed: b
         let mut session = Session::begin(&destination, plan).await.unwrap();
         let mut newest: BTreeMap<String, Option<i64>> = BTreeMap::new();
         let mut outdated = 0;
+        let stored = model.clone();
         for (at, records) in pages {
             write(&mut session, *at, records).await;
             for record in records {
                 let known = model.entry(record.person.id.clone()).or_default();
-                let stored = known.open.as_ref().and_then(|(_, created_at, _)| *created_at);
-                let newest = newest.entry(record.person.id.clone()).or_insert(stored);
+                let held = known.open.as_ref().and_then(|(_, created_at, _)| *created_at);
+                let newest = newest.entry(record.person.id.clone()).or_insert(held);
                 let came = record.person.created_at;
                 if changed && came.is_some() && came < *newest {
                     outdated += 1;
                     continue;
                 }
                 *newest = came.max(*newest);
-                known.meet(record, *at, &by, history);
+                let phones = if record.absent { known.phones.clone() } else { record.person.phones.clone() };
+                if !history {
+                    // Of the versions of one run only the last is compared with what is stored, in the order that it has.
+                    *known = stored.get(&record.person.id).cloned().unwrap_or_default();
+                }
+                known.meet(record, phones, *at, &by, history);
             }
         }
         let ids: std::collections::BTreeSet<&str> =
@@ -199,7 +213,7 @@ fn a_record(absent: bool) -> impl Strategy<Value = Record> {
 
 fn some_runs(absent: bool) -> impl Strategy<Value = Vec<Pages>> {
     vec(vec(vec(a_record(absent), 0..4), 0..4), 1..5).prop_map(|runs| {
-        let instants = (1..).map(|number| number * 1000);
+        let instants = (1..).map(|number| READ_AT + number * 1000);
         let runs = runs.into_iter().zip(instants);
         runs.map(|(pages, first)| (first..).step_by(10).zip(pages).collect()).collect()
     })
