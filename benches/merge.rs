@@ -245,6 +245,7 @@ fn plan(report: &Arc<Report>) -> LoadPlan {
 
 fn nothing_to_say() -> Outcome {
     Outcome {
+        supersedes: false,
         state: ReportState::default(),
         window: Window::default(),
         committed_at: DateTime::<Utc>::UNIX_EPOCH,

@@ -236,6 +236,7 @@ fn plan() -> LoadPlan {
 
 fn nothing_to_say() -> Outcome {
     Outcome {
+        supersedes: false,
         state: ReportState::default(),
         window: Window::default(),
         committed_at: DateTime::<Utc>::UNIX_EPOCH,

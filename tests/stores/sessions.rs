@@ -67,6 +67,7 @@ pub(crate) fn noise(rows: usize) -> Vec<(String, String)> {
 
 pub(crate) fn outcome() -> Outcome {
     Outcome {
+        supersedes: false,
         state: ReportState::default(),
         window: Window::default(),
         absent: Absent::Stay,

@@ -146,8 +146,8 @@ pub(crate) struct Aside {
 struct AsidePage {
     /// Number of its first record.
     first: u64,
-    /// Where the rows of each table are, and how many bytes they take.
-    tables: Vec<(u64, usize)>,
+    /// Where the rows of each table are, how many bytes they take, and which records lack the list.
+    tables: Vec<(u64, usize, Vec<u32>)>,
 }
 
 impl Aside {
@@ -165,7 +165,7 @@ impl Aside {
         let mut tables = Vec::with_capacity(rows.len());
         for rows in rows {
             let bytes = encoded(rows).map_err(failed)?;
-            tables.push((self.scratch.append(&bytes)?, bytes.len()));
+            tables.push((self.scratch.append(&bytes)?, bytes.len(), rows.absent.clone()));
         }
         self.pages.push(AsidePage { first, tables });
         Ok(())
@@ -185,10 +185,11 @@ impl Aside {
     pub(crate) fn page(&self, report: &Report, at: usize) -> Result<Vec<TableRows>, LoadError> {
         let AsidePage { first, tables } = &self.pages[at];
         let mut page = Vec::with_capacity(tables.len());
-        for (table, (offset, length)) in tables.iter().enumerate() {
+        for (table, (offset, length, absent)) in tables.iter().enumerate() {
             let mut bytes = vec![0; *length];
             self.scratch.read(*offset, &mut bytes)?;
-            page.push(decoded(&bytes, &report.tables()[table].schema, table > 0).map_err(failed)?);
+            let rows = decoded(&bytes, &report.tables()[table].schema, table > 0).map_err(failed)?;
+            page.push(TableRows { absent: absent.clone(), ..rows });
         }
         let keys = page.first().map(|parent| fingerprint::of_keys(&parent.batch, &report.key)).unwrap_or_default();
         let mut kept = Vec::with_capacity(keys.len());

@@ -12,6 +12,9 @@ pub struct Reach {
     pub ids: Option<(String, Arc<HashSet<String>>)>,
     /// Columns of the report's own table and the text that each has in the rows that the run asked for.
     pub bound: Vec<(String, String)>,
+    /// Those of them that say of which period the rows are. What the API tells of one period says nothing of the others, so
+    /// a merge that takes the place of all rows leaves theirs.
+    pub period: Vec<(String, String)>,
     /// Rows whose changed-at lies before this instant are out of reach; those without one are not.
     pub changed_after: Option<DateTime<Utc>>,
 }

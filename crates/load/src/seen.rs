@@ -20,12 +20,12 @@ pub(crate) use versions::precedes;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
-use ctct_catalog::Report;
+use ctct_catalog::{EXTRACTED_AT, Report};
 use ctct_transform::TableRows;
 
 use crate::index::Entry;
@@ -217,6 +217,7 @@ impl SeenRows {
             self.look(destination, report, standing).await?;
         }
         let mut kept = Vec::with_capacity(entries.len());
+        let mut here: HashMap<u128, usize> = HashMap::new();
         let lacking: BTreeSet<u32> = page.iter().flat_map(|rows| rows.absent.iter().copied()).collect();
         for (row, entry) in (0..).zip(entries) {
             let standing = match self.standing(entry)? {
@@ -224,7 +225,20 @@ impl SeenRows {
                 Standing::Newer(newest) if lacking.contains(&row) && is_as_new(newest, entry) => Standing::Known,
                 standing => standing,
             };
-            kept.push(self.meet(entry, standing)? || !self.drops);
+            let is_older = matches!(standing, Standing::Older(_));
+            let is_kept = self.meet(entry, standing)? || !self.drops;
+            kept.push(is_kept);
+            // Of two versions on one page nothing stored would tell which child rows are whose.
+            if self.drops && is_kept {
+                match here.insert(entry.key, kept.len() - 1) {
+                    Some(earlier) if is_older => {
+                        kept[row as usize] = false;
+                        here.insert(entry.key, earlier);
+                    }
+                    Some(earlier) => kept[earlier] = false,
+                    None => {}
+                }
+            }
         }
         let dropped = kept.iter().filter(|kept| !**kept).count();
         if dropped == 0 {
@@ -404,17 +418,27 @@ fn as_content(hash: u64) -> u64 {
     if hash == MARK { 1 } else { hash }
 }
 
-/// The greatest value of each row in these columns, or [`UNDATED`].
+/// When each row changed by these columns, or [`UNDATED`].
 pub(crate) fn instants(parent: &RecordBatch, columns: &[String]) -> Vec<i64> {
-    let mut newest: Vec<Option<i64>> = vec![None; parent.num_rows()];
-    for column in columns {
-        let values = parent.column_by_name(column);
-        let values = values.and_then(|values| values.as_primitive_opt::<TimestampMicrosecondType>());
-        for (newest, value) in newest.iter_mut().zip(values.into_iter().flatten()) {
-            *newest = value.max(*newest);
-        }
-    }
-    newest.into_iter().map(|at| at.unwrap_or(UNDATED)).collect()
+    let column = |name: &str| parent.column_by_name(name)?.as_primitive_opt::<TimestampMicrosecondType>();
+    let columns: Vec<_> = columns.iter().map(|name| column(name)).collect();
+    let read_at = column(EXTRACTED_AT);
+    let at = |values: Option<&TimestampMicrosecondArray>, row: usize| {
+        values.filter(|values| values.is_valid(row)).map(|values| values.value(row))
+    };
+    let changed = |row: usize| changed_at(columns.iter().map(|values| at(*values, row)), at(read_at, row));
+    (0..parent.num_rows()).map(|row| changed(row).unwrap_or(UNDATED)).collect()
+}
+
+/// When a row changed, in microseconds: the greatest of its instants. `None` where nothing tells that: the first of them, which is
+/// the row's own, could not be read, or it lies more than a day after the row was read, as no change does.
+pub(crate) fn changed_at(instants: impl Iterator<Item = Option<i64>>, read_at: Option<i64>) -> Option<i64> {
+    /// A day, in microseconds: far more than clocks are apart.
+    const AHEAD: i64 = 86_400_000_000;
+    let mut instants = instants;
+    let own = instants.next()??;
+    let newest = instants.flatten().fold(own, i64::max);
+    Some(newest).filter(|at| read_at.is_none_or(|read| *at <= read.saturating_add(AHEAD)))
 }
 
 /// Why the seen rows that a record names cannot be used, if they cannot. Those of another version of this program are as good

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use ctct_catalog::Table;
-use ctct_transform::TableRows;
+use ctct_transform::{Fit, TableRows};
 
 use crate::dead_letters::DeadLetters;
 use crate::dropped::{unnameable, without_columns};
@@ -110,6 +110,11 @@ pub struct Session {
     removed: u64,
     /// Whether stored rows stay that the run did not bring.
     carries_over: bool,
+    /// By table the records whose list of it did not come, where the run's rows take the place of stored ones.
+    lacking: Vec<Index>,
+    /// Whether something of the stored rows stays beside those of a merge that takes their place: lists that did not come, and
+    /// other periods.
+    keeps_some: bool,
     /// The keys that a merging run brought, where it takes the place of all rows, or where rows may move between partitions.
     keys: Option<Keys>,
     /// Versions that a merging run left out, because they are older than those that count.
@@ -184,6 +189,7 @@ impl Session {
         let merging = (plan.mode == WriteMode::Merge).then(|| Merging {
             brought: Brought::Gathering(Delta::new(&shapes, &plan.files)),
             outside: Sequences::default(),
+            unsure: Sequences::default(),
             absent: vec![Sequences::default(); shapes.len()],
             shapes,
             sequence: 0,
@@ -218,6 +224,8 @@ impl Session {
             not_in_folders: BTreeMap::new(),
             removed: 0,
             carries_over: false,
+            lacking: Vec::new(),
+            keeps_some: false,
             keys,
             outdated: 0,
         })
@@ -274,26 +282,27 @@ impl Session {
         self.write_judged(page, &[]).await
     }
 
-    /// As [`Self::write`], for a page of which some records are `outside` of what the tables keep: one flag for each row of
-    /// the report's own table, or none at all where all are kept. With [`WriteMode::Merge`] such a record says that its
-    /// row, if it is stored, leaves the tables with its child rows; with history it ends. In other modes it is left out.
-    /// A later version that is not outside brings the row back.
+    /// As [`Self::write`], for a page of which some records are not what the tables keep: one answer for each row of the
+    /// report's own table, or none at all where all are kept. With [`WriteMode::Merge`] a record that does not fit says that
+    /// its row, if it is stored, leaves the tables with its child rows; with history it ends. In other modes it is left out.
+    /// A later version that fits brings the row back. One of which nothing tells whether it fits changes the row where it is
+    /// stored, and brings none.
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub async fn write_judged(&mut self, page: Vec<TableRows>, outside: &[bool]) -> Result<(), LoadError> {
+    pub async fn write_judged(&mut self, page: Vec<TableRows>, fits: &[Fit]) -> Result<(), LoadError> {
         let report = Arc::clone(&self.plan.report);
         let tables = report.tables();
         let shape = |table: &str, reason: String| LoadError::Shape { table: table.to_owned(), reason };
         if page.len() != tables.len() {
             return Err(shape(&report.name, format!("a page has {} tables, not {}", page.len(), tables.len())));
         }
-        let leaves = outside.contains(&true);
-        if leaves && page.first().is_none_or(|parent| parent.batch.num_rows() != outside.len()) {
+        let leaves = fits.iter().any(|fit| *fit != Fit::Fits);
+        if leaves && page.first().is_none_or(|parent| parent.batch.num_rows() != fits.len()) {
             return Err(shape(&report.name, "the flags of records do not go with the page".to_owned()));
         }
         let page = if leaves && self.merging.is_none() {
-            let kept: Vec<bool> = outside.iter().map(|outside| !outside).collect();
+            let kept: Vec<bool> = fits.iter().map(|fit| *fit == Fit::Fits).collect();
             without(page, &kept).map_err(|source| {
                 let action = "take what is left out from";
                 LoadError::Arrow { table: report.name.clone(), action, source }
@@ -312,11 +321,11 @@ impl Session {
             Some(latest) => latest.take(&report, page)?,
             None => page,
         };
-        self.write_rows(page, outside).await
+        self.write_rows(page, fits).await
     }
 
     /// Adds rows that are none too many.
-    async fn write_rows(&mut self, page: Vec<TableRows>, outside: &[bool]) -> Result<(), LoadError> {
+    async fn write_rows(&mut self, page: Vec<TableRows>, fits: &[Fit]) -> Result<(), LoadError> {
         let report = Arc::clone(&self.plan.report);
         let tables = report.tables();
         let shape = |table: &str, reason: String| LoadError::Shape { table: table.to_owned(), reason };
@@ -336,6 +345,8 @@ impl Session {
         }
         let first = self.merging.as_ref().map_or(0, |merging| merging.sequence);
         let absent: Vec<Vec<u32>> = page.iter().map(|rows| rows.absent.clone()).collect();
+        self.keeps_some |= absent.iter().any(|rows| !rows.is_empty());
+        self.note_lacking(&parent.batch, &absent)?;
         for (at, (rows, table)) in page.into_iter().zip(tables).enumerate() {
             if !rows.batch.schema_ref().fields().iter().map(|f| (f.name(), f.data_type())).eq(table
                 .schema
@@ -373,7 +384,7 @@ impl Session {
             }
         }
         if let Some(merging) = &mut self.merging {
-            merging.note(&report, outside, &absent);
+            merging.note(&report, fits, &absent);
             merging.sequence += parents.len() as u64;
         }
         Ok(())

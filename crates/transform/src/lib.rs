@@ -44,7 +44,7 @@ use arrow::array::{RecordBatch, UInt32Array};
 use chrono::{DateTime, Utc};
 
 pub use error::TransformError;
-pub use meaning::fitting;
+pub use meaning::{Fit, fitting};
 pub use occurrence::Occurrences;
 pub use page::PageDecoder;
 pub use timestamp::parse_timestamp;

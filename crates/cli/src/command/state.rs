@@ -1,6 +1,8 @@
 //! `ctct-etl state`: what is stored of each report; `state rebuild`, which repairs a damaged log; and `state adopt`, which says
 //! that stored rows are another account's.
 
+use std::path::Path;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::{CellAlignment, Table};
 use ctct_pipeline::{
@@ -61,7 +63,7 @@ fn adopt(global: &Global, arguments: &AdoptArguments) -> u8 {
     with_plan(&arguments.file, &arguments.reports, global, async |plan, context| {
         let summary = ctct_pipeline::adopt(plan, context, all).await;
         let shown = match arguments.output {
-            Output::Text => adopt_text(&summary),
+            Output::Text => adopt_text(&arguments.file, &summary),
             Output::Json => json(&summary),
         };
         let printed = print(&shown);
@@ -72,7 +74,7 @@ fn adopt(global: &Global, arguments: &AdoptArguments) -> u8 {
     })
 }
 
-fn adopt_text(summary: &AdoptSummary) -> String {
+fn adopt_text(file: &Path, summary: &AdoptSummary) -> String {
     let AdoptSummary { pipeline, account, destination, .. } = summary;
     let mut text = format!("{pipeline}: account {account} in {destination}\n");
     let Some(owner) = &summary.owner else { return text };
@@ -83,6 +85,13 @@ fn adopt_text(summary: &AdoptSummary) -> String {
             (Some(version), None) => format!("{report}: from {from} to {owner}, commit {version}\n"),
             (None, None) => format!("{report}: {owner} already\n"),
         };
+    }
+    if summary.reports.iter().any(|report| report.version.is_some() && report.error.is_none()) {
+        text += &format!(
+            "the stored rows stay, and the next run requests what changed since the last one; if {owner} is another company, \
+             `ctct-etl run {file} --full-refresh` reads everything\n",
+            file = file.display()
+        );
     }
     if summary.reports.is_empty() {
         text += &format!("nothing is stored that could become {owner}'s\n");

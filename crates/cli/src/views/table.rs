@@ -179,17 +179,17 @@ impl<'a> TableViews<'a> {
         let key: Vec<&str> = [ACCOUNT].into_iter().chain(key).collect();
         let names: Vec<String> = key.iter().map(|name| dialect.name(name)).collect();
         let (commit, read) = (dialect.name(COMMIT), dialect.name(EXTRACTED_AT));
-        let changed = self.changed_at(dialect, &read);
         let condition = condition.map(|condition| format!("\n  WHERE {condition}")).unwrap_or_default();
         let order: Vec<String> = periods.iter().map(|name| format!(", {} DESC", dialect.name(name))).collect();
         let order = order.concat();
+        let stored = format!("{}{condition}", script.name(&root.name));
+        let (outdated, changed, stored) = self.outdated(dialect, &names.join(", "), &stored);
         let ranked = if self.is_root() { "*".to_owned() } else { format!("{}, {commit}, {read}", names.join(", ")) };
         let versions = format!(
-            "(\n  SELECT {ranked}, row_number() OVER (PARTITION BY {} ORDER BY {changed}{commit} DESC, {read} DESC{order}) AS \
-             {}\n  FROM {}{condition}\n)",
+            "(\n  SELECT {ranked}, row_number() OVER (PARTITION BY {} ORDER BY {outdated}{commit} DESC, {changed}{read} DESC{order}) AS \
+             {}\n  FROM {stored}\n)",
             names.join(", "),
             dialect.name(RANK),
-            script.name(&root.name),
         );
         let newest = dialect.name(RANK);
         let columns = self.selected(dialect, "r");
@@ -205,18 +205,28 @@ impl<'a> TableViews<'a> {
 }
 
 impl TableViews<'_> {
-    /// What versions of a row are ordered by before the order in which they came: when the row changed, or for a version that
-    /// does not say so, when it was read.
-    fn changed_at(&self, dialect: Dialect, read: &str) -> String {
-        let columns = self.config.report.changed_columns();
-        let names: Vec<String> = columns.iter().map(|column| dialect.name(column)).collect();
-        match &names[..] {
-            [] => String::new(),
-            [one] => format!("coalesce({one}, {read}) DESC, "),
-            several => format!("coalesce(greatest({}), {read}) DESC, ", several.join(", ")),
-        }
+    /// What versions of a row are ordered by besides the commits and reads that brought them, and where they are selected from.
+    /// A version that changed before one that was stored earlier came from a server that lags behind. An instant of change
+    /// that lies more than a day after the read tells nothing.
+    fn outdated(&self, dialect: Dialect, key: &str, stored: &str) -> (String, String, String) {
+        let names: Vec<String> =
+            self.config.report.changed_columns().iter().map(|column| dialect.name(column)).collect();
+        let [own, others @ ..] = &names[..] else { return (String::new(), String::new(), stored.to_owned()) };
+        let (commit, read) = (dialect.name(COMMIT), dialect.name(EXTRACTED_AT));
+        let told = |changed: &str| format!("CASE WHEN {changed} <= {read} + INTERVAL 1 DAY THEN {changed} END");
+        let before = dialect.name(CHANGED_BEFORE);
+        let stored = format!(
+            "(\n    SELECT *, max({}) OVER (PARTITION BY {key} ORDER BY {commit}, {read} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 \
+             PRECEDING) AS {before}\n    FROM {stored}\n  ) AS v",
+            told(own)
+        );
+        let outdated = format!("CASE WHEN {own} < {before} THEN 1 ELSE 0 END, ");
+        let greatest = if others.is_empty() { own.clone() } else { format!("greatest({})", names.join(", ")) };
+        (outdated, format!("{} DESC NULLS LAST, ", told(&greatest)), stored)
     }
 }
 
 /// Numbers the versions of a row, the newest first.
 const RANK: &str = "_rank";
+/// When a row had changed last by the versions that were stored before one.
+const CHANGED_BEFORE: &str = "_changed_before";

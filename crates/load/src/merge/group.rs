@@ -34,6 +34,8 @@ pub(crate) struct Version {
 pub(crate) struct Verdict {
     /// Rows that the tables do not keep.
     pub(crate) outside: Sequences,
+    /// Rows of which nothing tells whether the tables keep them: those that are stored stay.
+    pub(crate) unsure: Sequences,
     /// For each table, rows whose list of it did not come.
     pub(crate) absent: Vec<Sequences>,
     /// Versions that are older than the one that counts.
@@ -92,6 +94,11 @@ impl<'a> Groups<'a> {
             children,
             moves: moves.map(|moves| Cursor::new(RunBlocks::new(&moves.run, &moves.columns, partition))),
         }
+    }
+
+    /// Whether the row of a group leaves because it is not what the tables keep.
+    pub(crate) fn leaves(&self, group: &Group) -> bool {
+        group.versions.last().is_some_and(|last| self.verdict.outside.contains(last.sequence))
     }
 
     pub(crate) fn next(&mut self) -> Result<Option<Group>, LoadError> {

@@ -59,7 +59,7 @@ impl Judge<'_> {
     /// Adds to the verdict what follows from all rows together. Blocks on the store: for a thread that does not drive tokio,
     /// within a runtime.
     pub(crate) fn judge(&self, verdict: &mut Verdict) -> Result<(), LoadError> {
-        if self.families.is_none() && self.shape.changed.is_empty() {
+        if self.families.is_none() && self.shape.changed.is_empty() && verdict.unsure.is_empty() {
             return Ok(());
         }
         let keys = MentionShape::of(self.shape)?;
@@ -102,6 +102,14 @@ impl Judge<'_> {
                 Some(stored) => self.find(stored, &key)?,
                 None => None,
             };
+            let mut is_in = open.is_some();
+            for (block, row) in each_row(&versions) {
+                let sequence = block.sequences[row];
+                if verdict.unsure.contains(sequence) && !is_in {
+                    verdict.outside.insert(sequence);
+                }
+                is_in = !verdict.outside.contains(sequence);
+            }
             let stored = open.as_ref().filter(|_| self.compares_stored).and_then(|open| open.changed);
             let mut newest = stored;
             for (block, row) in each_row(&versions) {

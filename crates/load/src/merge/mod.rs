@@ -138,6 +138,8 @@ pub(crate) struct Done {
     pub(crate) outdated: u64,
     /// Where what the run did not bring does not stay: stored rows within reach that are there no more.
     pub(crate) removed: u64,
+    /// Keys that were there, and left because they are not what the tables keep.
+    pub(crate) left: u64,
     /// Such rows, and those that are there as before.
     pub(crate) stored: u64,
 }
@@ -151,6 +153,7 @@ impl Done {
         self.files.extend(other.files);
         self.totals.iter_mut().zip(other.totals).for_each(|(all, one)| all.add(one));
         self.removed += other.removed;
+        self.left += other.left;
         self.stored += other.stored;
     }
 }
@@ -252,10 +255,11 @@ impl Merge {
 
     /// Notes what merging came to.
     fn keep(&self, table: usize, partition: u32, merged: Merged, done: &mut Done) {
-        let Merged { file, totals, removed, stored } = merged;
+        let Merged { file, totals, removed, stored, left } = merged;
         done.files.extend(file.map(|(path, totals)| StagedFile { table, partition, path, totals }));
         done.totals[table].add(totals);
         done.removed += removed;
+        done.left += left;
         done.stored += stored;
         tracing::debug!(table = self.shapes[table].table(), partition, ?totals, "merged");
     }
@@ -293,7 +297,7 @@ impl Merge {
                 partition,
                 parents: (first > 0).then_some(&*parents),
                 verdict: &self.verdict,
-                reach: (first == 0).then_some(&self.reach),
+                reach: &self.reach,
                 folders: self.folders.get(partition as usize).map_or("", String::as_str),
                 paths: tables.iter().map(path).collect(),
             };

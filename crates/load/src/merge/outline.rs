@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arrow::array::Array;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 
-use crate::LoadError;
 use crate::merge::block::{Block, Columns, Cursor};
 use crate::merge::columns::Shape;
 use crate::merge::runs::{Run, RunBlocks};
+use crate::{LoadError, seen};
 
 /// Some columns of the report's own table.
 #[derive(Debug)]
@@ -44,7 +44,8 @@ impl Outline {
 
     /// When a row changed, in microseconds; `None` where nothing tells.
     pub(crate) fn changed(&self, block: &Block, row: usize) -> Option<i64> {
-        self.changed.iter().filter_map(|at| block.instant_or_none(*at, row)).max()
+        let instants = self.changed.iter().map(|at| block.instant_or_none(*at, row));
+        seen::changed_at(instants, Some(block.extracted_at(row)))
     }
 
     /// Whether a stored row holds, and is not a version of the past.

@@ -20,6 +20,10 @@ impl Sequences {
         word.is_some_and(|word| word & (1 << (sequence % 64)) != 0)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bits.is_empty()
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> u64 {
         self.bits.iter().map(|word| u64::from(word.count_ones())).sum()

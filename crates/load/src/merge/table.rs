@@ -38,8 +38,8 @@ pub(crate) struct TableMerge<'a> {
     /// The run's parent rows; `None` in the report's own table.
     pub(crate) parents: Option<&'a Parents>,
     pub(crate) verdict: &'a Verdict,
-    /// In the report's own table, which stored rows the run could have brought.
-    pub(crate) reach: Option<&'a Reach>,
+    /// Which stored rows the run could have brought.
+    pub(crate) reach: &'a Reach,
     /// Folders of the partition.
     pub(crate) folders: &'a str,
     /// For each table where a new file goes, relative to the destination.
@@ -56,6 +56,8 @@ pub(crate) struct Merged {
     pub(crate) removed: u64,
     /// All rows that were there and within reach.
     pub(crate) stored: u64,
+    /// Rows of the report's own table that were there, and left because they are not what the tables keep.
+    pub(crate) left: u64,
 }
 
 impl<'a> TableMerge<'a> {
@@ -103,23 +105,25 @@ impl<'a> TableMerge<'a> {
                 output: Output::new(lane.shape, self.version, file(at)?),
                 totals: MergeTotals::default(),
                 comparators: None,
-                reach: self.reach.map(|reach| Within { reach, folders: self.folders, known: None }),
+                reach: Within { reach: self.reach, folders: self.folders, known: None, of_period: None },
+                counts: self.parents.is_none(),
                 removed: 0,
                 stored: 0,
+                left: 0,
             });
         }
         let mut walk = Walk { lanes: &self.lanes, tables };
         let walked = self.steps(stored, &mut walk);
         let mut done = Walked { changed: false, merged: Vec::new() };
         let mut failed = walked.err();
-        for TableWalk { mut output, totals, removed, stored, .. } in walk.tables {
+        for TableWalk { mut output, totals, removed, stored, left, .. } in walk.tables {
             let changed = output.changed();
             done.changed |= changed;
             if failed.is_some() || !changed {
                 output.abort();
             }
             match output.finish() {
-                Ok(file) => done.merged.push(Merged { file, totals, removed, stored }),
+                Ok(file) => done.merged.push(Merged { file, totals, removed, stored, left }),
                 Err(error) => {
                     output.abort();
                     failed = failed.or(Some(error));
@@ -145,6 +149,9 @@ impl<'a> TableMerge<'a> {
                     None => Vec::new(),
                 });
             }
+            let left =
+                if self.parents.is_none() && groups.leaves(&group) { walk.tables[0].living(&before[0]) } else { 0 };
+            walk.tables[0].left += left;
             walk.settle(&group, before)?;
             if walk.is_decided() {
                 return Ok(());
@@ -177,9 +184,12 @@ struct TableWalk<'a> {
     output: Output<'a>,
     totals: MergeTotals,
     comparators: Option<Comparators>,
-    reach: Option<Within<'a>>,
+    reach: Within<'a>,
+    /// Whether it is the report's own table, whose rows are counted.
+    counts: bool,
     removed: u64,
     stored: u64,
+    left: u64,
 }
 
 /// Which stored rows the run could have brought.
@@ -188,6 +198,8 @@ struct Within<'a> {
     folders: &'a str,
     /// The answer for the rows of the last block.
     known: Option<(Arc<Block>, Vec<bool>)>,
+    /// Which rows of the last block are of the period that the run asked for.
+    of_period: Option<(Arc<Block>, Vec<bool>)>,
 }
 
 impl Within<'_> {
@@ -208,13 +220,32 @@ impl Within<'_> {
         if self.folders_are_out() { 0 } else { span.rows().filter(within).count() as u64 }
     }
 
+    /// Whether a row is of the period that the run asked for. What the API tells of one day says nothing of the others.
+    fn is_of_period(&mut self, block: &Arc<Block>, row: usize) -> bool {
+        if self.reach.period.is_empty() {
+            return true;
+        }
+        if self.of_period.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, block)) {
+            let period = Reach { bound: self.reach.period.clone(), ..Reach::default() };
+            self.of_period = Some((Arc::clone(block), within_reach(&block.rows, &period)));
+        }
+        let is_bound =
+            |key: &str, value: &str| self.reach.period.iter().any(|(column, text)| column == key && *text != value);
+        !self.levels().any(|(key, value)| is_bound(key, &value))
+            && self.of_period.as_ref().is_some_and(|(_, rows)| rows[row])
+    }
+
     /// Whether the folders name another value than those that the run asked for.
     fn folders_are_out(&self) -> bool {
-        let levels = self.folders.split('/').filter_map(|level| level.split_once('='));
-        levels.filter_map(|(key, value)| Some((key, decode(value)?))).any(|(key, value)| {
+        self.levels().any(|(key, value)| {
             let ids = self.reach.ids.as_ref().is_some_and(|(column, ids)| column == key && !ids.contains(&value));
             ids || self.reach.bound.iter().any(|(column, text)| column == key && *text != value)
         })
+    }
+
+    fn levels(&self) -> impl Iterator<Item = (&str, String)> {
+        let levels = self.folders.split('/').filter_map(|level| level.split_once('='));
+        levels.filter_map(|(key, value)| Some((key, decode(value)?)))
     }
 }
 
@@ -358,8 +389,10 @@ impl TableWalk<'_> {
 
     /// Takes rows away, or with history ends them.
     fn go(&mut self, span: &Span, at: i64) -> Result<(), LoadError> {
-        for (span, open) in span.divided(|row| self.is_open(&span.block, row)) {
-            if !open {
+        let of_period: Vec<bool> = span.rows().map(|row| self.reach.is_of_period(&span.block, row)).collect();
+        let goes = |row: usize| of_period[row - span.start] && self.is_open(&span.block, row);
+        for (span, goes) in span.divided(goes) {
+            if !goes {
                 self.output.keep(&span)?;
                 continue;
             }
@@ -380,10 +413,18 @@ impl TableWalk<'_> {
 
     /// Counts rows that were there, and that are gone because the run did not bring them.
     fn count(&mut self, span: &Span, gone: bool) {
-        let Some(within) = self.reach.as_mut().filter(|_| self.vanished != Vanished::Stay) else { return };
-        let rows = within.count(self.shape, span);
+        if !self.counts || self.vanished == Vanished::Stay {
+            return;
+        }
+        let rows = self.reach.count(self.shape, span);
         self.stored += rows;
         self.removed += if gone { rows } else { 0 };
+    }
+
+    /// How many of these rows hold and are not marked.
+    fn living(&self, spans: &[Span]) -> u64 {
+        let lives = |(block, row): &(&Arc<Block>, usize)| self.is_open(block, *row) && !self.is_marked(block, *row);
+        each_row(spans).filter(lives).count() as u64
     }
 
     /// The stored rows of a key, before anything takes their place.

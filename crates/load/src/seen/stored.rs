@@ -89,9 +89,15 @@ fn row_name(record: u128, table: usize, position: Option<&i64>) -> u128 {
 
 /// The order in which rows were stored: by their commits, and within one by when they were read.
 pub(crate) fn orders(batch: &RecordBatch) -> Vec<i64> {
-    /// Milliseconds of a hundred years and more.
+    /// Of 68 years, each second in 2048 parts: the first microseconds of it, which tell its pages apart, and coarser ones.
     const MOMENTS: i64 = (1 << 42) - 1;
-    let moment = |read: i64| (read / 1000).clamp(0, MOMENTS);
+    /// 2000-01-01, in seconds since 1970.
+    const BEGIN: i64 = 946_684_800;
+    let part = |micros: i64| if micros < 1024 { micros } else { 1024 + micros / 1024 };
+    let moment = |read: i64| {
+        let second = (read.div_euclid(1_000_000) - BEGIN).clamp(0, (1 << 31) - 1);
+        second << 11 | part(read.rem_euclid(1_000_000))
+    };
     // Records of the log are numbered from 1, so that what a run brings, at 0, must come after: below zero.
     let order = |(commit, read): (i64, i64)| (commit.clamp(0, 1 << 20) - (1 << 20) - 1) * (MOMENTS + 1) + moment(read);
     commits(batch).into_iter().zip(reads(batch)).map(order).collect()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ctct_catalog::Report;
+use ctct_transform::Fit;
 
 use crate::LoadError;
 use crate::index::{Entry, Index};
@@ -36,17 +37,23 @@ pub(super) struct Merging {
     pub(super) sequence: u64,
     /// Those that the tables do not keep.
     pub(super) outside: Sequences,
+    /// Those of which nothing tells whether the tables keep them.
+    pub(super) unsure: Sequences,
     /// For each table, those whose list of it did not come.
     pub(super) absent: Vec<Sequences>,
 }
 
 impl Merging {
-    /// Notes of the next parent rows which are `outside`, and which lists of each table are `absent`. What hangs on a list
+    /// Notes of the next parent rows which of them fit, and which lists of each table are `absent`. What hangs on a list
     /// that did not come did not come either.
-    pub(super) fn note(&mut self, report: &Report, outside: &[bool], absent: &[Vec<u32>]) {
+    pub(super) fn note(&mut self, report: &Report, fits: &[Fit], absent: &[Vec<u32>]) {
         let first = self.sequence;
-        for (sequence, _) in (first..).zip(outside).filter(|(_, outside)| **outside) {
-            self.outside.insert(sequence);
+        for (sequence, fit) in (first..).zip(fits) {
+            match fit {
+                Fit::Fits => {}
+                Fit::Fails => self.outside.insert(sequence),
+                Fit::Unsure => self.unsure.insert(sequence),
+            }
         }
         for at in 0..report.tables().len() {
             let mut of = Some(at);

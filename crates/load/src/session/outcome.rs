@@ -19,6 +19,9 @@ pub struct Outcome {
     /// With [`crate::WriteMode::Replace`] and [`crate::WriteMode::Partition`], and with [`crate::WriteMode::Merge`] where the run takes the place of
     /// all rows: stored rows whose key the run did not bring stay nevertheless, because what they became could not be read.
     pub carry_over: bool,
+    /// With [`crate::WriteMode::Merge`]: whether the run's versions count whatever the dates of stored ones say, because it read
+    /// everything on purpose.
+    pub supersedes: bool,
     /// Whether the run has answers to what it asked: pages that wait for a run are then void. One that only puts in order
     /// what is stored has none.
     pub answers: bool,
@@ -59,6 +62,11 @@ pub enum Brake {
 impl Brake {
     /// Keys that may go without a word, however large their share is.
     const FEW: u64 = 50;
+
+    /// Whether so many of the stored keys may not leave because they stopped fitting the filter. That happens to any few.
+    pub(crate) fn stops_leaving(self, left: u64, stored: u64) -> bool {
+        left > Self::FEW && self.stops(left, stored)
+    }
 
     /// Whether removing so many of the stored keys is too much.
     #[expect(clippy::cast_precision_loss, reason = "shares of counts below 2^53")]

@@ -25,6 +25,7 @@ impl Session {
         let staged = self.writers.finish().await?;
         let mut staged = Box::pin(self.settle_versions(staged)).await?;
         self.carries_over = outcome.carry_over;
+        self.keeps_some |= !outcome.reach.period.is_empty();
         self.refuse_to_carry_over()?;
         let mut merged = Vec::new();
         if let Some(merging) = self.merging.take() {
@@ -36,7 +37,9 @@ impl Session {
             WriteMode::Replace | WriteMode::Partition => true,
         };
         self.removed = Box::pin(self.count_removed(&outcome)).await?;
-        if takes_over && self.carries_over {
+        let alike =
+            || self.previous.as_ref().is_some_and(|commit| Manner::of_commit(commit) == Manner::of_plan(&self.plan));
+        if takes_over && (self.carries_over || !self.lacking.is_empty() && alike()) {
             Box::pin(self.carry_over(&mut staged)).await?;
         }
         let mut removed = if takes_over {
@@ -129,7 +132,7 @@ impl Session {
         merging: Merging,
         outcome: &Outcome,
     ) -> Result<(Vec<StagedFile>, Vec<MergeTotals>), LoadError> {
-        let Merging { shapes, brought, outside, absent, .. } = merging;
+        let Merging { shapes, brought, outside, unsure, absent, .. } = merging;
         // So far only the run's rows were routed.
         let touched = (0..).zip(self.router.folders()).map(|(number, _)| number).collect();
         let mut stored = vec![BTreeMap::new(); shapes.len()];
@@ -153,15 +156,27 @@ impl Session {
             stored,
             manifest: self.standing.manifest.clone(),
             delta: brought.sorted().await?,
-            verdict: Verdict { outside, absent, ..Verdict::default() },
+            verdict: Verdict { outside, unsure, absent, ..Verdict::default() },
             families: self.router.families(&self.plan.report.key),
             folders: self.router.folders().to_vec(),
-            compares_stored: !self.plan.rebuild,
+            compares_stored: !self.plan.rebuild && !outcome.supersedes,
             reach: outcome.reach.clone(),
             memory_bytes: self.plan.files.memory_bytes,
         };
-        let Done { files, totals, outdated, removed, stored } = merge.run().await?;
-        if outcome.brake.stops(removed, stored) {
+        let Done { files, totals, outdated, removed, stored, left } = merge.run().await?;
+        // A run that asks for what changed counts no stored rows, and the log knows how many there are.
+        let root = table_folder(&self.plan.report.name, &self.account);
+        let all = || {
+            self.standing
+                .manifest
+                .of_tables()
+                .filter(|(path, _)| path.starts_with(&root))
+                .map(|(_, proof)| proof.rows)
+                .sum()
+        };
+        let stored = if outcome.absent == Absent::Stay { all() } else { stored };
+        if outcome.brake.stops(removed, stored) || outcome.brake.stops_leaving(left, stored) {
+            let removed = removed.max(left);
             return Err(LoadError::TooMuchRemoved {
                 account: self.plan.account.clone(),
                 report: self.plan.report.name.clone(),
@@ -177,7 +192,7 @@ impl Session {
     pub(super) fn reads_stored(&self) -> bool {
         self.previous.as_ref().is_some_and(|commit| {
             let alike = Manner::of_commit(commit) == Manner::of_plan(&self.plan);
-            let keeps = self.carries_over || self.plan.history && !self.plan.forgets_history;
+            let keeps = self.carries_over || self.keeps_some || self.plan.history && !self.plan.forgets_history;
             alike && (!self.plan.rebuild || keeps)
         })
     }

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, Scalar, StringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, Scalar, StringArray, TimestampMicrosecondArray,
+};
 use arrow::compute::kernels::cmp::eq;
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use ctct_catalog::{COMMIT, EXTRACTED_AT};
 use ctct_transform::parse_timestamp;
 
@@ -46,7 +49,44 @@ impl Keys<'_> {
     }
 }
 
+/// What becomes of a stored row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stay {
+    Goes,
+    Stays,
+    /// It stays with a row that this run read at an instant.
+    With(i64),
+}
+
 impl Session {
+    /// Takes note of records whose lists did not come, by table: what is stored of these lists stays.
+    pub(super) fn note_lacking(&mut self, parent: &RecordBatch, absent: &[Vec<u32>]) -> Result<(), LoadError> {
+        let report = Arc::clone(&self.plan.report);
+        let takes_over = matches!(self.plan.mode, WriteMode::Replace | WriteMode::Partition);
+        if !takes_over || absent.iter().all(Vec::is_empty) && self.lacking.is_empty() {
+            return Ok(());
+        }
+        if self.lacking.is_empty() {
+            self.lacking = report.tables().iter().map(|_| Index::new(Combine::Newest)).collect();
+        }
+        let keys = fingerprint::of_keys(parent, &report.key);
+        let read = parent.column_by_name(EXTRACTED_AT);
+        let read = read.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+        for (table, lacking) in self.lacking.iter_mut().enumerate().skip(1) {
+            // What hangs on a list that did not come did not come either.
+            let lists = std::iter::successors(Some(table), |list| report.tables()[*list].parent);
+            let rows: BTreeSet<u32> = lists.flat_map(|list| absent[list].iter().copied()).collect();
+            for (row, key) in (0..).zip(&keys) {
+                let lacks = rows.contains(&row);
+                if lacks || lacking.get(*key)?.is_some() {
+                    let at = read.map_or(0, |read| read.value(row as usize));
+                    lacking.insert(Entry { key: *key, content: u64::from(lacks), at, order: 0 })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The keys that the run brought.
     fn brought(&self) -> Keys<'_> {
         Keys { merged: self.keys.as_ref(), latest: self.latest.as_ref(), seen: self.seen.as_ref() }
@@ -66,7 +106,9 @@ impl Session {
                     let names = self.names(*table);
                     let source = names.open_staged(path, totals.bytes, &totals.sha256).await?;
                     if !self
-                        .copy_some(*table, *partition, (names, source, folders), |_, key| Ok(!aside.has(key)?))
+                        .copy_some(*table, *partition, (names, source, folders), |_, key| {
+                            Ok(if aside.has(key)? { Stay::Goes } else { Stay::Stays })
+                        })
                         .await?
                     {
                         kept.push(file);
@@ -104,19 +146,19 @@ impl Session {
         table: usize,
         partition: u32,
         (names, file, folders): (StoredRows, SourceFile, String),
-        stays: impl Fn((&RecordBatch, usize), u128) -> Result<bool, LoadError>,
+        stays: impl Fn((&RecordBatch, usize), u128) -> Result<Stay, LoadError>,
     ) -> Result<bool, LoadError> {
         let report = Arc::clone(&self.plan.report);
-        let mut masks: Vec<Vec<BooleanArray>> = Vec::new();
+        let mut masks: Vec<Vec<Vec<Stay>>> = Vec::new();
         let mut all = true;
         for row_group in 0..file.row_groups() {
             let mut of_group = Vec::new();
             for batch in names.row_group(&file, row_group, &folders).await? {
                 let keys = fingerprint::of_keys(&batch, &report.key);
                 let mask = keys.into_iter().enumerate().map(|(row, key)| stays((&batch, row), key));
-                let mask: Vec<bool> = mask.collect::<Result<_, LoadError>>()?;
-                all &= mask.iter().all(|stays| *stays);
-                of_group.push(BooleanArray::from(mask));
+                let mask: Vec<Stay> = mask.collect::<Result<_, LoadError>>()?;
+                all &= mask.iter().all(|stays| *stays == Stay::Stays);
+                of_group.push(mask);
             }
             masks.push(of_group);
         }
@@ -127,12 +169,46 @@ impl Session {
         for (row_group, masks) in masks.into_iter().enumerate() {
             // Both reads cut a row group at the same rows.
             for (batch, mask) in file.read(row_group, layout.schema()).await?.iter().zip(&masks) {
-                let left = filter_record_batch(batch, mask).map_err(layout.arrow_error("filter"))?;
+                let kept: BooleanArray = mask.iter().map(|stays| Some(*stays != Stay::Goes)).collect();
+                let left = filter_record_batch(batch, &kept).map_err(layout.arrow_error("filter"))?;
+                let with = mask.iter().filter(|stays| **stays != Stay::Goes);
+                let left = self.renewed(left, with).map_err(layout.arrow_error("filter"))?;
                 let partitions = vec![partition; left.num_rows()];
                 self.writers.push(table, left, partitions).await?;
             }
         }
         Ok(true)
+    }
+
+    /// Rows that stay with those of this run, as this run's: a child row is told by its parent's commit and read.
+    fn renewed<'a>(
+        &self,
+        batch: RecordBatch,
+        stays: impl Iterator<Item = &'a Stay> + Clone,
+    ) -> Result<RecordBatch, ArrowError> {
+        if !stays.clone().any(|stays| matches!(stays, Stay::With(_))) {
+            return Ok(batch);
+        }
+        let (schema, mut columns) = (batch.schema(), batch.columns().to_vec());
+        for (column, field) in columns.iter_mut().zip(schema.fields()) {
+            if let (COMMIT, Some(old)) = (field.name().as_str(), column.as_primitive_opt::<Int64Type>()) {
+                let new = stays.clone().zip(old).map(|(stays, old)| match stays {
+                    Stay::With(_) => Some(self.version()),
+                    _ => old,
+                });
+                *column = Arc::new(new.collect::<Int64Array>());
+            } else if let (EXTRACTED_AT, Some(old)) =
+                (field.name().as_str(), column.as_primitive_opt::<TimestampMicrosecondType>())
+            {
+                let new = stays.clone().zip(old).map(|(stays, old)| match stays {
+                    Stay::With(read) => Some(*read),
+                    _ => old,
+                });
+                let new: TimestampMicrosecondArray = new.collect();
+                *column = Arc::new(new.with_timezone_opt(old.timezone().map(Arc::<str>::from)));
+            }
+        }
+        RecordBatch::try_new(schema, columns)
     }
 
     /// Counts the stored keys that the run's rows would take away, and refuses where those are too many. Also refuses a key
@@ -153,7 +229,7 @@ impl Session {
         }
         let report = Arc::clone(&self.plan.report);
         let Some(table) = report.tables().first() else { return Ok(0) };
-        let Reach { ids, bound, changed_after } = &outcome.reach;
+        let Reach { ids, bound, changed_after, .. } = &outcome.reach;
         let chosen = ids.iter().map(|(column, _)| column).chain(bound.iter().map(|(column, _)| column));
         let columns: Vec<&str> =
             report.key.iter().chain(&self.plan.changed).chain(chosen).map(String::as_str).collect();
@@ -272,28 +348,55 @@ impl Session {
         let all: Vec<Vec<(String, u64)>> = report.tables().iter().map(|table| files(&table.name)).collect();
         let mut columns: Vec<&str> = report.key.iter().chain(&self.plan.changed).map(String::as_str).collect();
         columns.extend([COMMIT, EXTRACTED_AT]);
-        let mut newest = Index::new(Combine::Newest);
-        let brought = self.brought();
+        // The versions that stay, and those of which only lists do.
+        let (mut newest, mut with_lists) = (Index::new(Combine::Newest), Index::new(Combine::Newest));
+        let (brought, carries_over) = (self.brought(), self.carries_over);
+        let lacks = |key: u128| -> Result<bool, LoadError> {
+            for lacking in &self.lacking {
+                if lacking.get(key)?.is_some_and(|entry| entry.content == 1) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
         let each = |batch: RecordBatch| {
             let keys = fingerprint::of_keys(&batch, &report.key);
             let instants = seen::instants(&batch, &self.plan.changed);
             let orders = seen::orders(&batch);
             for (row, key) in keys.into_iter().enumerate() {
                 let entry = Entry { key, content: read_of(&batch, row), at: instants[row], order: orders[row] };
-                let counts = newest.get(key)?.is_none_or(|known| !seen::precedes(entry, known));
-                if counts && !brought.has(key)? {
-                    newest.insert(entry)?;
+                let versions = match brought.has(key)? {
+                    true if lacks(key)? => &mut with_lists,
+                    false if carries_over => &mut newest,
+                    _ => continue,
+                };
+                if versions.get(key)?.is_none_or(|known| !seen::precedes(entry, known)) {
+                    versions.insert(entry)?;
                 }
             }
             Ok(())
         };
         self.rows_of(0, Some(&columns)).read_all(&all[0], each).await?;
+        let lacking = std::mem::take(&mut self.lacking);
         for (table, files) in all.into_iter().enumerate() {
             for (path, bytes) in files {
                 let folders = partition_of(&path).to_owned();
                 let partition = self.router.number(&folders);
                 let stays = |(batch, row): (&RecordBatch, usize), key: u128| {
-                    Ok(newest.get(key)?.is_some_and(|entry| entry.content == read_of(batch, row)))
+                    let of = |versions: &Index| {
+                        Ok::<_, LoadError>(versions.get(key)?.is_some_and(|entry| entry.content == read_of(batch, row)))
+                    };
+                    if of(&newest)? {
+                        return Ok(Stay::Stays);
+                    }
+                    let list = match lacking.get(table).filter(|_| table > 0) {
+                        Some(lacking) => lacking.get(key)?.filter(|entry| entry.content == 1),
+                        None => None,
+                    };
+                    Ok(match list {
+                        Some(entry) if of(&with_lists)? => Stay::With(entry.at),
+                        _ => Stay::Goes,
+                    })
                 };
                 let names = self.names(table);
                 let source = names.open(&path, bytes).await?;

@@ -105,7 +105,9 @@ impl ReportPlan {
     /// The parameters of every request as they are sent.
     pub(crate) fn wire_params(&self) -> Vec<(String, String)> {
         let sent = |(name, value): &(String, String)| match DateTime::parse_from_rfc3339(value) {
-            Ok(after) if self.is_exclusive(name) => (name.clone(), self.sent(name, after.to_utc())),
+            Ok(after) if self.is_exclusive(name) => {
+                (name.clone(), self.sent(name, self.partition_begin(name, after.to_utc())))
+            }
             _ => (name.clone(), value.clone()),
         };
         self.params.iter().map(sent).collect()

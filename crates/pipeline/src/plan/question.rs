@@ -6,8 +6,9 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Datelike, Utc};
 use ctct_catalog::{OptionKind, Report, ReportOption};
-use ctct_load::{Commit, ReportState, WriteMode};
+use ctct_load::{Commit, PartitionBy, ReportState, WriteMode};
 
 use super::ask::fingerprint;
 use super::{ReportPlan, Scope};
@@ -143,6 +144,13 @@ impl ReportPlan {
         self.report.options.iter().any(|option| !self.is_same(option, &stored))
     }
 
+    /// Whether the run asks for other rows than the run before it. Which of their parts are asked for chooses no rows.
+    pub(crate) fn chooses_otherwise(&self, previous: &ReportState) -> bool {
+        let stored = Stored::read(&previous.query);
+        let mut options = self.report.options.iter().filter(|option| option.kind != OptionKind::Subresources);
+        options.any(|option| !self.is_same(option, &stored))
+    }
+
     /// Why the run must not add to what is stored, or put its rows in the place of it: other rows were chosen.
     pub(crate) fn other_rows(&self, previous: &Commit, pipeline: &str) -> Option<OtherRows> {
         if self.scope == Scope::Everything { None } else { self.otherwise_stored(previous, pipeline) }
@@ -221,6 +229,23 @@ impl ReportPlan {
             && option.kind == OptionKind::Instant
             && !filters.is_empty()
             && filters.iter().all(is_partition)
+    }
+
+    /// Where a date says which partitions are replaced, the beginning of the partition that it lies in: of one that is replaced
+    /// every row is asked for.
+    pub(crate) fn partition_begin(&self, param: &str, at: DateTime<Utc>) -> DateTime<Utc> {
+        let named = |option: &&ReportOption| option.params.iter().any(|name| name == param);
+        if !self.report.options.iter().filter(named).any(|option| self.chooses_partitions(option)) {
+            return at;
+        }
+        let day = at.date_naive();
+        let begins = self.partition_by.iter().filter_map(|entry| match entry {
+            PartitionBy::Year(_) => day.with_day(1)?.with_month(1),
+            PartitionBy::Month(_) => day.with_day(1),
+            PartitionBy::Day(_) => Some(day),
+            PartitionBy::Column(_) | PartitionBy::Bucket { .. } => None,
+        });
+        begins.max().and_then(|day| day.and_hms_opt(0, 0, 0)).map_or(at, |begin| begin.and_utc())
     }
 
     /// The days that the report covers, resolved.

@@ -1,8 +1,10 @@
 //! The border between tokio and rayon: pages are decoded on rayon's threads, several jobs at once, in order.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use ctct_extract::Page;
 use ctct_transform::{DecodedPage, Occurrences, PageDecoder, PageInput};
 use futures::{Stream, StreamExt, stream};
@@ -48,12 +50,34 @@ pub(super) fn decoded(
     commit: i64,
     (by_id, jobs): (bool, usize),
 ) -> impl Stream<Item = Result<Decoded, RunError>> {
-    stream::unfold(units, async |mut units| {
+    stream::unfold((units, Instants::default()), async |(mut units, mut instants)| {
         let pages = next_job(&mut units).await?;
-        Some((pages, units))
+        let pages = pages.into_iter().map(|page| (instants.of(&page), page)).collect();
+        Some((pages, (units, instants)))
     })
     .map(move |pages| spawn(pages, Arc::clone(&decoder), Arc::clone(&report), commit, by_id))
     .buffered(jobs)
+}
+
+/// When pages were read, each of one read at an instant of its own: a version of a row and its child rows belong together by the
+/// row's key, the commit and this, and the clock of a server has whole seconds. Kept pages come to the same instants again.
+#[derive(Default)]
+struct Instants {
+    /// How many pages of the read came at an instant.
+    pages: HashMap<DateTime<Utc>, u32>,
+}
+
+impl Instants {
+    fn of(&mut self, page: &Page) -> DateTime<Utc> {
+        if page.number == 1 {
+            self.pages.clear();
+        }
+        let instant = Moment::of(page).instant();
+        let pages = self.pages.entry(instant).or_default();
+        let own = instant.checked_add_signed(TimeDelta::microseconds((*pages).into())).unwrap_or(instant);
+        *pages += 1;
+        own
+    }
 }
 
 /// The pages of the next job; `None` when all is read.
@@ -70,7 +94,7 @@ async fn next_job(units: &mut mpsc::Receiver<Unit>) -> Option<Vec<Page>> {
 }
 
 async fn spawn(
-    pages: Vec<Page>,
+    pages: Vec<(DateTime<Utc>, Page)>,
     decoder: Arc<PageDecoder>,
     report: Arc<str>,
     commit: i64,
@@ -91,7 +115,7 @@ async fn spawn(
 
 /// Decodes pages in their order. Those of one id are all in one job, and where one of them cannot be decoded the id has none.
 fn decode(
-    pages: Vec<Page>,
+    pages: Vec<(DateTime<Utc>, Page)>,
     decoder: &PageDecoder,
     report: &str,
     commit: i64,
@@ -101,7 +125,7 @@ fn decode(
     let mut occurrences = Occurrences::default();
     // Where the pages of the id begin that come at the moment, and whether they are of no use.
     let (mut first, mut lost) = (0, false);
-    for page in pages {
+    for (read_at, page) in pages {
         if page.number == 1 {
             (first, lost) = (done.pages.len(), false);
             occurrences = Occurrences::default();
@@ -109,7 +133,7 @@ fn decode(
         if lost {
             continue;
         }
-        match decode_page(&page, decoder, report, commit, &mut occurrences) {
+        match decode_page((read_at, &page), decoder, report, commit, &mut occurrences) {
             Ok(rows) => {
                 let (moment, is_last) = (Moment::of(&page), page.next.is_none());
                 let Page { number, request_id, count, params, .. } = page;
@@ -126,15 +150,14 @@ fn decode(
     Ok(done)
 }
 
-/// Decodes a page after those of its read that `occurrences` has counted.
+/// Decodes a page that was read at an instant, after those of its read that `occurrences` has counted.
 pub(super) fn decode_page(
-    page: &Page,
+    (extracted_at, page): (DateTime<Utc>, &Page),
     decoder: &PageDecoder,
     report: &str,
     commit: i64,
     occurrences: &mut Occurrences,
 ) -> Result<DecodedPage, RunError> {
-    let extracted_at = Moment::of(page).instant();
     let input = PageInput { body: &page.body, bound: &page.params, extracted_at, commit };
     let rows = decoder.decode(&input).and_then(|mut rows| {
         occurrences.number(decoder.report(), &mut rows.tables)?;

@@ -425,7 +425,9 @@ impl End {
         let mut holds_all = false;
         for page in unit.iter().skip(self.pages).chain([page]) {
             // A body that cannot be decoded is refused where it is written.
-            let Ok(decoded) = decode_page(page, &self.decoder, "", 0, &mut self.occurrences) else { return Ok(false) };
+            let Ok(decoded) = decode_page((page.received_at, page), &self.decoder, "", 0, &mut self.occurrences) else {
+                return Ok(false);
+            };
             let known = self.known.holds_all(self.decoder.report(), &decoded.tables);
             let report = || self.decoder.report().name.clone();
             let known = known.map_err(|source| RunError::Load { report: report(), source: Box::new(source) })?;

@@ -64,6 +64,7 @@ pub(super) async fn replay_letters(writer: &ReportWriter<'_>, summary: &mut Repo
         absent: Absent::Stay,
         carry_over: false,
         answers: false,
+        supersedes: false,
         brake: Brake::Off,
         reach: Reach::default(),
         stats: BTreeMap::from([("replayed_dead_letters".to_owned(), taken.records)]),
@@ -163,8 +164,8 @@ impl Replay<'_> {
             .filter_map(|letter| Some(DeadLetterLine { reason: letter.reason, ..lines.get(letter.index)?.clone() }))
             .collect();
         taken.records += (lines.len() - left.len()) as u64;
-        let outside = self.writer.outside(&page.tables);
-        session.write_judged(page.tables, &outside).await.map_err(|error| self.writer.load(error))?;
+        let fits = self.writer.fits(&page.tables);
+        session.write_judged(page.tables, &fits).await.map_err(|error| self.writer.load(error))?;
         self.keep(&left, session, taken).await
     }
 

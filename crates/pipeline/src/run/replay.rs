@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::DateTime;
 use ctct_load::{
-    Absent, Brake, KeptPage, LoadError, LoadPlan, RawPages, Reach, Replay, ReportLog, Session, Window, WriteMode,
+    Absent, Brake, KeptPage, LoadError, LoadPlan, RawPages, Reach, Replay, ReportLog, ReportState, Session, Window,
+    WriteMode,
 };
 use tokio::sync::mpsc;
 use tracing::Instrument;
@@ -100,13 +101,16 @@ async fn replay_report(writer: &ReportWriter<'_>, summary: &mut ReportSummary) -
     }
     session.name_raw_pages(RawPages { ..raw });
     let merges = writer.report_plan.write_mode == WriteMode::Merge;
+    // Kept responses do not say what was found gone, so the next sweep is due at once.
+    let state = ReportState { reconciled_at: None, reconcile_tried_at: None, ..head.state };
     let outcome = ctct_load::Outcome {
         committed_at: writer.context.clock.now(),
-        state: head.state,
+        state,
         window: Window::default(),
         absent: if merges { Absent::Go } else { Absent::Stay },
         carry_over: false,
         answers: false,
+        supersedes: false,
         brake: Brake::Off,
         reach: Reach::default(),
         stats: BTreeMap::from([("replayed_pages".to_owned(), tally.pages)]),

@@ -288,7 +288,7 @@ impl ReportRun<'_> {
             WriteMode::Merge if self.writer.report_plan.scope == Scope::Everything && whole && shows_all => Absent::Go,
             _ => Absent::Stay,
         };
-        let brake = self.brake(session.previous());
+        let brake = self.brake(session.previous(), census.records);
         let incomplete_before = previous.as_ref().map_or(0, |previous| previous.incomplete);
         let mut state = self.next_state(previous, &ask, &tally, whole, now);
         if let Some(found) = incomplete {
@@ -319,6 +319,7 @@ impl ReportRun<'_> {
         let outcome = ctct_load::Outcome {
             committed_at: now,
             answers: true,
+            supersedes: ask.sweep,
             state,
             window: ask.window,
             absent,

@@ -12,15 +12,16 @@ use super::write::Tally;
 use crate::plan::{Ask, ReportPlan, Scope};
 
 impl ReportRun<'_> {
-    /// How many stored rows this commit may remove.
-    pub(super) fn brake(&self, previous: Option<&Commit>) -> Brake {
+    /// How many stored rows this commit may remove, where a run brought so many `records`.
+    pub(super) fn brake(&self, previous: Option<&Commit>, records: u64) -> Brake {
         let plan = self.writer.report_plan;
-        // Rows that are named by other columns, or that were chosen otherwise, are not compared with those of this run.
-        let asks_alike =
-            previous.is_some_and(|commit| commit.has_key_of(&plan.report) && !plan.asks_otherwise(&commit.state));
-        match self.writer.report_plan.delivery.max_removed {
-            _ if self.writer.plan.allow_removal || !asks_alike => Brake::Off,
+        // Rows that are named by other columns are not compared with those of this run.
+        let Some(previous) = previous.filter(|commit| commit.has_key_of(&plan.report)) else { return Brake::Off };
+        match plan.delivery.max_removed {
+            _ if self.writer.plan.allow_removal => Brake::Off,
             Some(most) => Brake::Share(most.share()),
+            // Rows that were chosen otherwise may all be others, and an answer without any tells nothing of either.
+            None if records > 0 && plan.chooses_otherwise(&previous.state) => Brake::Off,
             None => Brake::Usual,
         }
     }
@@ -32,9 +33,13 @@ impl ReportRun<'_> {
             let bound = report.columns.iter().find(|column| column.bound.as_deref() == Some(param));
             bound.map(|column| column.name.clone())
         };
+        let named = |pairs: &[(String, String)]| {
+            pairs.iter().filter_map(|(name, value)| Some((column(name)?, value.clone()))).collect()
+        };
         Reach {
+            period: named(&self.writer.report_plan.period()),
             ids: ids.and_then(|ids| Some((column(ids.param)?, Arc::new(ids.ids.iter().cloned().collect())))),
-            bound: params.iter().filter_map(|(name, value)| Some((column(name)?, value.clone()))).collect(),
+            bound: named(params),
             changed_after: window.after,
         }
     }

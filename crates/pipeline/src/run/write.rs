@@ -9,7 +9,7 @@ use std::thread;
 
 use chrono::{DateTime, Utc};
 use ctct_load::{Commit, DeadLetterLine, Destination, LoadError, LoadPlan, Repeats, ReportState, Session, WriteMode};
-use ctct_transform::{PageDecoder, TableRows, fitting};
+use ctct_transform::{Fit, PageDecoder, TableRows, fitting};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
@@ -136,9 +136,9 @@ impl ReportWriter<'_> {
                 session.dead_letter(&line).await.map_err(|error| self.load(error))?;
             }
             let rows = page.tables.first().map_or(0, |table| table.batch.num_rows() as u64);
-            let outside = self.outside(&page.tables);
-            tally.outside += outside.iter().filter(|outside| **outside).count() as u64;
-            session.write_judged(page.tables, &outside).await.map_err(|error| self.load(error))?;
+            let fits = self.fits(&page.tables);
+            tally.outside += fits.iter().filter(|fit| **fit == Fit::Fails).count() as u64;
+            session.write_judged(page.tables, &fits).await.map_err(|error| self.load(error))?;
             tally.pages += 1;
             tally.rows += rows;
             self.context.events.emit(&Event::PageRead {
@@ -194,12 +194,10 @@ impl ReportWriter<'_> {
         }
     }
 
-    /// For each record of a page, whether it is outside of what the pipeline keeps; empty where it keeps all.
-    pub(super) fn outside(&self, tables: &[TableRows]) -> Vec<bool> {
+    /// For each record of a page, whether it is what the pipeline keeps; empty where it keeps all.
+    pub(super) fn fits(&self, tables: &[TableRows]) -> Vec<Fit> {
         match tables.first() {
-            Some(own) if !self.report_plan.keeps.is_empty() => {
-                fitting(&own.batch, &self.report_plan.keeps).into_iter().map(|fits| !fits).collect()
-            }
+            Some(own) if !self.report_plan.keeps.is_empty() => fitting(&own.batch, &self.report_plan.keeps),
             _ => Vec::new(),
         }
     }
