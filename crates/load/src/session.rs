@@ -155,11 +155,8 @@ impl Session {
         let partition_by: Vec<String> = plan.partition_by.iter().map(ToString::to_string).collect();
         let (mut dropped, mut layouts, mut shapes) = (Vec::new(), Vec::new(), Vec::new());
         for table in plan.report.tables() {
-            let columns: Vec<String> = keys
-                .iter()
-                .filter(|key| table.schema.field_with_name(key).is_ok())
-                .map(|key| (*key).to_owned())
-                .collect();
+            let is_here = |key: &&&str| table.schema.field_with_name(key).is_ok();
+            let columns: Vec<String> = keys.iter().filter(is_here).map(|key| (*key).to_owned()).collect();
             let stamp = Stamp {
                 pipeline: plan.pipeline.clone(),
                 account: plan.account.clone(),

@@ -57,24 +57,7 @@ impl Session {
         };
         let version = self.version();
         let mut files = self.name_files(staged);
-        let next = match &mut self.seen {
-            // Of rows that stay this run knows nothing: the next one reads the tables.
-            Some(_) if self.plan.rebuild && self.carries_over => None,
-            Some(seen) => seen.finish(&self.destination, &self.staging, self.log.seen(version, &self.run)).await?,
-            None => None,
-        };
-        let previous = self.previous.as_ref().and_then(|commit| commit.seen.as_ref());
-        let (seen, obsolete) = seen::replaced(previous, next, !files.is_empty());
-        removed.extend(obsolete);
-        removed.append(&mut self.letters_to_remove);
-        let listed = self.previous.as_ref().and_then(|commit| commit.failed.as_ref());
-        let failed = match &self.failed {
-            Some(failed) => {
-                removed.extend(listed.map(|file| file.path.clone()));
-                failed::write(&self.destination, &self.staging, self.log.failed(version, &self.run), failed).await?
-            }
-            None => listed.map(StateFile::carried_over),
-        };
+        let (seen, failed) = self.stage_memory(!files.is_empty(), &mut removed).await?;
         let mut rows: BTreeMap<String, u64> =
             self.plan.report.tables().iter().map(|table| (table.name.clone(), 0)).collect();
         for file in &files {
@@ -124,6 +107,34 @@ impl Session {
         let before = self.previous.as_ref().and_then(|commit| commit.manifest.as_ref());
         self.log.stage_manifest(&mut commit, &self.standing.manifest, before).await?;
         Ok((commit, merged))
+    }
+
+    /// What the next run is to know of rows and of ids that failed, and what goes because of that.
+    async fn stage_memory(
+        &mut self,
+        publishes: bool,
+        removed: &mut Vec<String>,
+    ) -> Result<(Option<StateFile>, Option<StateFile>), LoadError> {
+        let version = self.version();
+        let next = match &mut self.seen {
+            // Of rows that stay this run knows nothing: the next one reads the tables.
+            Some(_) if self.plan.rebuild && self.carries_over => None,
+            Some(seen) => seen.finish(&self.destination, &self.staging, self.log.seen(version, &self.run)).await?,
+            None => None,
+        };
+        let previous = self.previous.as_ref().and_then(|commit| commit.seen.as_ref());
+        let (seen, obsolete) = seen::replaced(previous, next, publishes);
+        removed.extend(obsolete);
+        removed.append(&mut self.letters_to_remove);
+        let listed = self.previous.as_ref().and_then(|commit| commit.failed.as_ref());
+        let failed = match &self.failed {
+            Some(failed) => {
+                removed.extend(listed.map(|file| file.path.clone()));
+                failed::write(&self.destination, &self.staging, self.log.failed(version, &self.run), failed).await?
+            }
+            None => listed.map(StateFile::carried_over),
+        };
+        Ok((seen, failed))
     }
 
     /// Merges what was gathered with what is stored.

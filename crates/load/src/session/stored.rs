@@ -171,8 +171,8 @@ impl Session {
             for (batch, mask) in file.read(row_group, layout.schema()).await?.iter().zip(&masks) {
                 let kept: BooleanArray = mask.iter().map(|stays| Some(*stays != Stay::Goes)).collect();
                 let left = filter_record_batch(batch, &kept).map_err(layout.arrow_error("filter"))?;
-                let with = mask.iter().filter(|stays| **stays != Stay::Goes);
-                let left = self.renewed(left, with).map_err(layout.arrow_error("filter"))?;
+                let stays: Vec<Stay> = mask.iter().copied().filter(|stays| *stays != Stay::Goes).collect();
+                let left = self.renewed(left, &stays).map_err(layout.arrow_error("filter"))?;
                 let partitions = vec![partition; left.num_rows()];
                 self.writers.push(table, left, partitions).await?;
             }
@@ -181,18 +181,14 @@ impl Session {
     }
 
     /// Rows that stay with those of this run, as this run's: a child row is told by its parent's commit and read.
-    fn renewed<'a>(
-        &self,
-        batch: RecordBatch,
-        stays: impl Iterator<Item = &'a Stay> + Clone,
-    ) -> Result<RecordBatch, ArrowError> {
-        if !stays.clone().any(|stays| matches!(stays, Stay::With(_))) {
+    fn renewed(&self, batch: RecordBatch, stays: &[Stay]) -> Result<RecordBatch, ArrowError> {
+        if !stays.iter().any(|stays| matches!(stays, Stay::With(_))) {
             return Ok(batch);
         }
         let (schema, mut columns) = (batch.schema(), batch.columns().to_vec());
         for (column, field) in columns.iter_mut().zip(schema.fields()) {
             if let (COMMIT, Some(old)) = (field.name().as_str(), column.as_primitive_opt::<Int64Type>()) {
-                let new = stays.clone().zip(old).map(|(stays, old)| match stays {
+                let new = stays.iter().zip(old).map(|(stays, old)| match stays {
                     Stay::With(_) => Some(self.version()),
                     _ => old,
                 });
@@ -200,7 +196,7 @@ impl Session {
             } else if let (EXTRACTED_AT, Some(old)) =
                 (field.name().as_str(), column.as_primitive_opt::<TimestampMicrosecondType>())
             {
-                let new = stays.clone().zip(old).map(|(stays, old)| match stays {
+                let new = stays.iter().zip(old).map(|(stays, old)| match stays {
                     Stay::With(read) => Some(*read),
                     _ => old,
                 });
