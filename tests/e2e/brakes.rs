@@ -99,15 +99,55 @@ async fn a_share_of_what_is_stored_may_go() {
 
 #[tokio::test]
 async fn what_was_chosen_in_another_way_may_go() {
-    let harness = Harness::new(1).await;
-    let contacts = |number: usize| {
-        let contacts: Vec<Value> = (0..number).map(|at| json!({"contact_id": format!("c{at:03}")})).collect();
-        Answer::json(&json!({"contacts": contacts}))
+    // How many come of another choice, the limit, and whether the run stops.
+    for (number, limit, stopped) in [
+        (3, "", false),
+        // An answer without any tells nothing of the choice either.
+        (0, "", true),
+        (3, ", max_removed: 10%", true),
+        (3, ", max_removed: 100%", false),
+    ] {
+        let harness = Harness::new(1).await;
+        let contacts = |number: usize| {
+            let contacts: Vec<Value> = (0..number).map(|at| json!({"contact_id": format!("c{at:03}")})).collect();
+            Answer::json(&json!({"contacts": contacts}))
+        };
+        let server = Scripted::start([("/contacts", vec![contacts(100), contacts(number)])]).await;
+        for (choice, exit_code, rows) in
+            [("", 0, 100), (", segment_id: 4", if stopped { 14 } else { 0 }, if stopped { 100 } else { number })]
+        {
+            let reports = format!("  - {{report: contacts, write_mode: replace{choice}{limit}}}\n");
+            let summary = harness.run_at(server.base_url(), &reports).await;
+            let told = format!("{number}{limit}: {summary:#?}");
+            assert_eq!((summary.exit_code, harness.rows("contacts").len()), (exit_code, rows), "{told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_that_leave_a_filter_count_as_removed() {
+    let contacts = |number: usize, permission: &str| {
+        let contact = |at: usize| {
+            json!({"contact_id": format!("c{at:03}"), "updated_at": "2026-02-01T00:00:00Z",
+                "email_address": {"address": "a@example.com", "permission_to_send": permission}})
+        };
+        Answer::json(&json!({"contacts": (0..number).map(contact).collect::<Vec<_>>()}))
     };
-    let server = Scripted::start([("/contacts", vec![contacts(100), contacts(3)])]).await;
-    for (choice, rows) in [("", 100), (", segment_id: 4", 3)] {
-        let reports = format!("  - {{report: contacts, write_mode: replace{choice}}}\n");
+    for (unsubscribed, limit, stopped) in
+        [(30, "", false), (60, "", true), (60, ", max_removed: 70%", false), (30, ", max_removed: 10%", true)]
+    {
+        let harness = Harness::new(1).await;
+        let answers = vec![contacts(100, "implicit"), contacts(unsubscribed, "unsubscribed")];
+        let server = Scripted::start([("/contacts", answers)]).await;
+        let reports = format!("  - {{report: contacts, write_mode: merge, contact_status: [active]{limit}}}\n");
+        let first = harness.run_at(server.base_url(), &reports).await;
+        assert_eq!((first.exit_code, harness.rows("contacts").len()), (0, 100), "{first:#?}");
         let summary = harness.run_at(server.base_url(), &reports).await;
-        assert_eq!((summary.exit_code, harness.rows("contacts").len()), (0, rows), "{summary:#?}");
+        let expected = if stopped { (14, 100) } else { (0, 100 - unsubscribed) };
+        assert_eq!(
+            (summary.exit_code, harness.rows("contacts").len()),
+            expected,
+            "{unsubscribed}{limit}: {summary:#?}"
+        );
     }
 }

@@ -46,6 +46,7 @@ mod secrets;
 mod sixth_report;
 mod status;
 mod upkeep;
+mod versions;
 mod views;
 mod whole_run;
 mod write_modes;

@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Harness, message, now, report, sandbox_of};
+use crate::scripted::{Answer, Scripted};
 use crate::truth::comparable;
 
 /// A run at a moment of its own.
@@ -247,5 +248,103 @@ async fn events_of_another_type_are_read_from_the_first_one_on() {
         done(&at_once, &details("em_sends, em_opens")).await;
         let table = "contact_activity_details";
         assert_eq!(comparable(&harness.rows(table)), comparable(&at_once.rows(table)), "{mode}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_fit_a_filter_stays_where_it_is() {
+    for keys in ["", ", history: true", ", partition_by: [{month: created_at}]"] {
+        let harness = five().await;
+        let contact = |number: u32, permission: &serde_json::Value, name: &str| {
+            json!({"contact_id": id(number), "first_name": name, "created_at": "2026-01-05T00:00:00Z",
+                "updated_at": "2026-02-01T00:00:00Z", "email_address": {"permission_to_send": permission}})
+        };
+        let page = |contacts: &[serde_json::Value]| Answer::json(&json!({ "contacts": contacts }));
+        let odd = json!({"is": "implicit"});
+        let server = Scripted::start([(
+            "/contacts",
+            vec![
+                page(&[contact(0, &json!("implicit"), "Ann"), contact(1, &json!("implicit"), "Bea")]),
+                // Stored before; stored before; never seen.
+                page(&[contact(0, &odd, "Amy"), contact(1, &json!("unsubscribed"), "Bea"), contact(2, &odd, "Cat")]),
+            ],
+        )])
+        .await;
+        let active = format!("  - {{report: contacts, contact_status: [active], write_mode: merge{keys}}}\n");
+        for expected in [numbers(&[0, 1]), numbers(&[0])] {
+            let summary = harness.run_at(server.base_url(), &active).await;
+            assert_eq!(summary.outcome, Outcome::Done, "{summary:#?}");
+            assert_eq!(current(&harness, "contacts"), expected, "{keys}");
+        }
+        let rows = harness.rows("contacts");
+        let open: Vec<_> = rows.iter().filter(|row| !row.contains_key("_valid_to")).collect();
+        assert_eq!(open[0]["first_name"], json!("Amy"), "{keys}: {rows:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_replay_the_next_run_looks_for_who_vanished() {
+    let harness = five().await;
+    let contacts = "  - {report: contacts, write_mode: merge, keep_raw: true, reconcile: {every: 7d}}\n";
+    let text = harness.pipeline(contacts);
+    run_at(&harness, &text, Scope::Live, now()).await;
+    let next = run_at(&harness, &text, Scope::Live, now() + TimeDelta::hours(1)).await;
+    assert_eq!(report(&next, "contacts").reconciled, None, "{next:#?}");
+    let replayed = ctct_pipeline::replay(&harness.plan(&text), &harness.context("replay")).await;
+    assert_eq!(replayed.outcome, Outcome::Done, "{replayed:#?}");
+    let next = run_at(&harness, &text, Scope::Live, now() + TimeDelta::hours(2)).await;
+    assert_eq!(report(&next, "contacts").reconciled, Some(true), "{next:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_refresh_of_one_period_leaves_the_others() {
+    let path = format!("/reports/contact_reports/{}/activity_summary", id(0));
+    let summary_of = |sends: u32| {
+        let activity = json!({"campaign_activity_id": id(9), "em_sends": sends});
+        Answer::json(&json!({"contact_id": id(0), "campaign_activities": [activity]}))
+    };
+    for keys in ["", ", history: true", ", partition_by: [{month: period_start}]"] {
+        let harness = five().await;
+        let answers = [1, 2, 3].map(summary_of).to_vec();
+        let server = Scripted::with(vec![(path.clone(), answers)]).await;
+        let day = |day: &str| {
+            let reports = format!(
+                "  - {{report: contact_action_summary, contact_id: {}, duration: single_date, report_date: {day}, write_mode: \
+                 merge{keys}}}\n",
+                id(0)
+            );
+            crate::harness::pipeline_at(server.base_url(), &reports)
+        };
+        for (text, scope) in
+            [(day("2026-02-01"), Scope::Live), (day("2026-02-02"), Scope::Live), (day("2026-02-02"), Scope::Everything)]
+        {
+            let summary = run_at(&harness, &text, scope, now()).await;
+            assert_eq!(summary.outcome, Outcome::Done, "{summary:#?}");
+        }
+        let mut sends: Vec<i64> = harness
+            .rows("contact_action_summary")
+            .iter()
+            .filter(|row| !row.contains_key("_valid_to"))
+            .map(|row| row["em_sends"].as_i64().unwrap())
+            .collect();
+        sends.sort_unstable();
+        assert_eq!(sends, [1, 3], "{keys}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_is_replaced_is_asked_for_from_its_beginning() {
+    for (keys, asked) in [
+        ("replace", "created_after=2026-02-15T05%3A59%3A59"),
+        ("partition, partition_by: [{month: created_at}]", "created_after=2026-01-31T23%3A59%3A59"),
+        ("partition, partition_by: [{year: created_at}]", "created_after=2025-12-31T23%3A59%3A59"),
+        ("partition, partition_by: [{day: created_at}]", "created_after=2026-02-14T23%3A59%3A59"),
+    ] {
+        let harness = five().await;
+        let server = Scripted::start([("/contacts", vec![Answer::json(&json!({"contacts": []}))])]).await;
+        let reports = format!("  - {{report: contacts, created_after: '2026-02-15T06:00:00Z', write_mode: {keys}}}\n");
+        let summary = harness.run_at(server.base_url(), &reports).await;
+        assert_eq!(summary.outcome, Outcome::Done, "{summary:#?}");
+        assert!(server.asked()[0].contains(asked), "{keys}: {:?}", server.asked());
     }
 }

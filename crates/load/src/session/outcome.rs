@@ -63,9 +63,10 @@ impl Brake {
     /// Keys that may go without a word, however large their share is.
     const FEW: u64 = 50;
 
-    /// Whether so many of the stored keys may not leave because they stopped fitting the filter. That happens to any few.
+    /// Whether so many of the stored keys may not leave because they stopped fitting the filter. Without a limit of the
+    /// pipeline's own, that happens to any few.
     pub(crate) fn stops_leaving(self, left: u64, stored: u64) -> bool {
-        left > Self::FEW && self.stops(left, stored)
+        (left > Self::FEW || matches!(self, Self::Share(_))) && self.stops(left, stored)
     }
 
     /// Whether removing so many of the stored keys is too much.
