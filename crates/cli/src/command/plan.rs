@@ -100,6 +100,10 @@ fn scope(arguments: &ScopeArguments, plan: &Plan) -> Result<Scope, u8> {
     let Some(from) = from.map(|from| from.start(now, zone)) else {
         return Ok(if *full_refresh { Scope::Everything } else { Scope::Live });
     };
+    if from > now {
+        complain("error: --from is in the future; write a date that has begun");
+        return Err(exit_code::CONFIGURATION);
+    }
     let to = to.map(|to| match to {
         When::Timestamp(instant) => instant,
         day => day.end(now, zone),

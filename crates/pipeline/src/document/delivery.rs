@@ -161,8 +161,11 @@ fn cannot_prove(report: &Report, options: &[OptionInForce]) -> Option<String> {
 fn percent(node: &Node, decoder: &mut Decoder<'_>) -> Option<Percent> {
     let read = text(node, decoder.environment).and_then(|text| {
         let invalid = || ConfigError::at(node, format!("invalid share {}", text.shown()));
-        Percent::parse(&text.value)
-            .ok_or_else(|| invalid().help("write a percentage from 0% to 100%, such as 5% or 2.5%"))
+        Percent::parse(&text.value).ok_or_else(|| {
+            let meant = format!("{}%", text.value);
+            let meant = Percent::parse(&meant).map_or_else(String::new, |_| format!("; did you mean `{meant}`?"));
+            invalid().help(format!("write a percentage from 0% to 100%, such as 5% or 2.5%{meant}"))
+        })
     });
     decoder.keep(read)
 }

@@ -97,12 +97,35 @@ fn url(node: &Node, decoder: &Decoder<'_>) -> Result<String, ConfigError> {
             return Err(ConfigError::at(node, message).help(suggestion(scheme, &schemes)));
         }
     }
+    if let Some((message, help)) = another_folder(&url.value) {
+        return Err(ConfigError::at(node, message).help(help));
+    }
     match ctct_load::Destination::check_url(&url.value) {
         Err(LoadError::Url { reason, .. }) => {
             Err(ConfigError::at(node, format!("the destination cannot be used: {reason}")))
         }
         _ => Ok(url.value),
     }
+}
+
+/// Why a path would name another folder than the one that was meant, and what to write.
+fn another_folder(url: &str) -> Option<(String, String)> {
+    if url.contains("://") {
+        return None;
+    }
+    let first = url.split(['/', '\\']).next().unwrap_or_default();
+    if first.starts_with('~') {
+        return Some(("`~` does not stand for a home folder here".to_owned(), "write the whole path".to_owned()));
+    }
+    if first.contains('$') {
+        let help = "write the whole path, or `url: {env: NAME}` with a variable that holds the whole path";
+        return Some(("a path has no variables in it".to_owned(), help.to_owned()));
+    }
+    let (scheme, _) = first.split_once(':')?;
+    let stores = Cloud::ALL.iter().flat_map(|cloud| cloud.schemes().iter().copied());
+    let known = ["file", "memory"].into_iter().chain(stores).find(|known| *known == scheme)?;
+    let rest = url.strip_prefix(known)?.trim_start_matches([':', '/']);
+    Some((format!("`{known}:` needs two slashes after it"), format!("write `{known}://{rest}`")))
 }
 
 fn options(fields: &Fields<'_>, url: Option<&str>, decoder: &mut Decoder<'_>) -> Vec<(String, Setting)> {
