@@ -80,6 +80,14 @@ pub enum LoadError {
         /// What does not hold.
         reason: String,
     },
+    /// A row has come into another partition than the one where it is stored, and cannot be moved by this run.
+    #[error("`{path}` holds a row that this run has in another partition: {reason}; nothing was published")]
+    Moved {
+        /// The folder or file that holds it.
+        path: String,
+        /// Why it stays there.
+        reason: String,
+    },
     /// A watermark lies ahead of the time, so a wrong clock has made it.
     #[error(
         "`{path}` is damaged: {}; look at this host's clock, and where that is right, `ctct-etl state rebuild` puts the \

@@ -170,6 +170,7 @@ impl Outcome {
         match error {
             LoadError::Fenced { .. } | LoadError::Overtaken { .. } => Self::Held,
             LoadError::Damaged { .. }
+            | LoadError::Moved { .. }
             | LoadError::Ahead { .. }
             | LoadError::Foreign { .. }
             | LoadError::NewerFormat { .. }

@@ -224,10 +224,9 @@ impl Judge<'_> {
             return Ok(());
         }
         let path = self.stored.get(&left).map_or("", |object| self.destination.relative(&object.location));
-        Err(LoadError::Damaged {
+        Err(LoadError::Moved {
             path: self.destination.shown(path),
-            reason: "it holds a row that this run has in another partition, and one of the row's lists did not come with it; \
-                     run again, and if that does not help once with --full-refresh"
+            reason: "one of the row's lists did not come with it, and what is stored of the list would be left behind"
                 .to_owned(),
         })
     }

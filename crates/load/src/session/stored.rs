@@ -318,13 +318,9 @@ impl Session {
     fn elsewhere(&self, path: &str) -> LoadError {
         let (folder, _) = path.rsplit_once('/').unwrap_or((path, ""));
         let by: Vec<&str> = self.plan.partition_by.iter().map(PartitionBy::column).collect();
-        LoadError::Damaged {
+        LoadError::Moved {
             path: self.destination.shown(folder),
-            reason: format!(
-                "it holds a row that this run has in another partition ({} changed), and would be there twice; run once with \
-                 --full-refresh",
-                by.join(", ")
-            ),
+            reason: format!("{} changed, and this run does not write that partition", by.join(", ")),
         }
     }
 

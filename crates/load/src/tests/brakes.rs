@@ -103,7 +103,7 @@ async fn a_key_in_a_partition_that_is_not_touched_is_damage() {
     run(&destination, plan(Partition, &by_month(), "r1"), &people_from(0, 4)).await.unwrap();
     let moved = [person("p0000", "x", "2026-03-05")];
     let error = run(&destination, plan(Partition, &by_month(), "r2"), &moved).await.unwrap_err();
-    insta::assert_snapshot!(error.to_string(), @"`memory://people/account=acme/created_at_month=2026-01` is damaged: it holds a row that this run has in another partition (created_at changed), and would be there twice; run once with --full-refresh; restore it from a backup, or rebuild the state from the files");
+    insta::assert_snapshot!(error.to_string(), @"`memory://people/account=acme/created_at_month=2026-01` holds a row that this run has in another partition: created_at changed, and this run does not write that partition; nothing was published");
     let full = LoadPlan { rebuild: true, ..plan(Partition, &by_month(), "r3") };
     run(&destination, full, &moved).await.unwrap();
     assert_eq!(table(&destination, "people", &["id"]).await, ["created_at_month=2026-03 p0000"]);

@@ -265,7 +265,7 @@ async fn a_row_that_moves_without_one_of_its_lists_is_refused() {
     let mut session = Session::begin(&destination, a_plan(2, &by_month(), false, false)).await.unwrap();
     write(&mut session, 200, &[Record { absent: true, ..record(person("a", "x", "2026-02-05")) }]).await;
     let refused = session.commit(outcome()).await.unwrap_err();
-    assert!(matches!(refused, LoadError::Damaged { .. }), "{refused}");
+    assert!(matches!(refused, LoadError::Moved { .. }), "{refused}");
     assert_eq!(table(&destination, "people_phones", &["number"]).await, ["created_at_month=2026-01 1"]);
 }
 

@@ -384,6 +384,9 @@ impl RunError {
             Self::Load { report, source } if matches!(**source, LoadError::KeyChanged { .. }) => {
                 format!("run once `ctct-etl run {file} --report {report} --full-refresh`")
             }
+            Self::Load { report, source } if matches!(**source, LoadError::Moved { .. }) => {
+                format!("`ctct-etl run {file} --report {report} --full-refresh` writes all partitions")
+            }
             Self::Load { report, source } if matches!(**source, LoadError::TooMuchRemoved { .. }) => format!(
                 "look at the account; if the rows are really gone, run once `ctct-etl run {file} --report {report} --allow-removal`"
             ),
@@ -515,6 +518,7 @@ mod tests {
             },
             load(LoadError::Fenced { account: account(), report: report(), version: 4, winner: "run-2".to_owned() }),
             load(LoadError::Damaged { path: path(), reason: "its length is another".to_owned() }),
+            load(LoadError::Moved { path: path(), reason: "created_at changed".to_owned() }),
             load(LoadError::NewerFormat { path: path(), of: "format", format: 9, known: 1 }),
             RunError::NoSource { report: "contact_activity_details".to_owned(), table: table() },
             RunError::SourceFailed {
