@@ -36,7 +36,7 @@ async fn killed(test: &str, job: &Job, runs: usize, look_every: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_two_hundred_times_in_a_folder() {
-    killed("folder", &Job::new(MIXED), 200, 1).await;
+    killed("folder", &Job::new(MIXED), 200, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,8 @@
 //! A run dies at each of its mutations in turn, before or after it is applied; the next run makes all well.
 //!
 //! Dead before a mutation is dead after the one before it, but for the first and for those that go on side by side: so both are
-//! tried where rows are added and where they are merged, and the second for the rest.
+//! tried where rows are added and where they are merged, and the second for the rest. Where both places are tried, the one has the
+//! even mutations and the other the odd ones.
 
 use std::collections::BTreeMap;
 
@@ -42,10 +43,10 @@ impl Trials {
         Self { keys, truth: now.truth(), now, before, histories }
     }
 
-    /// The fault at every mutation in turn, until a run needs no more. Returns at how many it failed.
-    async fn all(&self, fault: &Fault) -> usize {
+    /// The fault at these mutations in turn, until a run needs no more. Returns at how many it failed.
+    async fn all(&self, fault: &Fault, numbers: impl Iterator<Item = usize>) -> usize {
         let mut failed = 0;
-        for number in 0.. {
+        for number in numbers {
             let place = self.before.copy().await;
             let (destination, store) = place.failing();
             store.script(Spot::nth(number), fault.clone());
@@ -80,15 +81,19 @@ impl Trials {
 }
 
 async fn dies_anywhere(kind: Kind, keys: Keys, fault: Fault) {
-    let deaths = Trials::new(kind, keys).await.all(&fault).await;
+    let first = match kind {
+        Kind::Memory => 0,
+        Kind::Folder => 1,
+    };
+    let deaths = Trials::new(kind, keys).await.all(&fault, (first..).step_by(2)).await;
     println!("{kind:?}, {}: {fault:?} at {deaths} mutations", keys.contacts);
-    assert!(deaths > 20, "{deaths}");
+    assert!(deaths > 10, "{deaths}");
 }
 
 /// The run mends one mutation that went wrong, or says that it failed and the next one makes all well.
 async fn stumbles_anywhere(kind: Kind, keys: Keys, fault: Fault) {
     let trials = Trials::new(kind, keys).await;
-    println!("{kind:?}, {}: {fault:?} ended {} runs", keys.contacts, trials.all(&fault).await);
+    println!("{kind:?}, {}: {fault:?} ended {} runs", keys.contacts, trials.all(&fault, 0..).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
