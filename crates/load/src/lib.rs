@@ -18,7 +18,7 @@
 //! <url>/_ctct/<account>/<report>/dead_letters/<version>-<run>.jsonl.zst    records that could not be typed
 //! <url>/_ctct/<account>/<report>/pages/<base version>/<query>/             pages that were paid for, until a commit
 //! <url>/_ctct/<account>/<report>/raw/<base version>/<query>/               the same, for good
-//! <url>/_ctct/<account>/<report>/failed_ids/<version>-<run>.json           ids that could not be read
+//! <url>/_ctct/<account>/<report>/failed_ids/<version>-<run>.json           ids that could not be read, or are done
 //! <url>/_ctct/<account>/<report>/seen/<version>-<run>.seen                 hashes of rows that may be read again
 //! <url>/_ctct/<account>/<report>/manifest/<version>-<run>.jsonl.zst        every file that a commit left, and its SHA-256
 //! <url>/_ctct/.leases/<account>/<number>.json                              who reads and writes at this moment
@@ -30,6 +30,7 @@ mod checksum;
 mod compact;
 mod dead_letters;
 mod destination;
+mod done;
 mod dropped;
 mod encode;
 mod error;
@@ -79,7 +80,8 @@ pub use dead_letters::{DeadLetterLine, LetterFile, Letters};
 pub use destination::Destination;
 pub use encode::{ACCOUNT_COLUMN, FileLayout, FileTotals, RowBuffer, TableEncoder, account_field};
 pub use error::LoadError;
-pub use failed::FailedId;
+pub use done::DoneIds;
+pub use failed::{FailedId, IdsLeft};
 pub use folder::{NULL_FOLDER, decode as decode_folder, encode as encode_folder};
 pub use ids::distinct_ids;
 pub use inventory::{Inventory, TableInventory};

@@ -31,7 +31,7 @@ use crate::record::{Commit, RawPages, ReportState};
 use crate::seen::{SeenRows, without};
 use crate::writer::{Writers, on_rayon};
 use crate::{
-    DeadLetterLine, Destination, FailedId, Known, LoadError, LoadPlan, WriteMode, fingerprint, folder, foreign,
+    DeadLetterLine, Destination, IdsLeft, Known, LoadError, LoadPlan, WriteMode, fingerprint, folder, foreign,
 };
 use gathering::{Brought, Keys, Merging};
 
@@ -100,8 +100,8 @@ pub struct Session {
     /// Files of dead letters that go with the commit, because what they hold is written again.
     letters_to_remove: Vec<String>,
     raw: Option<RawPages>,
-    /// The ids that could not be read; `None` where the list of the commit before stays.
-    failed: Option<Vec<FailedId>>,
+    /// The ids that could not be read and those that are done; `None` where the list of the commit before stays.
+    failed: Option<IdsLeft>,
     seen: Option<SeenRows>,
     latest: Option<Latest>,
     /// Values that no folder name can carry, by column.
@@ -395,9 +395,9 @@ impl Session {
         self.raw = Some(raw);
     }
 
-    /// Keeps with the commit the ids that could not be read, in place of those of the commit before.
-    pub fn name_failed_ids(&mut self, failed: Vec<FailedId>) {
-        self.failed = Some(failed);
+    /// Keeps with the commit the ids that could not be read and those that are done, in place of those of the commit before.
+    pub fn name_ids(&mut self, ids: IdsLeft) {
+        self.failed = Some(ids);
     }
 
     /// The commit that pages of this run are based on.
