@@ -66,6 +66,7 @@ mod session;
 mod sort;
 mod spark_schema;
 mod state;
+mod stop;
 mod store;
 mod stored_rows;
 mod survey;
@@ -102,6 +103,7 @@ pub use record::{
 pub use runs::{RUNS_TABLE, RunEnd, RunRow, add_run, last_runs, runs_schema};
 pub use seen::Known;
 pub use session::{Absent, Brake, Committed, Outcome, Session, TableTotals};
+pub use stop::StopFlag;
 pub use store::{Cloud, OptionKind, StoreOption, StoreOptions};
 pub use survey::{Pile, StagedRun, Survey, TableSize, survey};
 pub use texts::{TextRow, accounts_with, text_rows};

@@ -453,7 +453,8 @@ impl Session {
     /// fails.
     pub async fn commit(mut self, outcome: Outcome) -> Result<Committed, LoadError> {
         self.state.set(&outcome.state);
-        let (commit, merged) = match Box::pin(self.stage(outcome)).await {
+        let stop = self.destination.stop.clone();
+        let (commit, merged) = match stop.unless_stopped(Box::pin(self.stage(outcome))).await {
             Ok(staged) => staged,
             Err(error) => {
                 let error = Box::pin(self.log.named(error, self.version())).await;
@@ -467,6 +468,8 @@ impl Session {
             }
             return Err(error);
         }
+        // The rows are committed: what is left is short, and a run that dies now leaves it to the next one.
+        self.log = self.log.without_stop();
         Box::pin(self.log.publish(&commit, &publish::moves(&commit))).await?;
         if let Err(error) = Box::pin(self.log.collect(&commit)).await {
             tracing::warn!(%error, "could not remove the staging of dead runs; the next run will");
@@ -492,6 +495,7 @@ impl Session {
 
     /// Ends the run without a commit and removes what it staged. What cannot be removed now, a later run removes.
     pub async fn abandon(mut self) {
+        self.log = self.log.without_stop();
         self.writers.abandon().await;
         if let Some(letters) = self.dead_letters.take() {
             letters.abandon().await;

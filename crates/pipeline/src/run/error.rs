@@ -295,6 +295,7 @@ impl RunError {
             Self::DoesNotFit { .. } => Outcome::Quota,
             Self::Held { .. } => Outcome::Held,
             // Before the first request nothing is lost: whatever the store said, the destination wants mending.
+            Self::Destination(source) if matches!(**source, LoadError::Stopped) => Outcome::Stopped,
             Self::Destination(source) if !source.is_transient() => Outcome::Configuration,
             Self::Destination(_) | Self::Outage { .. } => Outcome::Transient,
             Self::Stopped { .. } => Outcome::Stopped,

@@ -89,7 +89,8 @@ impl ReportRun<'_> {
     ) -> Result<(), RunError> {
         let load = |error| self.writer.load(error);
         let load_plan = self.load_plan().await.map_err(load)?;
-        let mut session = Box::pin(Session::begin(self.writer.destination, load_plan)).await.map_err(load)?;
+        let begun = Box::pin(Session::begin(self.writer.destination, load_plan));
+        let mut session = self.writer.destination.stop().unless_stopped(begun).await.map_err(load)?;
         self.refuse_ahead(&session)?;
         let previous = session.previous().map(|commit| commit.state.clone());
         self.writer.refuse_other_rows(session.previous())?;
@@ -381,7 +382,8 @@ impl ReportRun<'_> {
         let weighed = if asks_again { tally.letters.fresh() } else { rejected };
         // To tell keys apart takes a moment where there are many.
         let records = if rejected > 0 || counted.is_some() || ask.sweep {
-            match session.distinct_records().await.map_err(|error| self.writer.load(error))? {
+            let counted = session.distinct_records();
+            match self.writer.destination.stop().unless_stopped(counted).await.map_err(|error| self.writer.load(error))? {
                 // Some ways of writing remember no keys.
                 0 => tally.rows,
                 records => records,
