@@ -94,9 +94,13 @@ async fn begun_days_are_finished_before_new_ones_and_contacts_that_come_meanwhil
         let all = asked(&server);
         let once: BTreeSet<_> = all.iter().collect();
         assert_eq!(once.len(), all.len(), "{mode}: something was requested twice: {told:#?}");
-        let of_first: BTreeSet<&String> = all.iter().filter(|(_, start)| start.starts_with("2026-03-01")).map(|(id, _)| id).collect();
+        let of_first: BTreeSet<&String> =
+            all.iter().filter(|(_, start)| start.starts_with("2026-03-01")).map(|(id, _)| id).collect();
         assert_eq!(of_first.len(), 61, "{mode}: {told:#?}");
-        assert!(told[2].len() == 2 && told[2][1].0 == "2026-03-03", "{mode}: the new day comes after the begun one: {told:#?}");
+        assert!(
+            told[2].len() == 2 && told[2][1].0 == "2026-03-03",
+            "{mode}: the new day comes after the begun one: {told:#?}"
+        );
         assert_eq!(harness.rows(SUMMARY).len(), all.len(), "{mode}: {told:#?}");
     }
 }
@@ -123,7 +127,8 @@ async fn days_of_which_only_pages_are_kept_are_finished_first_too() {
         let summary = run_on(&harness, &plan_on(&harness, &text, day(2)), day(2)).await;
         let resumed = report(&summary, SUMMARY).resumed_pages;
         assert_eq!((summary.outcome, resumed), (Outcome::Done, read.len() as u64), "{mode}: {summary:#?}");
-        let days: Vec<String> = asked(&server).split_off(before.len()).into_iter().map(|(_, start)| start[..10].to_owned()).collect();
+        let days: Vec<String> =
+            asked(&server).split_off(before.len()).into_iter().map(|(_, start)| start[..10].to_owned()).collect();
         let begun = days.iter().take_while(|day| *day == "2026-03-01").count();
         assert_eq!(begun, 60 - read.len(), "{mode}: the begun day first, without what is kept: {days:?}");
         assert!(days[begun..].iter().all(|day| day == "2026-03-02"), "{mode}: {days:?}");
@@ -160,7 +165,8 @@ async fn a_full_refresh_that_ends_early_takes_nothing_away_and_goes_on() {
         assert_eq!((cut.exit_code, stored().len()), (11, 12), "{mode}: {cut:#?}");
         let whole = run_on(&harness, &refresh(&text, 4), day(4)).await;
         assert_eq!((whole.exit_code, stored().len()), (0, 12), "{mode}: {whole:#?}");
-        let paths: Vec<String> = server.asked().split_off(before).into_iter().filter(|uri| uri.contains("activity_details")).collect();
+        let paths: Vec<String> =
+            server.asked().split_off(before).into_iter().filter(|uri| uri.contains("activity_details")).collect();
         assert_eq!(paths.len(), 12, "{mode}: each was requested once: {paths:#?}");
     }
 }

@@ -22,9 +22,7 @@ use std::time::Duration;
 
 use ctct_catalog::Catalog;
 use ctct_extract::Clock;
-use ctct_pipeline::{
-    ConfigErrors, Context, Environment, Events, Keeping, Outcome, Pipeline, Plan, RunError, Severity,
-};
+use ctct_pipeline::{ConfigErrors, Context, Environment, Events, Keeping, Outcome, Pipeline, Plan, RunError, Severity};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

@@ -230,7 +230,8 @@ impl ReportPlan {
             _ => false,
         };
         let relative = |name: &str| {
-            let mut options = self.report.options.iter().filter(by_name).filter(|option| self.question.has(&option.name));
+            let mut options =
+                self.report.options.iter().filter(by_name).filter(|option| self.question.has(&option.name));
             options.find(|option| option.params.iter().any(|param| param == name))
         };
         let pairs = self.params.iter().map(|(name, value)| {

@@ -15,9 +15,9 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{GRACE, RunError};
 use super::ids::CrawledIds;
 use super::resume::{Chain, Resumed, StalePages, kept};
+use super::{GRACE, RunError};
 use crate::event::Events;
 use crate::plan::Query;
 

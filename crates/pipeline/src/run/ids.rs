@@ -2,8 +2,8 @@
 //! for after the others in the next run. Days that an earlier run had begun are finished before those of now.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 use ctct_extract::{ExtractError, Page, SPANS};
@@ -175,7 +175,8 @@ impl<'a> CrawledIds<'a> {
         };
         let names = |(name, _): &(String, String)| self.now_days.period.iter().any(|(day, _)| day == name);
         let periods = kept.map(|params| params.into_iter().filter(names).collect());
-        let periods: BTreeSet<Params> = periods.filter(|period: &Params| !period.is_empty() && !known(period)).collect();
+        let periods: BTreeSet<Params> =
+            periods.filter(|period: &Params| !period.is_empty() && !known(period)).collect();
         let days = periods.into_iter().map(|period| Days::new(period, &self.ids, |_| false)).collect();
         // They are taken up once a run.
         let _ = self.kept.set(days);

@@ -201,7 +201,9 @@ impl ReportRun<'_> {
             for (params, error) in failed {
                 ids.cannot_be_decoded(&params, error);
             }
-            summary.ids_failed = ids.failed().len() as u64;
+            let failed = ids.failed();
+            summary.ids_failed = failed.len() as u64;
+            summary.ids_failed_since = failed.iter().map(|failed| failed.since).min();
         }
         let asked_ids = ids.map_or(0, |ids| ids.ids.len() as u64);
         let unfinished = match asked {
@@ -383,7 +385,14 @@ impl ReportRun<'_> {
         // To tell keys apart takes a moment where there are many.
         let records = if rejected > 0 || counted.is_some() || ask.sweep {
             let counted = session.distinct_records();
-            match self.writer.destination.stop().unless_stopped(counted).await.map_err(|error| self.writer.load(error))? {
+            match self
+                .writer
+                .destination
+                .stop()
+                .unless_stopped(counted)
+                .await
+                .map_err(|error| self.writer.load(error))?
+            {
                 // Some ways of writing remember no keys.
                 0 => tally.rows,
                 records => records,

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ctct_load::{Commit, Destination, LoadError, ReportLog, RunEnd, last_runs};
+use ctct_load::{Commit, Destination, LoadError, ReportLog, RunEnd, last_runs, leases};
 use serde::Serialize;
 
-use super::{PileSummary, Unopened, failed, open};
+use super::unfinished::{failed_ids, holder_of};
+use super::{FailedIdsSummary, HolderSummary, PileSummary, Unopened, failed, open};
 use crate::fit::Allowance;
 use crate::plan::{Plan, ReportPlan};
 use crate::policy::Outcome;
@@ -106,6 +107,12 @@ pub struct ReportStatus {
     /// Since when records come that cannot be used and that runs ask for again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected_since: Option<DateTime<Utc>>,
+    /// Ids that could not be read and are requested again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_ids: Option<FailedIdsSummary>,
+    /// The run or command that is at work on it at this moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<HolderSummary>,
     /// Pages that the next run goes on from.
     pub kept_pages: PileSummary,
     /// How the last run failed, where it did.
@@ -207,11 +214,15 @@ async fn look(
         Unopened { outcome, error }
     };
     let runs = last_runs(&destination, &plan.account, RUNS).await.map_err(unopened)?;
+    let held = leases(&destination, &plan.account, summary.now).await.map_err(unopened)?;
     for report in &plan.reports {
         let name = &report.report.name;
         let last = runs.iter().find(|run| run.pipeline == plan.pipeline.name && &run.report == name);
         match report_status(plan, report, &destination, last, due, summary.now).await {
-            Ok(status) => summary.reports.push(status),
+            Ok(status) => {
+                let held_by = holder_of(name, &held);
+                summary.reports.push(ReportStatus { held_by, ..status });
+            }
             Err(error) => {
                 let (outcome, error) = failed(plan, name, error);
                 if outcome != Outcome::Damaged {
@@ -277,6 +288,8 @@ async fn report_status(
         in_progress: head.is_some_and(|head| head.state.progress.is_some()),
         incomplete: head.map_or(0, |head| head.state.incomplete),
         rejected_since: head.and_then(|head| head.state.rejected).map(|rejected| rejected.first_at),
+        failed_ids: failed_ids(&log, head).await?,
+        held_by: None,
         kept_pages: log.waiting_pages().await?.into(),
         last_error,
     })

@@ -202,8 +202,7 @@ fn what_is_written_in_another_way_is_the_same_question_on_any_day() {
 #[test]
 fn a_day_that_moves_is_another_day_for_what_is_done_and_its_pages_are_kept_where_it_is_finished_first() {
     let options = ", report_date: {days_back: 1}";
-    let next_day =
-        |mode| plan_at("2026-02-11T12:30:00Z", "acme", "contact_action_summary", mode, options);
+    let next_day = |mode| plan_at("2026-02-11T12:30:00Z", "acme", "contact_action_summary", mode, options);
     for (mode, finishes) in [("append", true), ("merge", true), ("replace", false), ("partition", false)] {
         let (one, next_day) = (plan("contact_action_summary", mode, options), next_day(mode));
         let question = |plan: &ReportPlan| plan.ask(None, NOW.parse().unwrap()).question;
