@@ -118,6 +118,10 @@ async fn a_list_that_leads_nowhere_ends_soon_and_commits_nothing() {
         let asked = server.asked().len();
         assert!(asked <= most, "{what}: {asked} requests");
         assert!(contacts.commit.is_none(), "{what}");
+        // What led there is not kept: the next run begins anew.
+        harness.run_at(server.base_url(), CONTACTS).await;
+        let next = &server.asked()[asked];
+        assert!(!next.contains("cursor"), "{what}: {next}");
     }
     // More than the API counts, each row a new one.
     let pages = (0..400).map(|number| {

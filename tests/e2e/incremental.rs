@@ -75,6 +75,10 @@ async fn run_for(harness: &Harness, reports: &str, scope: Scope) -> RunSummary {
 
 /// Runs, and asks the run to stop after so many pages.
 async fn run_until(harness: &Harness, reports: &str, pages: u64) -> RunSummary {
+    plan_until(harness, &harness.plan(&harness.pipeline(reports)), pages).await
+}
+
+async fn plan_until(harness: &Harness, plan: &Plan, pages: u64) -> RunSummary {
     let stop = CancellationToken::new();
     let (seen, stopping) = (Arc::new(AtomicU64::new(0)), stop.clone());
     let events = Events::to(move |event| {
@@ -85,7 +89,7 @@ async fn run_until(harness: &Harness, reports: &str, pages: u64) -> RunSummary {
         }
     });
     let context = Context { events, stop, ..harness.context("stopped") };
-    ctct_pipeline::run(&harness.plan(&harness.pipeline(reports)), &context).await
+    ctct_pipeline::run(plan, &context).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,6 +146,54 @@ async fn appending_runs_read_an_overlap_and_write_no_version_twice() {
         let stored = stored(&harness, &table);
         for row in comparable(&expected) {
             assert!(stored.binary_search(&row).is_ok(), "{table} misses a row of the account");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_upkeep_between_a_stop_and_the_next_run_costs_a_kept_page() {
+    for mode in ["append", "merge"] {
+        for upkeep in ["nothing", "compact", "replay", "rebuild", "rebuild of damage"] {
+            let harness = Harness::with(account_of(2_000)).await;
+            let reports = format!("  - {{report: contacts, write_mode: {mode}, include_subresources: none}}\n");
+            let plan = harness.plan(&harness.pipeline(&reports)).with_raw_kept();
+            let everything = plan.clone().with_scope(Scope::Everything).unwrap();
+            for (number, plan) in [&plan, &everything, &everything].into_iter().enumerate() {
+                let done = ctct_pipeline::run(plan, &harness.context(&format!("run-{number}"))).await;
+                assert_eq!(done.outcome, Outcome::Done, "{done:#?}");
+            }
+            let stopped = plan_until(&harness, &everything, 2).await;
+            assert_eq!((stopped.exit_code, report(&stopped, "contacts").commit), (12, None), "{stopped:#?}");
+            let context = harness.context("upkeep");
+            match upkeep {
+                "compact" => {
+                    let compacted = ctct_pipeline::compact(&plan, &context, false).await.unwrap();
+                    assert_eq!(compacted.outcome(), Outcome::Done, "{compacted:#?}");
+                }
+                "replay" => {
+                    let replayed = ctct_pipeline::replay(&plan, &context).await;
+                    assert!(mode == "append" || replayed.outcome == Outcome::Done, "{replayed:#?}");
+                }
+                "rebuild of damage" => {
+                    let record = harness.folder().join(format!("_ctct/acme/contacts/commits/{:020}.json", 3));
+                    std::fs::write(record, "{}").unwrap();
+                    let rebuilt = ctct_pipeline::rebuild(&plan, &context, false).await;
+                    assert_eq!(rebuilt.outcome, Outcome::Done, "{rebuilt:#?}");
+                }
+                "rebuild" => {
+                    assert_eq!(ctct_pipeline::rebuild(&plan, &context, false).await.outcome, Outcome::Done);
+                }
+                _ => {}
+            }
+            let summary = ctct_pipeline::run(&everything, &harness.context("resumed")).await;
+            assert_eq!(summary.outcome, Outcome::Done, "{mode}, {upkeep}: {summary:#?}");
+            let contacts = report(&summary, "contacts");
+            assert!(contacts.resumed_pages >= 2, "{mode}, {upkeep}: {summary:#?}");
+            assert_eq!(
+                contacts.resumed_pages + contacts.api.requests,
+                4,
+                "{mode}, {upkeep}: no page is requested twice"
+            );
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Destination {
     files: FileSettings,
     /// Whether somebody wants the work to end.
     pub(crate) stop: StopFlag,
+    /// Objects that a listing of a folder may have.
+    listed_at_most: usize,
 }
 
 /// What a URL names.
@@ -116,6 +118,7 @@ impl Destination {
                     part_bytes: LOCAL_PART_BYTES,
                     files: FileSettings::default(),
                     stop: StopFlag::default(),
+                    listed_at_most: LISTED_AT_MOST,
                 })
             }
         }
@@ -138,7 +141,8 @@ impl Destination {
     pub fn with_store(store: Arc<dyn ObjectStore>, url: impl Into<String>) -> Self {
         let pages = Arc::clone(&store);
         let (part_bytes, files, stop) = (STORE_PART_BYTES, FileSettings::default(), StopFlag::default());
-        Self { store, pages, prefix: Path::ROOT, url: url.into(), folder: None, part_bytes, files, stop }
+        let (prefix, listed_at_most) = (Path::ROOT, LISTED_AT_MOST);
+        Self { store, pages, prefix, url: url.into(), folder: None, part_bytes, files, stop, listed_at_most }
     }
 
     /// The same destination with Parquet files that are written so.
@@ -151,6 +155,12 @@ impl Destination {
     #[must_use]
     pub fn with_stop(self, stop: StopFlag) -> Self {
         Self { stop, ..self }
+    }
+
+    /// The same destination, where a folder has fewer objects.
+    #[cfg(test)]
+    pub(crate) fn listing_at_most(self, objects: usize) -> Self {
+        Self { listed_at_most: objects, ..self }
     }
 
     /// Whether work here is to end.
@@ -420,8 +430,8 @@ impl Destination {
             let reason = if repeats > LISTED_AGAIN {
                 let again = self.relative(&object.location);
                 format!("it repeats what it listed before, such as `{again}`")
-            } else if found.len() >= LISTED_AT_MOST {
-                format!("it lists more than {LISTED_AT_MOST} objects")
+            } else if found.len() >= self.listed_at_most {
+                format!("it lists more than {} objects", self.listed_at_most)
             } else {
                 if repeats == 0 {
                     found.push(object);
