@@ -1,16 +1,18 @@
 //! Days that a run had begun and not finished are finished first, although the date of the pipeline has moved on.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_extract::Clock;
-use ctct_pipeline::{Context, Outcome, Pipeline, Plan, RunSummary, Scope};
+use ctct_pipeline::{Context, Expectation, Outcome, Pipeline, Plan, RunSummary, Scope};
 use serde_json::{Value, json};
 
 use crate::harness::{Harness, now, pipeline_at, report};
 use crate::scripted::{Answer, Scripted};
 
 const SUMMARY: &str = "contact_action_summary";
+const FIRST_DAY: &str = "Mon, 02 Mar 2026 12:00:00 GMT";
 const EVENTS: &str = "contact_activity_details";
 
 fn id(number: usize) -> String {
@@ -110,8 +112,8 @@ async fn days_of_which_only_pages_are_kept_are_finished_first_too() {
     for mode in ["append", "merge"] {
         let ids: Vec<String> = (0..60).map(id).collect();
         let answers = |number: usize| match number {
-            24..37 => vec![Answer::refusal(500, "x"), summary_of(&ids[number])],
-            _ => vec![summary_of(&ids[number])],
+            24..37 => vec![Answer::refusal(500, "x"), summary_of(&ids[number]).dated(FIRST_DAY)],
+            _ => vec![summary_of(&ids[number]).dated(FIRST_DAY)],
         };
         let server = Scripted::with((0..60).map(|at| (summary_path(&ids[at]), answers(at))).collect()).await;
         let harness = Harness::new(0).await;
@@ -127,6 +129,12 @@ async fn days_of_which_only_pages_are_kept_are_finished_first_too() {
         let summary = run_on(&harness, &plan_on(&harness, &text, day(2)), day(2)).await;
         let resumed = report(&summary, SUMMARY).resumed_pages;
         assert_eq!((summary.outcome, resumed), (Outcome::Done, read.len() as u64), "{mode}: {summary:#?}");
+        // What is resumed is not called fresh as of its commit.
+        let plan = plan_on(&harness, &text, day(2));
+        let context = Context { clock: Clock::fixed(day(2)), ..harness.context("status") };
+        let expectation = Expectation { max_age: None, grace: Duration::ZERO };
+        let status = ctct_pipeline::status(&plan, &context, expectation).await;
+        assert_eq!(status.reports[0].last_success, Some(day(1)), "{mode}: {status:#?}");
         let days: Vec<String> =
             asked(&server).split_off(before.len()).into_iter().map(|(_, start)| start[..10].to_owned()).collect();
         let begun = days.iter().take_while(|day| *day == "2026-03-01").count();

@@ -265,7 +265,7 @@ pub(crate) async fn on_the_way(
         }
         match join_due(rewriter, at, &table.name, &touched).await {
             Ok(of_table) => joined.add(of_table),
-            Err(error @ LoadError::Damaged { .. }) => return Err(error),
+            Err(error @ (LoadError::Damaged { .. } | LoadError::Stopped)) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, table = table.name, "could not join small files; a later run will");
             }

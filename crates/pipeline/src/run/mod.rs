@@ -54,6 +54,7 @@ use crate::notice;
 use crate::plan::{Ids, Plan, ReportPlan};
 use crate::policy::Outcome;
 use crate::summary::{ReportSummary, RunSummary, seconds_between};
+pub(crate) use report::FIRST_PAGE_AT;
 use report::ReportRun;
 use write::ReportWriter;
 

@@ -29,6 +29,8 @@ use crate::plan::{Ask, Ids, OtherRows, Scope};
 use crate::policy::Outcome;
 use crate::summary::{IncompleteSummary, ReportSummary, table_summaries};
 
+/// Name of the count that says when the first page of a resumed run came, in seconds since 1970.
+pub(crate) const FIRST_PAGE_AT: &str = "first_page_at";
 /// Units between asking and decoding. A list's page is some 700 kB, so this is the memory that waits there.
 const UNITS_WAITING: usize = 4;
 
@@ -321,6 +323,9 @@ impl ReportRun<'_> {
         if let Some(failed) = failed {
             session.name_ids(IdsLeft { failed, done });
         }
+        // What an earlier run read is as old as its first page.
+        let first_page = tally.first.filter(|_| tally.resumed_pages > 0).map(|first| first.begun().timestamp());
+        let first_page = first_page.and_then(|at| Some((FIRST_PAGE_AT.to_owned(), u64::try_from(at).ok()?)));
         let outcome = ctct_load::Outcome {
             committed_at: now,
             answers: true,
@@ -337,7 +342,10 @@ impl ReportRun<'_> {
                 ("dead_letters".to_owned(), summary.dead_letters),
                 ("ids_not_found".to_owned(), summary.ids_not_found),
                 ("ids_failed".to_owned(), summary.ids_failed),
-            ]),
+            ])
+            .into_iter()
+            .chain(first_page)
+            .collect(),
         };
         let base = session.pages_base();
         let committed = match Box::pin(session.commit(outcome)).await {

@@ -12,7 +12,7 @@ use super::{FailedIdsSummary, HolderSummary, PileSummary, Unopened, failed, open
 use crate::fit::Allowance;
 use crate::plan::{Plan, ReportPlan};
 use crate::policy::Outcome;
-use crate::run::Context;
+use crate::run::{Context, FIRST_PAGE_AT};
 use crate::summary::ErrorSummary;
 
 /// Commits that are looked at for the last one of a whole run; others are joins, replays, backfills and parts.
@@ -91,7 +91,7 @@ pub struct ReportStatus {
     pub report: String,
     /// How it stands.
     pub health: Health,
-    /// When a run last committed all of it; absent where none did.
+    /// When a run last committed all of it, or when the run that it resumed began to read; absent where none did.
     pub last_success: Option<DateTime<Utc>>,
     /// Seconds since then.
     pub age_seconds: Option<i64>,
@@ -301,9 +301,16 @@ fn last_success(report: &ReportPlan, history: &[Commit]) -> Option<DateTime<Utc>
     let whole = |(commit, before): (&Commit, Option<&Commit>)| {
         let of_a_run = commit.stats.contains_key("pages") && commit.state.progress.is_none();
         let moved = before.is_none_or(|before| before.state.watermark != commit.state.watermark);
-        (of_a_run && (moved || !report.has_window())).then_some(commit.committed_at)
+        (of_a_run && (moved || !report.has_window())).then(|| as_of(commit))
     };
     history.iter().zip(before).find_map(whole)
+}
+
+/// When what a commit brought was so at the API: its run's time, or that of the run that it resumed.
+fn as_of(commit: &Commit) -> DateTime<Utc> {
+    let seconds = commit.stats.get(FIRST_PAGE_AT).and_then(|seconds| i64::try_from(*seconds).ok());
+    let first_page = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    first_page.map_or(commit.committed_at, |first| first.min(commit.committed_at))
 }
 
 /// Whether what an exit code says passes by itself: no quota left, transient, held.
