@@ -122,6 +122,21 @@ async fn shards_read_every_account_once() {
     }
     read.sort();
     assert_eq!(read, NAMES);
+
+    // One that fails costs itself, in its shard alone.
+    franchises.sandbox.revoke(1);
+    let mut codes: Vec<(String, Option<u64>)> = Vec::new();
+    for shard in ["1/2", "2/2"] {
+        let said = franchises.run(&["--shard", shard]);
+        let of_shard: Vec<_> =
+            summaries(&said).into_iter().map(|(name, run)| (name, run["exit_code"].as_u64())).collect();
+        let fails = of_shard.iter().any(|(name, _)| name == NAMES[1]);
+        assert_eq!(said.code, Some(if fails { 10 } else { 0 }), "{shard}: {said:#?}");
+        codes.extend(of_shard);
+    }
+    codes.sort();
+    let expected = NAMES.map(|name| (name.to_owned(), Some(if name == NAMES[1] { 10 } else { 0 })));
+    assert_eq!(codes, expected);
     let said = franchises.run(&["--shard", "3/2"]);
     assert_eq!((said.code, said.stderr.contains("1/4 to 4/4")), (Some(2), true), "{said:#?}");
 }

@@ -13,6 +13,7 @@ mod truth;
 mod accounts;
 mod auth;
 mod bad_input;
+mod begun_days;
 mod book;
 mod brakes;
 mod browser;

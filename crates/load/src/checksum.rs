@@ -36,24 +36,29 @@ pub(crate) async fn of(
             let mut digest = Sha256::new();
             let mut stream = found.into_stream();
             while let Some(bytes) = stream.try_next().await.map_err(destination.failed("read", path))? {
+                destination.stop.check()?;
                 digest.update(&bytes);
                 keep(&bytes)?;
             }
             return Ok(hex(&digest.finalize()));
         }
     };
+    let stop = destination.stop.clone();
     let read = tokio::task::spawn_blocking(move || {
         let (mut digest, mut buffer) = (Sha256::new(), vec![0; CHUNK_BYTES]);
         loop {
+            if let Err(stopped) = stop.check() {
+                return Ok(Err(stopped));
+            }
             match file.read(&mut buffer)? {
-                0 => return Ok::<_, std::io::Error>(hex(&digest.finalize())),
+                0 => return Ok::<_, std::io::Error>(Ok(hex(&digest.finalize()))),
                 read => digest.update(&buffer[..read]),
             }
         }
     });
     let read = read.await.map_err(|_| LoadError::Task { task: format!("read `{path}`") })?;
-    read.map_err(|source| {
+    read.unwrap_or_else(|source| {
         let source = StoreError::Generic { store: "LocalFileSystem", source: Box::new(source) };
-        destination.failed("read", path)(source)
+        Err(destination.failed("read", path)(source))
     })
 }

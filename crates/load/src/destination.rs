@@ -1,6 +1,8 @@
 //! Where tables are written: a folder or a bucket, a prefix in it, and the address that people are shown.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io::ErrorKind;
 use std::panic::AssertUnwindSafe;
 use std::path::{Component, Path as FilePath, PathBuf};
@@ -16,7 +18,7 @@ use crate::fault::{io_kind, is_conflict};
 use crate::log::STATE_FOLDER;
 use crate::partition::ACCOUNT;
 use crate::store::{Bucket, Cloud, StoreOptions};
-use crate::{FileOptions, FileSettings, LoadError, sweep};
+use crate::{FileOptions, FileSettings, LoadError, StopFlag, sweep};
 
 /// Part of a local file that is held in memory while it is written: small, since hundreds of files may be open.
 const LOCAL_PART_BYTES: usize = 64 << 10;
@@ -24,6 +26,10 @@ const LOCAL_PART_BYTES: usize = 64 << 10;
 const FOLDER_ATTEMPTS: usize = 8;
 /// Times that a create is done again because the store decided for none of two that met, which S3 asks for.
 const CONFLICT_ATTEMPTS: usize = 4;
+/// Objects that a folder has at the most: a report of one account has some thousands.
+const LISTED_AT_MOST: usize = 1_000_000;
+/// Objects one after the other that a listing may bring again: a page of a listing.
+const LISTED_AGAIN: usize = 1_000;
 /// Part of an upload to an object store: the 5 MiB that S3 asks for at least.
 const STORE_PART_BYTES: usize = 5 << 20;
 
@@ -41,6 +47,10 @@ pub struct Destination {
     pub(crate) part_bytes: usize,
     /// What a user says of the files.
     files: FileSettings,
+    /// Whether somebody wants the work to end.
+    pub(crate) stop: StopFlag,
+    /// Objects that a listing of a folder may have.
+    listed_at_most: usize,
 }
 
 /// What a URL names.
@@ -107,6 +117,8 @@ impl Destination {
                     folder: Some(folder),
                     part_bytes: LOCAL_PART_BYTES,
                     files: FileSettings::default(),
+                    stop: StopFlag::default(),
+                    listed_at_most: LISTED_AT_MOST,
                 })
             }
         }
@@ -128,14 +140,32 @@ impl Destination {
     /// A destination at the root of any store. `url` is only shown, and must hold no secret.
     pub fn with_store(store: Arc<dyn ObjectStore>, url: impl Into<String>) -> Self {
         let pages = Arc::clone(&store);
-        let (part_bytes, files) = (STORE_PART_BYTES, FileSettings::default());
-        Self { store, pages, prefix: Path::ROOT, url: url.into(), folder: None, part_bytes, files }
+        let (part_bytes, files, stop) = (STORE_PART_BYTES, FileSettings::default(), StopFlag::default());
+        let (prefix, listed_at_most) = (Path::ROOT, LISTED_AT_MOST);
+        Self { store, pages, prefix, url: url.into(), folder: None, part_bytes, files, stop, listed_at_most }
     }
 
     /// The same destination with Parquet files that are written so.
     #[must_use]
     pub fn with_files(self, files: FileSettings) -> Self {
         Self { files, ..self }
+    }
+
+    /// The same destination, where work ends once this flag says so.
+    #[must_use]
+    pub fn with_stop(self, stop: StopFlag) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// The same destination, where a folder has fewer objects.
+    #[cfg(test)]
+    pub(crate) fn listing_at_most(self, objects: usize) -> Self {
+        Self { listed_at_most: objects, ..self }
+    }
+
+    /// Whether work here is to end.
+    pub fn stop(&self) -> &StopFlag {
+        &self.stop
     }
 
     /// The same destination with or without flushing every local write to the disk, folders included, before it counts
@@ -384,10 +414,31 @@ impl Destination {
     pub(crate) async fn objects(&self, folder: &str) -> Result<Vec<ObjectMeta>, LoadError> {
         use futures::TryStreamExt as _;
         let prefix = self.key(folder)?;
-        match self.store.list(Some(&prefix)).try_collect().await {
-            Ok(found) => Ok(found),
-            Err(StoreError::NotFound { .. }) => Ok(Vec::new()),
-            Err(error) => Err(self.failed("list", folder)(error)),
+        let mut listed = self.store.list(Some(&prefix));
+        let (mut found, mut known, mut repeats): (Vec<ObjectMeta>, _, _) = (Vec::new(), HashSet::new(), 0);
+        let names = BuildHasherDefault::<DefaultHasher>::default();
+        loop {
+            self.stop.check()?;
+            let object = match listed.try_next().await {
+                Ok(Some(object)) => object,
+                Ok(None) => return Ok(found),
+                Err(StoreError::NotFound { .. }) => return Ok(Vec::new()),
+                Err(error) => return Err(self.failed("list", folder)(error)),
+            };
+            // A file that is replaced while a disk lists its folder may come twice.
+            repeats = if known.insert(names.hash_one(object.location.as_ref())) { 0 } else { repeats + 1 };
+            let reason = if repeats > LISTED_AGAIN {
+                let again = self.relative(&object.location);
+                format!("it repeats what it listed before, such as `{again}`")
+            } else if found.len() >= self.listed_at_most {
+                format!("it lists more than {} objects", self.listed_at_most)
+            } else {
+                if repeats == 0 {
+                    found.push(object);
+                }
+                continue;
+            };
+            return Err(LoadError::Endless { path: self.shown(folder), reason });
         }
     }
 

@@ -264,6 +264,17 @@ pub enum LoadError {
         #[source]
         source: io::Error,
     },
+    /// Somebody wants the work to end. Nothing was committed.
+    #[error("stopped before it finished")]
+    Stopped,
+    /// A listing of the store brings nothing new, or more than a folder can have.
+    #[error("listing `{path}` does not end: {reason}; the store is at fault; nothing was changed")]
+    Endless {
+        /// The folder.
+        path: String,
+        /// What the store lists, and where.
+        reason: String,
+    },
     /// A stored file was replaced while this run read it, so another run has committed.
     #[error(
         "`{path}` was replaced while it was read: another run committed; nothing of this run was kept, start it again"

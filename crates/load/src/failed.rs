@@ -1,4 +1,5 @@
-//! The ids that a report by ids could not read: kept with the commit, so that the next run asks for them after the others.
+//! What a read by ids left: the ids that could not be read, which the next run asks for after the others, and where it ended
+//! early those that are done.
 //!
 //! Ids are cells. They stand in this file and nowhere in logs or errors.
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::record::{Commit, StateFile, hex};
-use crate::{Destination, LoadError, ReportLog};
+use crate::{Destination, DoneIds, LoadError, ReportLog};
 
 /// Format of the files that this version writes, and the newest that it reads.
 const FORMAT: u32 = 1;
@@ -31,10 +32,21 @@ pub struct FailedId {
     pub runs: u32,
 }
 
+/// What a read by ids left for the next run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IdsLeft {
+    /// The ids that could not be read.
+    pub failed: Vec<FailedId>,
+    /// Those that are done, where the read ended early; absent where all were read, and in commits of earlier versions.
+    pub done: Option<DoneIds>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct File {
     format: u32,
     failed: Vec<FailedId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    done: Option<DoneIds>,
 }
 
 /// Stages the list of a commit, to be published at `path`; `None` where it is empty.
@@ -42,13 +54,13 @@ pub(crate) async fn write(
     destination: &Destination,
     staging: &str,
     path: String,
-    failed: &[FailedId],
+    IdsLeft { failed, done }: &IdsLeft,
 ) -> Result<Option<StateFile>, LoadError> {
-    if failed.is_empty() {
+    if failed.is_empty() && done.is_none() {
         return Ok(None);
     }
     let staged = format!("{staging}/failed_ids.json");
-    let text = serde_json::to_vec_pretty(&File { format: FORMAT, failed: failed.to_vec() });
+    let text = serde_json::to_vec_pretty(&File { format: FORMAT, failed: failed.clone(), done: done.clone() });
     let text = text.map_err(|_| LoadError::Task { task: "write the failed ids".to_owned() })?;
     let (rows, bytes, sha256) = (failed.len() as u64, text.len() as u64, hex(&Sha256::digest(&text)));
     let key = destination.key(&staged)?;
@@ -58,13 +70,13 @@ pub(crate) async fn write(
 }
 
 impl ReportLog {
-    /// The ids that failed by the time of this commit. Where the list is gone or damaged nothing is lost but their order: a
-    /// warning says so, and they are asked for among the others.
+    /// The ids that had failed or were done by the time of this commit. Where the list is gone or damaged no row is lost: a
+    /// warning says so, and those that failed are asked for among the others, those that were done once more.
     ///
     /// # Errors
     /// The store fails.
-    pub async fn failed_ids(&self, commit: &Commit) -> Result<Vec<FailedId>, LoadError> {
-        let Some(file) = &commit.failed else { return Ok(Vec::new()) };
+    pub async fn ids_left(&self, commit: &Commit) -> Result<IdsLeft, LoadError> {
+        let Some(file) = &commit.failed else { return Ok(IdsLeft::default()) };
         let read = match self.destination.store.get(&self.destination.key(&file.path)?).await {
             Ok(found) => Some(found.bytes().await.map_err(self.destination.failed("read", &file.path))?),
             Err(object_store::Error::NotFound { .. }) => None,
@@ -73,15 +85,15 @@ impl ReportLog {
         let sound = read.filter(|text| hex(&Sha256::digest(text)) == file.sha256);
         let list = sound.and_then(|text| serde_json::from_slice::<File>(&text).ok());
         if let Some(list) = list.filter(|list| list.format <= FORMAT) {
-            return Ok(list.failed);
+            return Ok(IdsLeft { failed: list.failed, done: list.done });
         }
         let path = self.destination.shown(&file.path);
-        tracing::warn!(path, "the list of failed ids is missing or damaged; they are asked for among the others");
-        Ok(Vec::new())
+        tracing::warn!(path, "the list of failed ids is missing or damaged; the ids in it are requested again");
+        Ok(IdsLeft { failed: Vec::new(), done: Some(DoneIds::default()) })
     }
 
     /// Where the list of a commit is, as people are shown it.
     pub fn failed_ids_file(&self, commit: &Commit) -> Option<String> {
-        commit.failed.as_ref().map(|file| self.destination.shown(&file.path))
+        commit.failed.as_ref().filter(|file| file.rows > 0).map(|file| self.destination.shown(&file.path))
     }
 }

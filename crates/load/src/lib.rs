@@ -18,7 +18,7 @@
 //! <url>/_ctct/<account>/<report>/dead_letters/<version>-<run>.jsonl.zst    records that could not be typed
 //! <url>/_ctct/<account>/<report>/pages/<base version>/<query>/             pages that were paid for, until a commit
 //! <url>/_ctct/<account>/<report>/raw/<base version>/<query>/               the same, for good
-//! <url>/_ctct/<account>/<report>/failed_ids/<version>-<run>.json           ids that could not be read
+//! <url>/_ctct/<account>/<report>/failed_ids/<version>-<run>.json           ids that could not be read, or are done
 //! <url>/_ctct/<account>/<report>/seen/<version>-<run>.seen                 hashes of rows that may be read again
 //! <url>/_ctct/<account>/<report>/manifest/<version>-<run>.jsonl.zst        every file that a commit left, and its SHA-256
 //! <url>/_ctct/.leases/<account>/<number>.json                              who reads and writes at this moment
@@ -30,6 +30,7 @@ mod checksum;
 mod compact;
 mod dead_letters;
 mod destination;
+mod done;
 mod dropped;
 mod encode;
 mod error;
@@ -65,6 +66,7 @@ mod session;
 mod sort;
 mod spark_schema;
 mod state;
+mod stop;
 mod store;
 mod stored_rows;
 mod survey;
@@ -77,9 +79,10 @@ mod writer;
 pub use compact::{Compacted, Compaction, TableCompaction};
 pub use dead_letters::{DeadLetterLine, LetterFile, Letters};
 pub use destination::Destination;
+pub use done::DoneIds;
 pub use encode::{ACCOUNT_COLUMN, FileLayout, FileTotals, RowBuffer, TableEncoder, account_field};
 pub use error::LoadError;
-pub use failed::FailedId;
+pub use failed::{FailedId, IdsLeft};
 pub use folder::{NULL_FOLDER, decode as decode_folder, encode as encode_folder};
 pub use ids::distinct_ids;
 pub use inventory::{Inventory, TableInventory};
@@ -100,6 +103,7 @@ pub use record::{
 pub use runs::{RUNS_TABLE, RunEnd, RunRow, add_run, last_runs, runs_schema};
 pub use seen::Known;
 pub use session::{Absent, Brake, Committed, Outcome, Session, TableTotals};
+pub use stop::StopFlag;
 pub use store::{Cloud, OptionKind, StoreOption, StoreOptions};
 pub use survey::{Pile, StagedRun, Survey, TableSize, survey};
 pub use texts::{TextRow, accounts_with, text_rows};

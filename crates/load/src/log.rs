@@ -8,7 +8,7 @@ use crate::inventory::Listing;
 use crate::manifest::Manifest;
 use crate::publish;
 use crate::record::Commit;
-use crate::{Destination, LoadError, folder, foreign};
+use crate::{Destination, LoadError, StopFlag, folder, foreign};
 
 /// Folder below the destination for all that is no table.
 pub(crate) const STATE_FOLDER: &str = "_ctct";
@@ -275,6 +275,11 @@ impl ReportLog {
         let decided = move |path: &str| version_of(path).is_some_and(|record| record <= version);
         self.destination.sweep(&format!("{}/commits", self.folder), decided).await;
         Ok(())
+    }
+
+    /// The same log for work that is finished whatever happens.
+    pub(crate) fn without_stop(&self) -> Self {
+        Self { destination: self.destination.clone().with_stop(StopFlag::default()), ..self.clone() }
     }
 
     /// Removes a run's staging, as far as that can be done now. What stays, a later run removes.

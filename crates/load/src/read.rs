@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::manifest::Proof;
 use crate::scratch::Scratch;
-use crate::{Destination, LoadError, checksum};
+use crate::{Destination, LoadError, StopFlag, checksum};
 
 /// Bytes that are fetched at a time where the reader does not say how many it wants.
 const READ_AHEAD_BYTES: u64 = 256 << 10;
@@ -99,6 +99,11 @@ impl StoredFile {
             None => Some(Copied::Memory(memory.into())),
         };
         Ok(Self { copy, ..self })
+    }
+
+    /// Whether work on it is to end.
+    pub(crate) fn stop(&self) -> &StopFlag {
+        &self.destination.stop
     }
 
     /// Size in bytes.

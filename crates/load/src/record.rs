@@ -166,7 +166,8 @@ impl ReportState {
     }
 }
 
-/// The ids that are done, of a report that is read id by id in ascending order.
+/// How far a report has come that is read id by id in ascending order. The list beside the commit tells the ids one by one; where
+/// it has none, this does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Every id up to and with this one.
@@ -176,6 +177,9 @@ pub struct Progress {
     /// What they are done for: ids of another question are not. Absent in records of earlier versions.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub of: String,
+    /// The days that they are done for, as parameters; empty where the report has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub period: Vec<(String, String)>,
 }
 
 impl Progress {

@@ -31,7 +31,7 @@ use crate::record::{Commit, RawPages, ReportState};
 use crate::seen::{SeenRows, without};
 use crate::writer::{Writers, on_rayon};
 use crate::{
-    DeadLetterLine, Destination, FailedId, Known, LoadError, LoadPlan, WriteMode, fingerprint, folder, foreign,
+    DeadLetterLine, Destination, IdsLeft, Known, LoadError, LoadPlan, WriteMode, fingerprint, folder, foreign,
 };
 use gathering::{Brought, Keys, Merging};
 
@@ -100,8 +100,8 @@ pub struct Session {
     /// Files of dead letters that go with the commit, because what they hold is written again.
     letters_to_remove: Vec<String>,
     raw: Option<RawPages>,
-    /// The ids that could not be read; `None` where the list of the commit before stays.
-    failed: Option<Vec<FailedId>>,
+    /// The ids that could not be read and those that are done; `None` where the list of the commit before stays.
+    failed: Option<IdsLeft>,
     seen: Option<SeenRows>,
     latest: Option<Latest>,
     /// Values that no folder name can carry, by column.
@@ -392,9 +392,9 @@ impl Session {
         self.raw = Some(raw);
     }
 
-    /// Keeps with the commit the ids that could not be read, in place of those of the commit before.
-    pub fn name_failed_ids(&mut self, failed: Vec<FailedId>) {
-        self.failed = Some(failed);
+    /// Keeps with the commit the ids that could not be read and those that are done, in place of those of the commit before.
+    pub fn name_ids(&mut self, ids: IdsLeft) {
+        self.failed = Some(ids);
     }
 
     /// The commit that pages of this run are based on.
@@ -450,7 +450,8 @@ impl Session {
     /// fails.
     pub async fn commit(mut self, outcome: Outcome) -> Result<Committed, LoadError> {
         self.state.set(&outcome.state);
-        let (commit, merged) = match Box::pin(self.stage(outcome)).await {
+        let stop = self.destination.stop.clone();
+        let (commit, merged) = match stop.unless_stopped(Box::pin(self.stage(outcome))).await {
             Ok(staged) => staged,
             Err(error) => {
                 let error = Box::pin(self.log.named(error, self.version())).await;
@@ -464,6 +465,8 @@ impl Session {
             }
             return Err(error);
         }
+        // The rows are committed: what is left is short, and a run that dies now leaves it to the next one.
+        self.log = self.log.without_stop();
         Box::pin(self.log.publish(&commit, &publish::moves(&commit))).await?;
         if let Err(error) = Box::pin(self.log.collect(&commit)).await {
             tracing::warn!(%error, "could not remove the staging of dead runs; the next run will");
@@ -489,6 +492,7 @@ impl Session {
 
     /// Ends the run without a commit and removes what it staged. What cannot be removed now, a later run removes.
     pub async fn abandon(mut self) {
+        self.log = self.log.without_stop();
         self.writers.abandon().await;
         if let Some(letters) = self.dead_letters.take() {
             letters.abandon().await;

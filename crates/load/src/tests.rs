@@ -18,6 +18,7 @@ mod pages;
 mod partitions;
 mod proofs;
 mod records;
+mod stopped;
 mod uploads;
 mod verified;
 

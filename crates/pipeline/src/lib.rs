@@ -47,8 +47,8 @@ pub use stored_table::{Column, Layout, StoredTable, local_folder, root};
 pub use summary::{ApiSummary, ErrorSummary, IncompleteSummary, MergeSummary, ReportSummary, RunSummary, TableSummary};
 pub use upkeep::{
     AdoptSummary, AdoptedReport, CommitSummary, CompactSummary, CompactedReport, CountSummary, Expectation,
-    FindingSummary, Health, LastError, LossSummary, PileSummary, RebuildResult, RebuildSummary, ReportRebuild,
-    ReportState, ReportStatus, ReportVerified, StagedSummary, StateSummary, StatusSummary, VerifiedTableSummary,
-    VerifySummary, adopt, compact, rebuild, state, status, verify,
+    FailedIdsSummary, FindingSummary, Health, HolderSummary, LastError, LossSummary, PileSummary, RebuildResult,
+    RebuildSummary, ReportRebuild, ReportState, ReportStatus, ReportVerified, StagedSummary, StateSummary,
+    StatusSummary, VerifiedTableSummary, VerifySummary, adopt, compact, rebuild, state, status, verify,
 };
 pub use yaml::Span;

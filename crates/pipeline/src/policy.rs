@@ -168,6 +168,7 @@ impl Outcome {
     /// What an error of the storing side means.
     pub(crate) fn of_load(error: &LoadError) -> Self {
         match error {
+            LoadError::Stopped => Self::Stopped,
             LoadError::Fenced { .. } | LoadError::Overtaken { .. } => Self::Held,
             LoadError::Damaged { .. }
             | LoadError::Moved { .. }

@@ -102,6 +102,9 @@ pub struct ReportSummary {
     /// Ids that could not be read: the next run asks for them again, after the others.
     #[serde(skip_serializing_if = "is_zero")]
     pub ids_failed: u64,
+    /// When the first of them failed first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids_failed_since: Option<DateTime<Utc>>,
     /// Where they are listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_ids_file: Option<String>,

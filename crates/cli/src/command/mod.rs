@@ -18,17 +18,19 @@ pub(crate) mod verify;
 pub(crate) mod views;
 
 use std::path::Path;
+use std::time::Duration;
 
 use ctct_catalog::Catalog;
 use ctct_extract::Clock;
-use ctct_pipeline::{ConfigErrors, Context, Environment, Events, Keeping, Pipeline, Plan, RunError};
+use ctct_pipeline::{ConfigErrors, Context, Environment, Events, Keeping, Outcome, Pipeline, Plan, RunError, Severity};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::args::Global;
 use crate::folders;
-use crate::printer::{self, complain};
+use crate::printer::{self, complain, fail};
+use crate::stop::StopRequests;
 
 /// The embedded catalogue, or the exit code when it does not parse, which a test rules out for every release.
 pub(crate) fn catalog() -> Result<Catalog, u8> {
@@ -83,6 +85,9 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, u8> {
     )
 }
 
+/// From a request to stop to the end of a command.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+
 /// Does something with the plan of each account of one file, of only the reports named in `only` where there are any.
 pub(crate) fn with_plan(
     file: &Path,
@@ -96,18 +101,44 @@ pub(crate) fn with_plan(
         Err(code) => return code,
     };
     runtime.block_on(async {
-        let context = context(plan.pipeline.folder(), keeping(global), Events::none(), CancellationToken::new());
-        let plans = match plan.by_account(None, &context).await {
-            Ok(plans) => plans,
-            Err(error) => return no_accounts(&plan, &error),
+        let stop = CancellationToken::new();
+        let context = context(plan.pipeline.folder(), keeping(global), Events::none(), stop.clone());
+        let all = async {
+            let plans = match plan.by_account(None, &context).await {
+                Ok(plans) => plans,
+                Err(error) => return no_accounts(&plan, &error),
+            };
+            let mut worst = crate::exit_code::DONE;
+            for plan in &plans {
+                if stop.is_cancelled() {
+                    worst = worse(worst, Outcome::Stopped.policy().exit_code);
+                    break;
+                }
+                worst = worse(worst, work(plan, &context).await);
+            }
+            context.keeping.release(&context.clock).await;
+            worst
         };
-        let mut worst = crate::exit_code::DONE;
-        for plan in &plans {
-            worst = worse(worst, work(plan, &context).await);
-        }
-        context.keeping.release(&context.clock).await;
-        worst
+        ended_by_signal(all, &stop).await
     })
+}
+
+/// The exit code of work that Ctrl-C or SIGTERM asks to stop, and gives up where it does not end soon after: what was not
+/// committed by then, the next command finds as a killed one leaves it.
+async fn ended_by_signal(work: impl Future<Output = u8>, stop: &CancellationToken) -> u8 {
+    let mut requests = StopRequests::listen();
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        code = &mut work => return code,
+        () = requests.next() => stop.cancel(),
+    }
+    tokio::select! {
+        code = &mut work => return code,
+        () = tokio::time::sleep(ENDS_WITHIN) => {}
+        () = requests.next() => {}
+    }
+    fail(Severity::Warn, "stopped at once, before it finished", Some("run the same command again"), []);
+    Outcome::Stopped.policy().exit_code
 }
 
 /// Says why the accounts of a pipeline are not known.

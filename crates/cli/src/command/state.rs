@@ -6,10 +6,11 @@ use std::path::Path;
 use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::{CellAlignment, Table};
 use ctct_pipeline::{
-    AdoptSummary, AdoptedReport, CommitSummary, LossSummary, PileSummary, RebuildResult, RebuildSummary, ReportRebuild,
-    ReportState, StateSummary, TableSummary,
+    AdoptSummary, AdoptedReport, CommitSummary, FailedIdsSummary, LossSummary, PileSummary, RebuildResult,
+    RebuildSummary, ReportRebuild, ReportState, StateSummary, TableSummary,
 };
 
+use super::status::{failed_ids, held_by};
 use super::{json, with_plan, worse};
 use crate::args::{AdoptArguments, Global, Output, RebuildArguments, StateAction, StateArguments};
 use crate::exit_code;
@@ -130,6 +131,12 @@ fn report_text(report: &ReportState, destination: &str) -> String {
     if let Some(since) = report.rejected_since {
         text +=
             &format!("  some records cannot be used, the first since {}; runs ask for them again\n", instant(since));
+    }
+    if let Some(FailedIdsSummary { ids, since, file }) = &report.failed_ids {
+        text += &format!("  {}\n", failed_ids(*ids, *since, file.as_deref()));
+    }
+    if let Some(holder) = &report.held_by {
+        text += &format!("  {}\n", held_by(holder));
     }
     if report.in_progress {
         text += "  partially complete; the next run resumes where this one stopped\n";

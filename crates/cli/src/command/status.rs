@@ -1,7 +1,7 @@
 //! `ctct-etl status`: whether what is stored is as new as it should be.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use ctct_pipeline::{Expectation, Health, LastError, ReportStatus, StatusSummary};
+use ctct_pipeline::{Expectation, FailedIdsSummary, Health, HolderSummary, LastError, ReportStatus, StatusSummary};
 
 use super::{json, with_plan, worse};
 use crate::args::{Global, Output, PipelineStatusArguments};
@@ -141,6 +141,12 @@ fn notes(report: &ReportStatus, destination: &str) -> String {
             instant(since)
         );
     }
+    if let Some(FailedIdsSummary { ids, since, file }) = &report.failed_ids {
+        text += &format!("{name}: {}\n", failed_ids(*ids, *since, file.as_deref()));
+    }
+    if let Some(holder) = &report.held_by {
+        text += &format!("{name}: {}\n", held_by(holder));
+    }
     if report.in_progress {
         text += &format!("{name}: partially complete; the next run resumes where this one stopped\n");
     }
@@ -149,6 +155,21 @@ fn notes(report: &ReportStatus, destination: &str) -> String {
         text += &format!("{name}: fetched pages are saved ({files}, {size}); the next run resumes from them\n");
     }
     text
+}
+
+/// What is said of ids that failed.
+pub(super) fn failed_ids(ids: u64, since: Option<DateTime<Utc>>, file: Option<&str>) -> String {
+    let since = since.map(|since| format!(", the first since {}", instant(since))).unwrap_or_default();
+    let file = file.map(|file| format!(" ({file})")).unwrap_or_default();
+    format!("{} failed{since}; the next run requests what failed again{file}", counted(ids, "id"))
+}
+
+/// What is said of a run that is at work.
+pub(super) fn held_by(HolderSummary { run_id, pipeline, host, pid, until }: &HolderSummary) -> String {
+    let until = instant(*until);
+    format!(
+        "held by run {run_id} (pipeline {pipeline}, process {pid} on {host}); its lease ends with it, or at {until}"
+    )
 }
 
 fn word(health: Health) -> &'static str {

@@ -1,5 +1,6 @@
 //! A run's summary as text for people.
 
+use chrono::SecondsFormat;
 use comfy_table::{CellAlignment, Table};
 use ctct_catalog::{Catalog, Field, FieldType};
 use ctct_pipeline::{IncompleteSummary, MergeSummary, Outcome, ReportSummary, RunSummary};
@@ -136,6 +137,11 @@ fn oddities(summary: &RunSummary, report: &ReportSummary) -> String {
             let again = counted(report.seen_before, "record");
             text += &format!("{name}: {again} read again unchanged, not written again\n");
         }
+    }
+    if let Some(since) = report.ids_failed_since {
+        let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let ids = counted(report.ids_failed, "id");
+        text += &format!("{name}: {ids} failed, the first since {since}; the next run requests what failed again\n");
     }
     if report.resumed_pages > 0 {
         text += &format!("{name}: resumed from an earlier run ({} reused)\n", counted(report.resumed_pages, "page"));

@@ -7,7 +7,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use ctct_catalog::Report;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::Error as StoreError;
+use object_store::ObjectMeta;
 
 use super::source::SourceFile;
 use crate::encode::FileLayout;
@@ -266,15 +266,9 @@ impl Rewriter {
 
 /// The files below a folder with their sizes, sorted by path; none if there is no such folder.
 pub(super) async fn listed(destination: &Destination, root: &str) -> Result<Vec<Listed>, LoadError> {
-    let found: Result<Vec<_>, _> = destination.store.list(Some(&destination.key(root)?)).try_collect().await;
-    let mut files: Vec<Listed> = match found {
-        Ok(found) => found
-            .iter()
-            .map(|file| Listed { path: destination.relative(&file.location).to_owned(), bytes: file.size })
-            .collect(),
-        Err(StoreError::NotFound { .. }) => Vec::new(),
-        Err(error) => return Err(destination.failed("list", root)(error)),
-    };
+    let found = destination.objects(root).await?;
+    let listed = |file: &ObjectMeta| Listed { path: destination.relative(&file.location).to_owned(), bytes: file.size };
+    let mut files: Vec<Listed> = found.iter().map(listed).collect();
     files.sort_by(|left, right| left.path.cmp(&right.path));
     Ok(files)
 }

@@ -142,13 +142,15 @@ impl Compaction {
     /// Nothing changed then, unless the commit was made and only its publishing failed, which the next run finishes.
     pub async fn carry_out(self, run_id: &str, committed_at: DateTime<Utc>) -> Result<Compacted, LoadError> {
         let rewriter = self.rewriter(run_id)?;
-        let joined = match self.join(rewriter).await {
+        let log = self.log.without_stop();
+        let stop = &self.log.destination.stop;
+        let joined = match stop.unless_stopped(self.join(rewriter)).await {
             Ok(joined) => joined,
             Err(error) => {
-                self.log.discard(&self.staging(run_id)).await;
+                log.discard(&self.staging(run_id)).await;
                 // Files that another run took away cannot be read.
-                return match self.log.head().await? {
-                    Some(head) if head.version > self.head.version => Err(self.log.fenced(&head)),
+                return match log.head().await? {
+                    Some(head) if head.version > self.head.version => Err(log.fenced(&head)),
                     _ => Err(error),
                 };
             }
@@ -186,18 +188,18 @@ impl Compaction {
             ..self.head.clone()
         };
         let before = self.head.manifest.as_ref();
-        if let Err(error) = self.log.stage_manifest(&mut commit, &self.standing.manifest, before).await {
-            self.log.discard(&self.staging(run_id)).await;
+        if let Err(error) = log.stage_manifest(&mut commit, &self.standing.manifest, before).await {
+            log.discard(&self.staging(run_id)).await;
             return Err(error);
         }
-        if let Err(error) = self.log.commit(&commit).await {
+        if let Err(error) = log.commit(&commit).await {
             if matches!(error, LoadError::Fenced { .. }) {
-                self.log.discard(&self.staging(run_id)).await;
+                log.discard(&self.staging(run_id)).await;
             }
             return Err(error);
         }
-        self.log.publish(&commit, &publish::moves(&commit)).await?;
-        if let Err(error) = self.log.collect(&commit).await {
+        log.publish(&commit, &publish::moves(&commit)).await?;
+        if let Err(error) = log.collect(&commit).await {
             tracing::warn!(%error, "could not remove the staging of dead runs; the next run will");
         }
         Ok(Compacted { version: commit.version, tables })
@@ -263,7 +265,7 @@ pub(crate) async fn on_the_way(
         }
         match join_due(rewriter, at, &table.name, &touched).await {
             Ok(of_table) => joined.add(of_table),
-            Err(error @ LoadError::Damaged { .. }) => return Err(error),
+            Err(error @ (LoadError::Damaged { .. } | LoadError::Stopped)) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, table = table.name, "could not join small files; a later run will");
             }

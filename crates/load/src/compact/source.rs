@@ -113,6 +113,7 @@ impl SourceFile {
     /// # Errors
     /// The store fails, or the row group cannot be decoded.
     pub(crate) async fn read(&self, row_group: usize, schema: &SchemaRef) -> Result<Vec<RecordBatch>, LoadError> {
+        self.file.stop().check()?;
         let range = range(self.metadata.metadata(), row_group, schema);
         let piece = if range.start >= self.tail.at {
             self.tail.clone()

@@ -273,6 +273,7 @@ impl Merge {
     ) -> Result<Vec<Merged>, LoadError> {
         // The semaphore is never closed.
         let _permit = PERMITS.acquire().await.ok();
+        self.destination.stop.check()?;
         let runtime = Handle::current();
         let first = tables.first().copied().unwrap_or_default();
         let task = format!("merge rows of `{}`", self.shapes[first].table());

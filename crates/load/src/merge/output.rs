@@ -12,7 +12,7 @@ use crate::merge::block::{Block, Span};
 use crate::merge::columns::{Shape, instants};
 use crate::sort::RowAt;
 use crate::upload::Upload;
-use crate::{Destination, LoadError};
+use crate::{Destination, LoadError, StopFlag};
 
 /// Why a row is held to be gone that a complete read did not bring.
 const NOT_READ: &str = "not in a complete read";
@@ -138,6 +138,7 @@ pub(crate) struct NewFile {
     encoder: TableEncoder,
     upload: Upload,
     runtime: Handle,
+    stop: StopFlag,
     row_group_bytes: usize,
     sources: Vec<Source>,
     /// Ranges of rows in their order: number of the source, first row, rows.
@@ -164,6 +165,7 @@ impl NewFile {
             encoder: TableEncoder::new(&shape.layout)?,
             upload: Upload::new(destination, path),
             runtime: Handle::current(),
+            stop: destination.stop.clone(),
             row_group_bytes: shape.layout.row_group_bytes(),
             sources: Vec::new(),
             ranges: Vec::new(),
@@ -195,6 +197,7 @@ impl NewFile {
 
     /// Writes the rows that wait as a row group.
     fn flush(&mut self, shape: &Shape, version: i64) -> Result<(), LoadError> {
+        self.stop.check()?;
         let sources = std::mem::take(&mut self.sources);
         let ranges = std::mem::take(&mut self.ranges);
         self.bytes = 0;

@@ -237,6 +237,7 @@ impl Blocks for StoredBlocks<'_> {
         if self.next == table.row_groups() {
             return Ok(None);
         }
+        table.file.stop().check()?;
         let group = self.next;
         let pieces = self.pieces(group).map_err(|error| table.file.failed(error))?;
         self.next += 1;

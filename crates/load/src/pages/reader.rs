@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use futures::TryStreamExt;
-use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
+use object_store::{Error as StoreError, ObjectStoreExt};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::chain::{Chains, CrawlEnd, Object, line};
@@ -67,11 +66,7 @@ impl KeptPages {
     }
 
     async fn list_line(destination: &Destination, folder: &str, run: Option<&str>) -> Result<Self, LoadError> {
-        let found = destination.store.list(Some(&destination.key(folder)?)).try_collect().await;
-        let found: Vec<_> = match found {
-            Err(StoreError::NotFound { .. }) => Vec::new(),
-            found => found.map_err(destination.failed("list", folder))?,
-        };
+        let found = destination.objects(folder).await?;
         let objects =
             found.iter().filter_map(|object| Object::from_path(destination.relative(&object.location), object.size));
         let objects: Vec<Object> = objects.collect();
@@ -124,6 +119,7 @@ impl KeptPages {
     /// The store fails.
     pub async fn next(&mut self) -> Result<Option<Vec<KeptPage>>, LoadError> {
         while let Some(object) = self.objects.front() {
+            self.destination.stop.check()?;
             if self.ahead.is_empty() {
                 self.ahead.spawn(fetch(self.destination.clone(), object.path.clone()));
             }

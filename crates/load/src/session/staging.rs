@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::TryStreamExt;
-use object_store::{Error as StoreError, ObjectMeta, ObjectStore};
+use object_store::ObjectMeta;
 
 use super::gathering::Merging;
 use super::{Absent, Outcome, Session};
@@ -211,13 +210,7 @@ impl Session {
     /// The anchors of a table, by the number of their partition.
     async fn anchors(&mut self, table: &str) -> Result<BTreeMap<u32, ObjectMeta>, LoadError> {
         let root = self.table_folder(table);
-        let found: Result<Vec<ObjectMeta>, _> =
-            self.destination.store.list(Some(&self.destination.key(&root)?)).try_collect().await;
-        let found = match found {
-            Ok(found) => found,
-            Err(StoreError::NotFound { .. }) => Vec::new(),
-            Err(error) => return Err(self.destination.failed("list", &root)(error)),
-        };
+        let found = self.destination.objects(&root).await?;
         let mut anchors = BTreeMap::new();
         for object in found {
             let path = self.destination.relative(&object.location);

@@ -30,7 +30,12 @@ pub(super) async fn run_until(destination: &Destination, plan: LoadPlan, rows: &
         watermark: Some(instant(watermark)),
         since: Some(instant("2025-01-01")),
         query: "all".to_owned(),
-        progress: Some(Progress { through: Some("c".to_owned()), also: Vec::new(), of: "a question".to_owned() }),
+        progress: Some(Progress {
+            through: Some("c".to_owned()),
+            also: Vec::new(),
+            of: "a question".to_owned(),
+            period: Vec::new(),
+        }),
         ..ReportState::default()
     };
     Box::pin(session.commit(Outcome { state, ..outcome() })).await.unwrap();

@@ -18,8 +18,8 @@ use ctct_catalog::{Gap, Meaning, Report, Source};
 use ctct_load::{PartitionBy, WriteMode};
 
 pub use ask::{Ask, Query, Scope};
-pub(crate) use question::OtherRows;
 pub use question::Question;
+pub(crate) use question::{OtherRows, crawl_of};
 pub use requests::{Basis, Requests};
 pub(crate) use standing::Standing;
 pub use summary::{

@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Datelike, Utc};
 use ctct_catalog::{OptionKind, Report, ReportOption};
-use ctct_load::{Commit, PartitionBy, ReportState, WriteMode};
+use ctct_load::{Commit, PartitionBy, Progress, ReportState, WriteMode};
 
 use super::ask::fingerprint;
-use super::{ReportPlan, Scope};
+use super::{Ids, ReportPlan, Scope};
 
 /// Stands for a report that nothing is chosen of: an empty text is one that nobody wrote.
 const EVERYTHING: &str = "everything";
@@ -65,6 +65,10 @@ impl Question {
         let entries = self.entries.iter().filter(|(option, _)| counts(option));
         let entries: Vec<String> = entries.map(|(option, value)| format!("{option}: {value}")).collect();
         if entries.is_empty() { EVERYTHING.to_owned() } else { entries.join("; ") }
+    }
+
+    fn has(&self, option: &str) -> bool {
+        self.get(option).is_some()
     }
 
     fn get(&self, option: &str) -> Option<&str> {
@@ -124,18 +128,40 @@ impl ReportPlan {
         }
     }
 
-    /// What ids that are done are done for. An id that is done for yesterday is not done for today.
-    pub(crate) fn progress_of(&self) -> String {
-        fingerprint(&format!("{} {}", self.asked(), self.periods()))
+    /// What ids that are done for these days are done for. A full refresh is another matter than what came before it.
+    pub(crate) fn progress_of(&self, period: &[(String, String)]) -> String {
+        let everything = if self.scope == Scope::Everything { " everything" } else { "" };
+        fingerprint(&format!("{} {}{everything}", self.asked(), joined(period)))
     }
 
-    /// The ids that an earlier run had done of what this one asks for.
-    pub(crate) fn progress<'a>(&self, previous: &'a ReportState) -> Option<&'a ctct_load::Progress> {
+    /// How far an earlier run had come with what this one asks for, be it for the days of that run.
+    pub(crate) fn progress<'a>(&self, previous: &'a ReportState) -> Option<&'a Progress> {
         let written_before = || previous.query == self.former_text();
         previous.progress.as_ref().filter(|progress| match progress.of.as_str() {
             "" => written_before(),
-            of => of == self.progress_of(),
+            // Records of earlier versions tell no days: theirs are those of now, or of no use.
+            of if progress.period.is_empty() => of == self.progress_of(&self.period()),
+            of => self.finishes_periods() && of == self.progress_of(&progress.period),
         })
+    }
+
+    /// Whether a period that an earlier run had begun is finished before that of now. Where a run's rows take the place of
+    /// what is stored, there is only that of now.
+    pub(crate) fn finishes_periods(&self) -> bool {
+        !matches!(self.ids, Ids::None) && matches!(self.write_mode, WriteMode::Append | WriteMode::Merge)
+    }
+
+    /// Those of the parameters that say for which days they ask.
+    pub(crate) fn period_of(&self, params: &[(String, String)]) -> Vec<(String, String)> {
+        let names = self.period_params();
+        params.iter().filter(|(name, _)| names.contains(name)).cloned().collect()
+    }
+
+    fn period_params(&self) -> BTreeSet<&String> {
+        let is_day = |option: &&ReportOption| {
+            matches!(option.kind, OptionKind::Day | OptionKind::RangeStart | OptionKind::RangeEnd)
+        };
+        self.report.options.iter().filter(is_day).flat_map(|option| &option.params).collect()
     }
 
     /// Whether the run asks for anything else than the run before it.
@@ -198,8 +224,14 @@ impl ReportPlan {
 
     /// What is sent, with dates as they are written.
     pub(super) fn as_written(&self) -> String {
+        let by_name = |option: &&ReportOption| match option.kind {
+            OptionKind::Instant => true,
+            OptionKind::Day | OptionKind::RangeStart | OptionKind::RangeEnd => self.finishes_periods(),
+            _ => false,
+        };
         let relative = |name: &str| {
-            let mut options = self.report.options.iter().filter(|option| option.kind == OptionKind::Instant);
+            let mut options =
+                self.report.options.iter().filter(by_name).filter(|option| self.question.has(&option.name));
             options.find(|option| option.params.iter().any(|param| param == name))
         };
         let pairs = self.params.iter().map(|(name, value)| {
@@ -250,17 +282,12 @@ impl ReportPlan {
 
     /// The days that the report covers, resolved.
     fn periods(&self) -> String {
-        self.period().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+        joined(&self.period())
     }
 
     /// The same as parameters.
     pub(crate) fn period(&self) -> Vec<(String, String)> {
-        let options =
-            self.report.options.iter().filter(|option| {
-                matches!(option.kind, OptionKind::Day | OptionKind::RangeStart | OptionKind::RangeEnd)
-            });
-        let names: BTreeSet<&String> = options.flat_map(|option| &option.params).collect();
-        self.params.iter().filter(|(name, _)| names.contains(name)).cloned().collect()
+        self.period_of(&self.params)
     }
 
     /// Whether an option was set to the same when rows were stored, as far as the record tells.
@@ -307,6 +334,19 @@ impl ReportPlan {
         let pairs: Vec<String> = self.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
         pairs.join("&")
     }
+}
+
+fn joined(params: &[(String, String)]) -> String {
+    params.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+}
+
+/// The name of the crawl of an id for these days. No id that can be asked for has a line break.
+pub(crate) fn crawl_of(id: &str, period: &[(String, String)]) -> String {
+    if period.is_empty() {
+        return id.to_owned();
+    }
+    let days: Vec<&str> = period.iter().map(|(_, value)| value.as_str()).collect();
+    format!("{id}\n{}", days.join(" "))
 }
 
 /// What a record says that its rows were chosen by.

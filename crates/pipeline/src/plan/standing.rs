@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use ctct_load::{Commit, CrawlEnd, Destination, LoadError, ReportLog, WriteMode, distinct_ids, survey};
+use ctct_load::{
+    Commit, CrawlEnd, Destination, IdsLeft as IdsOfCommit, LoadError, ReportLog, WriteMode, distinct_ids, survey,
+};
 
+use super::question::crawl_of;
 use super::{Ask, Ids, Plan, ReportPlan, Scope};
 
 /// Commits that are looked at, to tell how much the next run may take.
@@ -84,9 +87,20 @@ impl Standing {
                 .map(|ids| ids.iter().flatten().map(str::to_owned).collect()),
         };
         let progress = head.and_then(|commit| report.progress(&commit.state));
-        let is_done = |id: &str| progress.is_some_and(|progress| progress.covers(id));
-        let is_kept = |id: &str| kept.get(id).is_some_and(|end| end.next.is_none());
+        let left = match head.filter(|_| ids.is_some()) {
+            Some(head) => log.ids_left(head).await?,
+            None => IdsOfCommit::default(),
+        };
+        let now_days = report.period();
+        // Of days that an earlier run had begun, what is left is requested before all of those of now.
+        let is_of_now = progress.is_some_and(|progress| progress.period.is_empty() || progress.period == now_days);
+        let is_done = |id: &str| match &left.done {
+            Some(done) => progress.is_some() && done.contains(id),
+            None => progress.is_some_and(|progress| progress.covers(id)),
+        };
+        let is_kept = |id: &str| kept.get(&crawl_of(id, &now_days)).is_some_and(|end| end.next.is_none());
         let ids = ids.map(|ids| IdsLeft { may_go: plan.ids_may_go(report), ..IdsLeft::new(ids, is_done, is_kept) });
+        let ids = ids.map(|ids| if is_of_now || progress.is_none() { ids } else { ids.and_days_of_now() });
         Ok(Self { history, ask, kept, ids, stored_rows: None })
     }
 
@@ -115,6 +129,11 @@ impl Standing {
 }
 
 impl IdsLeft {
+    /// The same where what is left is of earlier days: all of those of now come after it.
+    fn and_days_of_now(self) -> Self {
+        Self { all: self.all * 2, left: self.left + self.all, ..self }
+    }
+
     fn new(ids: Vec<String>, is_done: impl Fn(&str) -> bool, is_kept: impl Fn(&str) -> bool) -> Self {
         let all = ids.len() as u64;
         let left: Vec<String> = ids.into_iter().filter(|id| !is_done(id)).collect();

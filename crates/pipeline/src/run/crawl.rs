@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::time::Duration;
 
 use ctct_catalog::Report;
 use ctct_extract::{Client, Crawl, ExtractError, Page, Request};
@@ -16,14 +15,11 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::RunError;
 use super::ids::CrawledIds;
 use super::resume::{Chain, Resumed, StalePages, kept};
+use super::{GRACE, RunError};
 use crate::event::Events;
 use crate::plan::Query;
-
-/// Time that a request has to end once the run was asked to stop: a stop ends every phase within two seconds.
-const GRACE: Duration = Duration::from_millis(1_500);
 
 /// Pages that belong together.
 pub(super) type Unit = Vec<Page>;

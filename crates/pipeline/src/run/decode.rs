@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_extract::Page;
+use ctct_load::StopFlag;
 use ctct_transform::{DecodedPage, Occurrences, PageDecoder, PageInput};
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::{mpsc, oneshot};
@@ -49,13 +50,14 @@ pub(super) fn decoded(
     report: Arc<str>,
     commit: i64,
     (by_id, jobs): (bool, usize),
+    stop: &StopFlag,
 ) -> impl Stream<Item = Result<Decoded, RunError>> {
     stream::unfold((units, Instants::default()), async |(mut units, mut instants)| {
         let pages = next_job(&mut units).await?;
         let pages = pages.into_iter().map(|page| (instants.of(&page), page)).collect();
         Some((pages, (units, instants)))
     })
-    .map(move |pages| spawn(pages, Arc::clone(&decoder), Arc::clone(&report), commit, by_id))
+    .map(move |pages| spawn(pages, Arc::clone(&decoder), Arc::clone(&report), commit, by_id, stop.clone()))
     .buffered(jobs)
 }
 
@@ -99,12 +101,13 @@ async fn spawn(
     report: Arc<str>,
     commit: i64,
     by_id: bool,
+    stop: StopFlag,
 ) -> Result<Decoded, RunError> {
     let (sender, receiver) = oneshot::channel();
     let name = Arc::clone(&report);
     rayon::spawn(move || {
         // A panic in here would end the process; caught, it drops the sender and becomes a `WorkerDied`.
-        let answer = catch_unwind(AssertUnwindSafe(|| decode(pages, &decoder, &name, commit, by_id)));
+        let answer = catch_unwind(AssertUnwindSafe(|| decode(pages, &decoder, &name, commit, by_id, &stop)));
         if let Ok(answer) = answer {
             // The receiver is gone when the report has failed meanwhile; then nobody wants the answer.
             let _ = sender.send(answer);
@@ -120,6 +123,7 @@ fn decode(
     report: &str,
     commit: i64,
     by_id: bool,
+    stop: &StopFlag,
 ) -> Result<Decoded, RunError> {
     let mut done = Decoded { pages: Vec::with_capacity(pages.len()), failed: Vec::new() };
     let mut occurrences = Occurrences::default();
@@ -133,6 +137,7 @@ fn decode(
         if lost {
             continue;
         }
+        stop.check().map_err(|_| RunError::Stopped { report: report.to_owned() })?;
         match decode_page((read_at, &page), decoder, report, commit, &mut occurrences) {
             Ok(rows) => {
                 let (moment, is_last) = (Moment::of(&page), page.next.is_none());

@@ -295,6 +295,7 @@ impl RunError {
             Self::DoesNotFit { .. } => Outcome::Quota,
             Self::Held { .. } => Outcome::Held,
             // Before the first request nothing is lost: whatever the store said, the destination wants mending.
+            Self::Destination(source) if matches!(**source, LoadError::Stopped) => Outcome::Stopped,
             Self::Destination(source) if !source.is_transient() => Outcome::Configuration,
             Self::Destination(_) | Self::Outage { .. } => Outcome::Transient,
             Self::Stopped { .. } => Outcome::Stopped,
@@ -315,7 +316,7 @@ impl RunError {
     pub(super) fn is_of_kept_pages(&self, resumed: u64) -> bool {
         match self {
             Self::Extract(error) => matches!(**error, ExtractError::StaleCursor { .. }),
-            Self::Transform { .. } => resumed > 0,
+            Self::Transform { .. } | Self::NoProgress { .. } => resumed > 0,
             _ => false,
         }
     }
@@ -324,9 +325,10 @@ impl RunError {
     pub(super) fn spoils_kept_pages(&self) -> bool {
         match self {
             Self::Extract(error) => {
-                matches!(**error, ExtractError::RepeatedCursor { .. } | ExtractError::ForeignLink { .. })
+                use ExtractError::{ForeignLink, NoProgress, RepeatedCursor};
+                matches!(**error, RepeatedCursor { .. } | ForeignLink { .. } | NoProgress { .. })
             }
-            Self::Transform { .. } => true,
+            Self::Transform { .. } | Self::NoProgress { .. } => true,
             _ => false,
         }
     }

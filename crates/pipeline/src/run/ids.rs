@@ -1,13 +1,13 @@
 //! Reports that are read id by id: one crawl each, several at once. An id that fails costs itself; it is listed and asked
-//! for after the others in the next run.
+//! for after the others in the next run. Days that an earlier run had begun are finished before those of now.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 use ctct_extract::{ExtractError, Page, SPANS};
-use ctct_load::{FailedId, Known, Progress};
+use ctct_load::{DoneIds, FailedId, IdsLeft, Known, Progress};
 use ctct_transform::{Occurrences, PageDecoder, parse_timestamp};
 use futures::StreamExt;
 use futures::lock::Mutex;
@@ -21,6 +21,10 @@ use super::decode::decode_page;
 use super::failures::{Failures, First, IN_A_ROW, failed_id, is_outage, is_the_ids};
 use super::resume::{Chain, Resumed};
 use crate::event::Event;
+use crate::plan::crawl_of;
+
+/// Ids after the first gap that are told in the record: as many as are read at once.
+const ALSO: usize = 64;
 
 /// Parameters by their names on the wire.
 type Params = Vec<(String, String)>;
@@ -31,13 +35,14 @@ pub(super) struct CrawledIds<'a> {
     pub(super) param: &'a str,
     /// The ids, ascending.
     pub(super) ids: Vec<String>,
-    /// Whether the id at this place is dealt with: all of its pages were sent on, the API does not know it, or it is listed
-    /// as failed.
-    done: Vec<AtomicBool>,
+    /// The days that are asked for.
+    now_days: Days,
+    /// Those of an earlier run that committed a part.
+    begun: Option<Days>,
+    /// Those of earlier runs that only kept pages.
+    kept: OnceLock<Vec<Days>>,
     /// Those that earlier runs could not read.
     earlier: Vec<Earlier>,
-    /// The days that are asked for.
-    period: Params,
     pub(super) failures: Failures,
     /// Whether any id was read, by this run or an earlier one of the same progress.
     answered: AtomicBool,
@@ -51,6 +56,30 @@ pub(super) struct CrawledIds<'a> {
     pub(super) now: DateTime<Utc>,
 }
 
+/// Days that ids are asked for.
+struct Days {
+    /// Parameters; empty where the report has none.
+    period: Params,
+    /// Whether the id at this place is dealt with: all of its pages were sent on, the API does not know it, or it is listed
+    /// as failed.
+    done: Vec<AtomicBool>,
+}
+
+impl Days {
+    fn new(period: Params, ids: &[String], is_done: impl Fn(&str) -> bool) -> Self {
+        Self { period, done: ids.iter().map(|id| AtomicBool::new(is_done(id))).collect() }
+    }
+
+    fn is_done(&self, at: usize) -> bool {
+        self.done[at].load(Ordering::Relaxed)
+    }
+
+    /// The places of the ids that are left.
+    fn left(&self) -> impl Iterator<Item = usize> {
+        (0..self.done.len()).filter(|at| !self.is_done(*at))
+    }
+}
+
 /// An id that earlier runs could not read.
 struct Earlier {
     at: usize,
@@ -59,12 +88,31 @@ struct Earlier {
     settled: AtomicBool,
 }
 
-/// One crawl: an id, for the days of the run or, where it had failed, for those of an earlier one.
+/// One crawl: an id for some days.
 #[derive(Debug, Clone, Copy)]
 struct Job {
     at: usize,
+    /// Its number among those that failed before.
     earlier: Option<usize>,
-    of_earlier_days: bool,
+    days: Which,
+}
+
+/// Jobs of one kind begin when all those of the kinds before have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Which {
+    /// The days that an earlier run had begun, by their number.
+    Begun(usize),
+    /// Those of the run.
+    Now,
+    /// Those for which the id had failed.
+    Failed,
+}
+
+impl Job {
+    /// Those that failed before come last, whatever their days.
+    fn phase(self) -> Which {
+        if self.earlier.is_some() { Which::Failed } else { self.days }
+    }
 }
 
 /// What was to be found out.
@@ -84,37 +132,79 @@ enum Pages {
 }
 
 impl<'a> CrawledIds<'a> {
-    /// The ids, of which those of an earlier commit's progress are done already and those that had `failed` come last.
+    /// The ids, of which those of an earlier commit's progress are done already and those that had failed come last.
     pub(super) fn new(
         (param, mut ids): (&'a str, Vec<String>),
-        progress: Option<&Progress>,
-        (period, failed): (Params, Vec<FailedId>),
+        (period, progress): (Params, Option<&Progress>),
+        IdsLeft { failed, done }: IdsLeft,
         known: Known,
         decoder: PageDecoder,
         now: DateTime<Utc>,
     ) -> Self {
         ids.sort_unstable();
         ids.dedup();
-        let is_done = |id: &String| progress.is_some_and(|progress| progress.covers(id));
-        let done: Vec<AtomicBool> = ids.iter().map(|id| AtomicBool::new(is_done(id))).collect();
+        let is_done = |id: &str| match &done {
+            Some(done) => done.contains(id),
+            None => progress.is_some_and(|progress| progress.covers(id)),
+        };
+        let earlier_days = progress.filter(|progress| !progress.period.is_empty() && progress.period != period);
+        let begun = earlier_days.map(|progress| Days::new(progress.period.clone(), &ids, is_done));
+        let is_of_now = progress.is_some() && begun.is_none();
+        let now_days = Days::new(period, &ids, |id| is_of_now && is_done(id));
         // An id that is asked for no more has failed for nobody.
         let earlier = failed.into_iter().filter_map(|failed| {
             let at = ids.binary_search(&failed.id).ok()?;
             Some(Earlier { at, failed, settled: AtomicBool::new(false) })
         });
         let earlier = earlier.collect();
-        let answered = AtomicBool::new(done.iter().any(|done| done.load(Ordering::Relaxed)));
+        let answered = begun.iter().chain([&now_days]).any(|days| (0..ids.len()).any(|at| days.is_done(at)));
         let (failures, known_before, decoder) = (Failures::default(), HashMap::new(), Arc::new(decoder));
-        Self { param, ids, done, earlier, period, failures, answered, known_before, known, decoder, now }
+        let (kept, answered) = (OnceLock::new(), AtomicBool::new(answered));
+        Self { param, ids, now_days, begun, kept, earlier, failures, answered, known_before, known, decoder, now }
     }
 
-    /// How far the ids are done; `None` where none is.
-    pub(super) fn progress(&self) -> Option<Progress> {
-        let is_done = |at: &usize| self.done[*at].load(Ordering::Relaxed);
+    /// Takes up the days for which earlier runs kept pages, given the parameters of each. Days that an id failed for were
+    /// finished but for that.
+    fn take_up(&self, kept: impl Iterator<Item = Params>) {
+        if self.now_days.period.is_empty() {
+            return;
+        }
+        let known = |period: &Params| {
+            let begun = self.begun.iter().chain([&self.now_days]).any(|days| &days.period == period);
+            begun || self.earlier.iter().any(|earlier| &earlier.failed.period == period)
+        };
+        let names = |(name, _): &(String, String)| self.now_days.period.iter().any(|(day, _)| day == name);
+        let periods = kept.map(|params| params.into_iter().filter(names).collect());
+        let periods: BTreeSet<Params> =
+            periods.filter(|period: &Params| !period.is_empty() && !known(period)).collect();
+        let days = periods.into_iter().map(|period| Days::new(period, &self.ids, |_| false)).collect();
+        // They are taken up once a run.
+        let _ = self.kept.set(days);
+    }
+
+    /// The days that earlier runs had begun, the first ones first.
+    fn begun(&self) -> impl Iterator<Item = &Days> {
+        self.begun.iter().chain(self.kept.get().into_iter().flatten())
+    }
+
+    fn days(&self, which: Which) -> &Days {
+        match which {
+            Which::Begun(number) => self.begun().nth(number).unwrap_or(&self.now_days),
+            Which::Now | Which::Failed => &self.now_days,
+        }
+    }
+
+    /// How far the ids are done, and which, for the first days that are not finished; `None` where none is.
+    pub(super) fn progress(&self) -> Option<(Progress, DoneIds)> {
+        let days = self.begun().find(|days| days.left().next().is_some()).unwrap_or(&self.now_days);
+        let is_done = |at: &usize| days.is_done(*at);
         let prefix = (0..self.ids.len()).take_while(is_done).count();
-        let also: Vec<String> = (prefix..self.ids.len()).filter(is_done).map(|at| self.ids[at].clone()).collect();
+        // The list of those that are done has them all: these are for the plan of an earlier version.
+        let also = (prefix..self.ids.len()).filter(is_done).take(ALSO).map(|at| self.ids[at].clone()).collect();
         let through = prefix.checked_sub(1).map(|at| self.ids[at].clone());
-        (through.is_some() || !also.is_empty()).then_some(Progress { through, also, of: String::new() })
+        let done: DoneIds = (0..self.ids.len()).filter(is_done).map(|at| self.ids[at].as_str()).collect();
+        let progress = Progress { through, also, of: String::new(), period: days.period.clone() };
+        (!done.is_empty()).then_some((progress, done))
     }
 
     /// The ids that could not be read, by this run or by earlier ones that it did not come to.
@@ -134,35 +224,32 @@ impl<'a> CrawledIds<'a> {
     /// Every crawl, in order: those that failed before come last.
     fn jobs(&self) -> Vec<Job> {
         let failed: BTreeSet<usize> = self.earlier.iter().map(|earlier| earlier.at).collect();
-        let left = (0..self.ids.len()).filter(|at| !self.done[*at].load(Ordering::Relaxed));
-        let (last, first): (Vec<usize>, Vec<usize>) = left.partition(|at| failed.contains(at));
-        let of_now = |at| Job { at, earlier: None, of_earlier_days: false };
+        let begun = self.begun().enumerate().flat_map(|(number, days)| {
+            days.left().map(move |at| Job { at, earlier: None, days: Which::Begun(number) })
+        });
+        let (last, first): (Vec<usize>, Vec<usize>) = self.now_days.left().partition(|at| failed.contains(at));
+        let of_now = |at| Job { at, earlier: None, days: Which::Now };
         let again = self.earlier.iter().enumerate().map(|(number, earlier)| {
-            let of_earlier_days = earlier.failed.period != self.period;
-            Job { at: earlier.at, earlier: Some(number), of_earlier_days }
+            let days = if earlier.failed.period == self.now_days.period { Which::Now } else { Which::Failed };
+            Job { at: earlier.at, earlier: Some(number), days }
         });
         let again: Vec<Job> = again.collect();
-        let covered = |at: &usize| again.iter().any(|job| job.at == *at && !job.of_earlier_days);
+        let covered = |at: &usize| again.iter().any(|job| job.at == *at && job.days == Which::Now);
         let last = last.into_iter().filter(|at| !covered(at)).map(of_now);
-        first.into_iter().map(of_now).chain(last).chain(again.iter().copied()).collect()
+        begun.chain(first.into_iter().map(of_now)).chain(last).chain(again.iter().copied()).collect()
     }
 
     /// The days that a job is about.
     fn period(&self, job: Job) -> &Params {
         match job.earlier {
-            Some(number) if job.of_earlier_days => &self.earlier[number].failed.period,
-            _ => &self.period,
+            Some(number) if job.days == Which::Failed => &self.earlier[number].failed.period,
+            _ => &self.days(job.days).period,
         }
     }
 
-    /// The name of a job's crawl. No id that can be asked for has a line break.
+    /// The name of a job's crawl.
     fn crawl_name(&self, job: Job) -> String {
-        let id = &self.ids[job.at];
-        if !job.of_earlier_days {
-            return id.clone();
-        }
-        let days: Vec<&str> = self.period(job).iter().map(|(_, value)| value.as_str()).collect();
-        format!("{id}\n{}", days.join(" "))
+        crawl_of(&self.ids[job.at], self.period(job))
     }
 
     /// Notes what became of a job that is dealt with.
@@ -170,8 +257,8 @@ impl<'a> CrawledIds<'a> {
         if let Some(number) = job.earlier {
             self.earlier[number].settled.store(true, Ordering::Relaxed);
         }
-        if !job.of_earlier_days {
-            self.done[job.at].store(true, Ordering::Relaxed);
+        if job.days != Which::Failed {
+            self.days(job.days).done[job.at].store(true, Ordering::Relaxed);
         }
     }
 
@@ -187,7 +274,7 @@ impl<'a> CrawledIds<'a> {
     pub(super) fn cannot_be_decoded(&self, params: &[(String, String)], error: RunError) {
         let Some((_, id)) = params.iter().find(|(name, _)| name == self.param) else { return };
         let Ok(at) = self.ids.binary_search(id) else { return };
-        let names = |name: &String| self.period.iter().any(|(known, _)| known == name);
+        let names = |name: &String| self.now_days.period.iter().any(|(known, _)| known == name);
         let period: Params = params.iter().filter(|(name, _)| names(name)).cloned().collect();
         let before = self.earlier.iter().find(|earlier| earlier.at == at && earlier.failed.period == period);
         let failed = failed_id(id, period, &error, before.map(|earlier| &earlier.failed), self.now);
@@ -222,11 +309,12 @@ impl Crawls<'_> {
         resumed: Resumed,
         outlets: &Outlets<'_>,
     ) -> Result<Asked, RunError> {
+        ids.take_up(resumed.params());
         let resumed = Mutex::new(resumed);
         let jobs = ids.jobs();
         let mut waiting = jobs.iter().copied().peekable();
-        // Those that failed before begin when all others have ended.
-        let mut of_others = 0_usize;
+        // The kind of those that are under way, and their number: the next kind begins when all of them have ended.
+        let (mut phase, mut of_phase) = (None, 0_usize);
         let mut under_way = FuturesUnordered::new();
         let (mut asked, mut ended) = (Asked::Whole, None);
         let (mut in_a_row, mut good, mut in_doubt) = (0, None, false);
@@ -244,13 +332,14 @@ impl Crawls<'_> {
         };
         loop {
             while ended.is_none() && !in_doubt && under_way.len() < self.concurrency {
-                let Some(job) = waiting.next_if(|job| job.earlier.is_none() || of_others == 0) else { break };
-                of_others += usize::from(job.earlier.is_none());
+                let may_begin = |job: &Job| of_phase == 0 || phase == Some(job.phase());
+                let Some(job) = waiting.next_if(may_begin) else { break };
+                (phase, of_phase) = (Some(job.phase()), of_phase + 1);
                 under_way.push(futures::future::Either::Left(read(job)));
             }
             let found = under_way.next().await;
-            if let Some(Found::Read(Job { earlier: None, .. }, _)) = &found {
-                of_others -= 1;
+            if let Some(Found::Read(..)) = &found {
+                of_phase -= 1;
             }
             match found {
                 None => break,
@@ -285,17 +374,20 @@ impl Crawls<'_> {
                 self.ended.store(true, Ordering::Relaxed);
             }
         }
+        // What is kept of an id that was not come to is for the next run too.
+        let left = std::mem::take(&mut *resumed.lock().await);
+        for (crawl, chain) in left.into_chains() {
+            self.leave(&crawl, &chain.waiting).await;
+        }
         ended.map_or(Ok(asked), Err)
     }
 
     /// The parameters of a job.
     fn params(&self, ids: &CrawledIds<'_>, job: Job) -> Params {
         let mut params = self.queries.first().map(|query| query.params.clone()).unwrap_or_default();
-        if job.of_earlier_days {
-            for (name, value) in &mut params {
-                if let Some((_, day)) = ids.period(job).iter().find(|(of, _)| of == name) {
-                    value.clone_from(day);
-                }
+        for (name, value) in &mut params {
+            if let Some((_, day)) = ids.period(job).iter().find(|(of, _)| of == name) {
+                value.clone_from(day);
             }
         }
         params.push((ids.param.to_owned(), ids.ids[job.at].clone()));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ctct_load::{Destination, Held, Lease, LoadError};
+use ctct_load::{Destination, Held, Lease, LoadError, StopFlag};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -69,6 +69,7 @@ pub(super) async fn take(
 ) -> Result<(Option<Holding>, BTreeMap<String, Held>), LoadError> {
     let reports: Vec<&str> = plan.reports.iter().map(|report| report.report.name.as_str()).collect();
     let by = (context.run_id.as_str(), plan.pipeline.name.as_str());
+    let destination = &destination.clone().with_stop(StopFlag::default());
     let mut told = false;
     loop {
         let now = context.clock.now();
@@ -99,6 +100,8 @@ pub(crate) async fn all(
     reports: &[&str],
 ) -> Result<Option<Holding>, RunError> {
     let by = (context.run_id.as_str(), plan.pipeline.name.as_str());
+    // It is given back after a stop too.
+    let destination = &destination.clone().with_stop(StopFlag::default());
     let taken = Lease::take(destination, &plan.account, by, reports, true, context.clock.now()).await;
     let (lease, held) = taken.map_err(|error| RunError::Destination(Box::new(error)))?;
     match held.into_iter().next() {

@@ -23,17 +23,19 @@ mod state;
 mod write;
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use ctct_extract::{Clock, SPANS, Usage};
-use ctct_load::{Destination, Held};
+use ctct_load::{Destination, Held, StopFlag};
 use futures::FutureExt;
 use futures::future::join_all;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, error_span};
@@ -52,8 +54,12 @@ use crate::notice;
 use crate::plan::{Ids, Plan, ReportPlan};
 use crate::policy::Outcome;
 use crate::summary::{ReportSummary, RunSummary, seconds_between};
+pub(crate) use report::FIRST_PAGE_AT;
 use report::ReportRun;
 use write::ReportWriter;
+
+/// Time that a request or a commit has to end once the run was asked to stop: a stop ends every phase within two seconds.
+const GRACE: Duration = Duration::from_millis(1_500);
 
 /// What a run needs beside its plan. Everything that differs between a test and the real thing is in here.
 #[derive(Debug, Clone)]
@@ -79,12 +85,14 @@ pub struct Context {
 }
 
 impl Context {
-    /// Opens the destination of a plan, or gives the one that stands in for it. Nothing is sent yet.
+    /// Opens the destination of a plan, or gives the one that stands in for it, where work ends with [`Self::stop`]. Nothing is
+    /// sent yet.
     ///
     /// # Errors
     /// As [`open_destination`].
     pub fn open_destination(&self, plan: &Plan) -> Result<Destination, RunError> {
-        self.open_pipelines_destination(&plan.pipeline)
+        let destination = self.open_pipelines_destination(&plan.pipeline)?;
+        Ok(destination.with_stop(StopFlag::on(self.stop.clone())))
     }
 
     pub(crate) fn open_pipelines_destination(&self, pipeline: &Pipeline) -> Result<Destination, RunError> {
@@ -126,6 +134,21 @@ async fn until_deadline<T>(context: &Context, mut work: impl Future<Output = T> 
     (work.await, true)
 }
 
+/// The result of work that is asked to stop and has a little time then: what does not end by itself ends by the token.
+async fn with_grace<T>(context: &Context, over: CancellationToken, work: impl Future<Output = T>) -> T {
+    let late = async {
+        context.stop.cancelled().await;
+        sleep(GRACE).await;
+        over.cancel();
+        pending::<Infallible>().await
+    };
+    tokio::select! {
+        biased;
+        done = work => done,
+        never = late => match never {},
+    }
+}
+
 /// Does the work of a run at the plan's destination, sums it up, and tells whom the pipeline names.
 async fn carried_out(
     plan: &Plan,
@@ -147,7 +170,9 @@ async fn carried_out(
         let destination = context.open_destination(plan);
         let (done, time_was_up) = match &destination {
             Ok(destination) => {
-                let work = caught(Box::pin(work(destination)));
+                let over = CancellationToken::new();
+                let stoppable = destination.clone().with_stop(StopFlag::on(over.clone()));
+                let work = with_grace(context, over, caught(Box::pin(work(&stoppable))));
                 let (done, time_was_up) = until_deadline(context, Box::pin(work)).await;
                 let what = plan.pipeline.name.clone();
                 (done.unwrap_or(Err(RunError::Panicked { what })), time_was_up)
@@ -163,7 +188,8 @@ async fn carried_out(
         let shown = destination.as_ref().map_or(plan.destination.as_str(), Destination::url).to_owned();
         let summary = summed_up(plan, context, shown, started_at, done, time_was_up);
         context.events.emit(&Event::RunDone(Box::new(summary.clone())));
-        let destination = destination.filter(|_| takes_rows);
+        // How it ended is told after a stop too.
+        let destination = destination.filter(|_| takes_rows).map(|place| place.with_stop(StopFlag::default()));
         Box::pin(aftermath::tell(plan, context, kind, destination.as_ref(), &summary)).await;
         summary
     };

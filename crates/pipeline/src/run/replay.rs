@@ -75,7 +75,8 @@ async fn replayed(
 async fn replay_report(writer: &ReportWriter<'_>, summary: &mut ReportSummary) -> Result<(), RunError> {
     let load = |error| writer.load(error);
     let load_plan = LoadPlan { rebuild: true, forgets_history: true, ..writer.load_plan() };
-    let mut session = Session::begin(writer.destination, load_plan).await.map_err(load)?;
+    let begun = Session::begin(writer.destination, load_plan);
+    let mut session = writer.destination.stop().unless_stopped(begun).await.map_err(load)?;
     let nothing =
         || RunError::NothingKept { report: writer.name().to_owned(), place: writer.destination.url().to_owned() };
     let head = session.previous().cloned().ok_or_else(nothing)?;

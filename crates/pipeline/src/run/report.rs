@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use chrono::{DateTime, SecondsFormat, Utc};
 use ctct_extract::Client;
 use ctct_load::{
-    Absent, Commit, FailedId, KeptPage, LoadError, LoadPlan, PageKeeper, PageTally, Progress, RawPages, Repeats,
+    Absent, Commit, IdsLeft, KeptPage, LoadError, LoadPlan, PageKeeper, PageTally, Progress, RawPages, Repeats,
     ReportLog, ReportState, Session, Window, WriteMode, distinct_ids,
 };
 use ctct_transform::PageDecoder;
@@ -29,6 +29,8 @@ use crate::plan::{Ask, Ids, OtherRows, Scope};
 use crate::policy::Outcome;
 use crate::summary::{IncompleteSummary, ReportSummary, table_summaries};
 
+/// Name of the count that says when the first page of a resumed run came, in seconds since 1970.
+pub(crate) const FIRST_PAGE_AT: &str = "first_page_at";
 /// Units between asking and decoding. A list's page is some 700 kB, so this is the memory that waits there.
 const UNITS_WAITING: usize = 4;
 
@@ -89,7 +91,8 @@ impl ReportRun<'_> {
     ) -> Result<(), RunError> {
         let load = |error| self.writer.load(error);
         let load_plan = self.load_plan().await.map_err(load)?;
-        let mut session = Box::pin(Session::begin(self.writer.destination, load_plan)).await.map_err(load)?;
+        let begun = Box::pin(Session::begin(self.writer.destination, load_plan));
+        let mut session = self.writer.destination.stop().unless_stopped(begun).await.map_err(load)?;
         self.refuse_ahead(&session)?;
         let previous = session.previous().map(|commit| commit.state.clone());
         self.writer.refuse_other_rows(session.previous())?;
@@ -103,10 +106,10 @@ impl ReportRun<'_> {
         let ask = ask.of(&self.writer.reader.source);
         let progress = previous.as_ref().and_then(|state| self.writer.report_plan.progress(state));
         let decoder = || PageDecoder::new(Arc::clone(&self.writer.report_plan.report));
-        let failed = self.failed_before(ids.is_some(), session.previous()).await.map_err(load)?;
+        let left = self.ids_left(ids.is_some(), session.previous()).await.map_err(load)?;
         let now = self.writer.context.clock.now();
         let mut ids =
-            ids.map(|ids| CrawledIds::new(ids, progress, (self.period(), failed), session.known(), decoder(), now));
+            ids.map(|ids| CrawledIds::new(ids, (self.period(), progress), left, session.known(), decoder(), now));
         let live = self.writer.report_plan.scope == Scope::Live;
         if let (Some(ids), Repeats::NewestFirst { .. }, true) = (&mut ids, self.writer.repeats(), live) {
             let (overlap, question) = (self.writer.report_plan.delivery.overlap, self.writer.report_plan.chosen_by());
@@ -200,11 +203,13 @@ impl ReportRun<'_> {
             for (params, error) in failed {
                 ids.cannot_be_decoded(&params, error);
             }
-            summary.ids_failed = ids.failed().len() as u64;
+            let failed = ids.failed();
+            summary.ids_failed = failed.len() as u64;
+            summary.ids_failed_since = failed.iter().map(|failed| failed.since).min();
         }
         let asked_ids = ids.map_or(0, |ids| ids.ids.len() as u64);
         let unfinished = match asked {
-            Ok(Asked::Whole) if asked_ids > 0 && asked_ids == unknown => {
+            Ok(Asked::Whole) if asked_ids > 0 && unknown >= asked_ids && tally.pages == 0 => {
                 return Err(RunError::NoneFound { report: self.writer.name().to_owned(), ids: asked_ids });
             }
             Ok(Asked::Whole) => match ids.and_then(|ids| ids.end(self.writer.name())) {
@@ -304,9 +309,11 @@ impl ReportRun<'_> {
             state.reconciled_at = if vanished { Some(now) } else { state.reconciled_at };
             summary.reconciled = Some(vanished);
         }
-        let of = self.writer.report_plan.progress_of();
-        let progress = ids.filter(|_| !whole).and_then(CrawledIds::progress);
-        state.progress = progress.map(|progress| Progress { of, ..progress });
+        let (progress, done) = ids.filter(|_| !whole).and_then(CrawledIds::progress).unzip();
+        state.progress = progress.map(|progress: Progress| {
+            let of = self.writer.report_plan.progress_of(&progress.period);
+            Progress { of, ..progress }
+        });
         let watermark = state.watermark;
         if self.writer.report_plan.delivery.keep_raw {
             let since = self.replayable_since(&session);
@@ -314,8 +321,11 @@ impl ReportRun<'_> {
             session.name_raw_pages(RawPages { folder, since, kept: Some(kept) });
         }
         if let Some(failed) = failed {
-            session.name_failed_ids(failed);
+            session.name_ids(IdsLeft { failed, done });
         }
+        // What an earlier run read is as old as its first page.
+        let first_page = tally.first.filter(|_| tally.resumed_pages > 0).map(|first| first.begun().timestamp());
+        let first_page = first_page.and_then(|at| Some((FIRST_PAGE_AT.to_owned(), u64::try_from(at).ok()?)));
         let outcome = ctct_load::Outcome {
             committed_at: now,
             answers: true,
@@ -332,7 +342,10 @@ impl ReportRun<'_> {
                 ("dead_letters".to_owned(), summary.dead_letters),
                 ("ids_not_found".to_owned(), summary.ids_not_found),
                 ("ids_failed".to_owned(), summary.ids_failed),
-            ]),
+            ])
+            .into_iter()
+            .chain(first_page)
+            .collect(),
         };
         let base = session.pages_base();
         let committed = match Box::pin(session.commit(outcome)).await {
@@ -379,7 +392,15 @@ impl ReportRun<'_> {
         let weighed = if asks_again { tally.letters.fresh() } else { rejected };
         // To tell keys apart takes a moment where there are many.
         let records = if rejected > 0 || counted.is_some() || ask.sweep {
-            match session.distinct_records().await.map_err(|error| self.writer.load(error))? {
+            let counted = session.distinct_records();
+            match self
+                .writer
+                .destination
+                .stop()
+                .unless_stopped(counted)
+                .await
+                .map_err(|error| self.writer.load(error))?
+            {
                 // Some ways of writing remember no keys.
                 0 => tally.rows,
                 records => records,
@@ -438,11 +459,11 @@ impl ReportRun<'_> {
         Ok(LoadPlan { rebuild: plan.rebuild || anew, forgets_history: plan.forgets_history || anew, ..plan })
     }
 
-    /// The ids that earlier runs could not read.
-    async fn failed_before(&self, by_id: bool, previous: Option<&Commit>) -> Result<Vec<FailedId>, LoadError> {
-        let Some(previous) = previous.filter(|_| by_id) else { return Ok(Vec::new()) };
+    /// The ids that earlier runs could not read, and those that they had done.
+    async fn ids_left(&self, by_id: bool, previous: Option<&Commit>) -> Result<IdsLeft, LoadError> {
+        let Some(previous) = previous.filter(|_| by_id) else { return Ok(IdsLeft::default()) };
         let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name())?;
-        log.failed_ids(previous).await
+        log.ids_left(previous).await
     }
 
     /// The days that each id is asked for. A snapshot has no use for those of an earlier one.
@@ -510,7 +531,13 @@ impl ReportRun<'_> {
     fn keeps_what_is_whole(&self, error: &RunError) -> bool {
         let ended_in_order = matches!(error, RunError::Stopped { .. }) || error.outcome() == Outcome::Quota;
         let by_id = !matches!(self.writer.report_plan.ids, Ids::None);
-        ended_in_order && by_id && matches!(self.writer.report_plan.write_mode, WriteMode::Append | WriteMode::Merge)
+        // A full refresh of merged tables takes the place of all rows: a part of it would take away the rest.
+        let adds = match self.writer.report_plan.write_mode {
+            WriteMode::Append => true,
+            WriteMode::Merge => self.writer.report_plan.scope != Scope::Everything,
+            _ => false,
+        };
+        ended_in_order && by_id && adds
     }
 }
 

@@ -130,6 +130,16 @@ impl Resumed {
         self.chains.remove(crawl)
     }
 
+    /// The parameters of every crawl that the earlier runs had begun.
+    pub(super) fn params(&self) -> impl Iterator<Item = Vec<(String, String)>> {
+        self.chains.values().map(|chain| chain.params.clone())
+    }
+
+    /// What is left, by crawl.
+    pub(super) fn into_chains(self) -> HashMap<String, Chain> {
+        self.chains
+    }
+
     /// Adds a page to its chain, and returns the unit that it completes.
     fn take(&mut self, kept: KeptPage, by_id: bool) -> Option<Unit> {
         // The read of an id that a run had to begin anew.

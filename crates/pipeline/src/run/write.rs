@@ -86,8 +86,16 @@ impl ReportWriter<'_> {
         let decoder = Arc::new(PageDecoder::new(Arc::clone(&self.report_plan.report)));
         let by_id = !matches!(self.report_plan.ids, Ids::None);
         let jobs = thread::available_parallelism().map_or(1, NonZero::get);
-        let mut batches = pin!(decoded(units, decoder, self.name().into(), session.version(), (by_id, jobs)));
+        let mut batches = pin!(decoded(
+            units,
+            decoder,
+            self.name().into(),
+            session.version(),
+            (by_id, jobs),
+            self.destination.stop()
+        ));
         while let Some(batch) = batches.next().await {
+            self.destination.stop().check().map_err(|error| self.load(error))?;
             self.write_batch(batch?, session, tally).await?;
         }
         Ok(())
@@ -275,6 +283,9 @@ impl ReportWriter<'_> {
     }
 
     pub(super) fn load(&self, source: LoadError) -> RunError {
+        if matches!(source, LoadError::Stopped) {
+            return RunError::Stopped { report: self.name().to_owned() };
+        }
         RunError::Load { report: self.name().to_owned(), source: Box::new(source) }
     }
 

@@ -7,6 +7,7 @@ mod compact;
 mod rebuild;
 mod state;
 mod status;
+mod unfinished;
 mod verify;
 
 use ctct_load::{Destination, LoadError};
@@ -16,6 +17,7 @@ pub use compact::{CompactSummary, CompactedReport, compact};
 pub use rebuild::{LossSummary, RebuildResult, RebuildSummary, ReportRebuild, rebuild};
 pub use state::{CommitSummary, PileSummary, ReportState, StagedSummary, StateSummary, state};
 pub use status::{Expectation, Health, LastError, ReportStatus, StatusSummary, status};
+pub use unfinished::{FailedIdsSummary, HolderSummary};
 pub use verify::{CountSummary, FindingSummary, ReportVerified, VerifiedTableSummary, VerifySummary, verify};
 
 use crate::plan::Plan;

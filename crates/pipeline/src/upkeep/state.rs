@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use ctct_load::{Commit, Pile, Survey, WriteMode, survey};
+use ctct_load::{Commit, Destination, LoadError, Pile, ReportLog, Survey, WriteMode, leases, survey};
 use serde::Serialize;
 
 use super::adopt::shown;
 use super::status::is_zero;
-use super::{Unopened, failed, open};
-use crate::plan::Plan;
+use super::unfinished::{failed_ids, holder_of};
+use super::{FailedIdsSummary, HolderSummary, Unopened, failed, open};
+use crate::plan::{Plan, ReportPlan};
 use crate::policy::Outcome;
 use crate::run::Context;
 use crate::summary::{ErrorSummary, TableSummary};
@@ -77,6 +78,12 @@ pub struct ReportState {
     pub staging: Vec<StagedSummary>,
     /// Files of the newest commit that wait to be published, which the next run does.
     pub unpublished: u64,
+    /// Ids that could not be read and are requested again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_ids: Option<FailedIdsSummary>,
+    /// The run or command that is at work on it at this moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<HolderSummary>,
     /// Pages that are kept to go on from, or to replay.
     pub pages: PileSummary,
     /// Files with records that could not be typed.
@@ -165,9 +172,8 @@ pub async fn state(plan: &Plan, context: &Context) -> StateSummary {
             destination.url().clone_into(&mut summary.destination);
             for report in &plan.reports {
                 let name = report.report.name.as_str();
-                let surveyed = survey(&destination, &plan.account, &report.report, HISTORY).await;
-                summary.reports.push(match surveyed {
-                    Ok(surveyed) => report_state(plan, name, surveyed),
+                summary.reports.push(match report_state(plan, report, &destination, context.clock.now()).await {
+                    Ok(state) => state,
                     Err(error) => {
                         let (outcome, error) = failed(plan, name, error);
                         ReportState { report: name.to_owned(), outcome, error: Some(error), ..ReportState::default() }
@@ -185,7 +191,21 @@ pub async fn state(plan: &Plan, context: &Context) -> StateSummary {
     summary
 }
 
-fn report_state(plan: &Plan, name: &str, survey: Survey) -> ReportState {
+async fn report_state(
+    plan: &Plan,
+    report: &ReportPlan,
+    destination: &Destination,
+    now: DateTime<Utc>,
+) -> Result<ReportState, LoadError> {
+    let name = report.report.name.as_str();
+    let survey = survey(destination, &plan.account, &report.report, HISTORY).await?;
+    let log = ReportLog::new(destination, &plan.account, name)?;
+    let failed_ids = failed_ids(&log, survey.head.as_ref()).await?;
+    let held_by = holder_of(name, &leases(destination, &plan.account, now).await?);
+    Ok(ReportState { failed_ids, held_by, ..of_survey(plan, name, survey) })
+}
+
+fn of_survey(plan: &Plan, name: &str, survey: Survey) -> ReportState {
     let Survey { head, history, records, tables, staged, unpublished, pages, dead_letters, damage } = survey;
     let (outcome, error) = match damage {
         Some(damage) => {

@@ -4,14 +4,15 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ctct_load::{Commit, Destination, LoadError, ReportLog, RunEnd, last_runs};
+use ctct_load::{Commit, Destination, LoadError, ReportLog, RunEnd, last_runs, leases};
 use serde::Serialize;
 
-use super::{PileSummary, Unopened, failed, open};
+use super::unfinished::{failed_ids, holder_of};
+use super::{FailedIdsSummary, HolderSummary, PileSummary, Unopened, failed, open};
 use crate::fit::Allowance;
 use crate::plan::{Plan, ReportPlan};
 use crate::policy::Outcome;
-use crate::run::Context;
+use crate::run::{Context, FIRST_PAGE_AT};
 use crate::summary::ErrorSummary;
 
 /// Commits that are looked at for the last one of a whole run; others are joins, replays, backfills and parts.
@@ -90,7 +91,7 @@ pub struct ReportStatus {
     pub report: String,
     /// How it stands.
     pub health: Health,
-    /// When a run last committed all of it; absent where none did.
+    /// When a run last committed all of it, or when the run that it resumed began to read; absent where none did.
     pub last_success: Option<DateTime<Utc>>,
     /// Seconds since then.
     pub age_seconds: Option<i64>,
@@ -106,6 +107,12 @@ pub struct ReportStatus {
     /// Since when records come that cannot be used and that runs ask for again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected_since: Option<DateTime<Utc>>,
+    /// Ids that could not be read and are requested again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_ids: Option<FailedIdsSummary>,
+    /// The run or command that is at work on it at this moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<HolderSummary>,
     /// Pages that the next run goes on from.
     pub kept_pages: PileSummary,
     /// How the last run failed, where it did.
@@ -207,11 +214,15 @@ async fn look(
         Unopened { outcome, error }
     };
     let runs = last_runs(&destination, &plan.account, RUNS).await.map_err(unopened)?;
+    let held = leases(&destination, &plan.account, summary.now).await.map_err(unopened)?;
     for report in &plan.reports {
         let name = &report.report.name;
         let last = runs.iter().find(|run| run.pipeline == plan.pipeline.name && &run.report == name);
         match report_status(plan, report, &destination, last, due, summary.now).await {
-            Ok(status) => summary.reports.push(status),
+            Ok(status) => {
+                let held_by = holder_of(name, &held);
+                summary.reports.push(ReportStatus { held_by, ..status });
+            }
             Err(error) => {
                 let (outcome, error) = failed(plan, name, error);
                 if outcome != Outcome::Damaged {
@@ -277,6 +288,8 @@ async fn report_status(
         in_progress: head.is_some_and(|head| head.state.progress.is_some()),
         incomplete: head.map_or(0, |head| head.state.incomplete),
         rejected_since: head.and_then(|head| head.state.rejected).map(|rejected| rejected.first_at),
+        failed_ids: failed_ids(&log, head).await?,
+        held_by: None,
         kept_pages: log.waiting_pages().await?.into(),
         last_error,
     })
@@ -288,9 +301,16 @@ fn last_success(report: &ReportPlan, history: &[Commit]) -> Option<DateTime<Utc>
     let whole = |(commit, before): (&Commit, Option<&Commit>)| {
         let of_a_run = commit.stats.contains_key("pages") && commit.state.progress.is_none();
         let moved = before.is_none_or(|before| before.state.watermark != commit.state.watermark);
-        (of_a_run && (moved || !report.has_window())).then_some(commit.committed_at)
+        (of_a_run && (moved || !report.has_window())).then(|| as_of(commit))
     };
     history.iter().zip(before).find_map(whole)
+}
+
+/// When what a commit brought was so at the API: its run's time, or that of the run that it resumed.
+fn as_of(commit: &Commit) -> DateTime<Utc> {
+    let seconds = commit.stats.get(FIRST_PAGE_AT).and_then(|seconds| i64::try_from(*seconds).ok());
+    let first_page = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    first_page.map_or(commit.committed_at, |first| first.min(commit.committed_at))
 }
 
 /// Whether what an exit code says passes by itself: no quota left, transient, held.

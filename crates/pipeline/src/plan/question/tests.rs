@@ -143,7 +143,7 @@ fn a_change_of_any_option_in_any_mode_is_allowed_refused_or_no_pipeline() {
             assert_eq!(taken.is_some(), comes == Refused || mode == "replace" || by_ids, "{case}, another pipeline");
             assert_eq!(first.other_rows(&stored, "other"), None, "{case}: another pipeline that asks the same");
             // Ids that are done, and pages that are kept, are those of the one question.
-            assert_ne!(first.progress_of(), second.progress_of(), "{case}");
+            assert_ne!(first.progress_of(&first.period()), second.progress_of(&second.period()), "{case}");
             let question = |plan: &ReportPlan| plan.ask(None, NOW.parse().unwrap()).question;
             let asks_the_same = question(&first) == question(&second);
             assert_eq!(asks_the_same, option == "contact_status" && mode == "merge", "{case}: all is asked for there");
@@ -191,7 +191,7 @@ fn what_is_written_in_another_way_is_the_same_question_on_any_day() {
         let next_day = plan_at("2026-02-11T12:30:00Z", "acme", report, "replace", &other);
         assert_eq!(one.asked(), next_day.asked());
         assert_eq!(one.chosen_by(), next_day.chosen_by());
-        assert_eq!(one.progress_of(), next_day.progress_of());
+        assert_eq!(one.progress_of(&one.period()), next_day.progress_of(&next_day.period()));
         assert_eq!(next_day.other_rows(&committed(&one, "acme"), "other"), None);
         let question = |plan: &ReportPlan, now: &str| plan.ask(None, now.parse().unwrap()).question;
         let asked = question(&next_day, "2026-02-11T12:30:00Z");
@@ -200,14 +200,25 @@ fn what_is_written_in_another_way_is_the_same_question_on_any_day() {
 }
 
 #[test]
-fn a_day_that_moves_is_another_day_for_what_is_done_and_kept() {
+fn a_day_that_moves_is_another_day_for_what_is_done_and_its_pages_are_kept_where_it_is_finished_first() {
     let options = ", report_date: {days_back: 1}";
-    let one = plan("contact_action_summary", "append", options);
-    let next_day = plan_at("2026-02-11T12:30:00Z", "acme", "contact_action_summary", "append", options);
+    let next_day = |mode| plan_at("2026-02-11T12:30:00Z", "acme", "contact_action_summary", mode, options);
+    for (mode, finishes) in [("append", true), ("merge", true), ("replace", false), ("partition", false)] {
+        let (one, next_day) = (plan("contact_action_summary", mode, options), next_day(mode));
+        let question = |plan: &ReportPlan| plan.ask(None, NOW.parse().unwrap()).question;
+        assert_eq!(question(&one) == question(&next_day), finishes, "{mode}");
+        let period = one.period();
+        let progress = Some(Progress { of: one.progress_of(&period), period, ..Progress::default() });
+        let previous = ReportState { progress, ..ReportState::default() };
+        assert!(one.progress(&previous).is_some() || !finishes, "{mode}");
+        assert_eq!(next_day.progress(&previous).is_some(), finishes, "{mode}");
+        let everything = ReportPlan { scope: Scope::Everything, ..next_day };
+        assert_eq!(everything.progress(&previous), None, "{mode}: a full refresh reads all of it");
+    }
+    let (one, next_day) = (plan("contact_action_summary", "append", options), next_day("append"));
     assert_eq!(one.other_rows(&committed(&next_day, "acme"), "acme"), None);
-    assert_ne!(one.progress_of(), next_day.progress_of());
+    assert_ne!(one.progress_of(&one.period()), next_day.progress_of(&next_day.period()));
     assert_ne!(one.chosen_by(), next_day.chosen_by());
-    assert_ne!(one.ask(None, NOW.parse().unwrap()).question, next_day.ask(None, NOW.parse().unwrap()).question);
 }
 
 #[test]

@@ -159,7 +159,8 @@ fn ids_that_are_done_are_not_asked_for_again_and_the_rest_costs_what_they_did() 
     let ids = |left, kept, may_go| Some(IdsLeft { all: 100, left, kept, may_go });
     let standing = |history, ids| Standing { ids, ..after(&report, history) };
     let progress = |commit: Commit| {
-        let progress = Some(Progress { through: Some(ID.to_owned()), also: Vec::new(), of: String::new() });
+        let progress =
+            Some(Progress { through: Some(ID.to_owned()), also: Vec::new(), of: String::new(), period: Vec::new() });
         Commit { state: ReportState { progress, ..commit.state.clone() }, ..commit }
     };
     let first = standing(Vec::new(), ids(100, 0, false));
