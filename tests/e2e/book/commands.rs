@@ -1,6 +1,8 @@
-//! Every ```sh block of the book and of the README is run, as a reader would: with the program on the path, the blocks of a page
-//! one after the other in one folder of their own, against the embedded API. A ```yaml block that begins with a line such as
-//! `# acme.yaml` is written to that file on the way. ```console blocks show what needs more than that.
+//! Every `sh` block of the book and of the README is run, as a reader would: with the program on the path, the blocks of a page
+//! one after the other in one folder of their own, against the embedded API.
+//!
+//! A `yaml` block that begins with a line such as `# acme.yaml` is written to that file on the way. `console` blocks show what
+//! needs more than that.
 
 use std::fs;
 use std::os::unix::fs::symlink;
