@@ -57,3 +57,17 @@ fn every_exit_code_is_documented() {
         }
     }
 }
+
+/// The README's picture of a run is from a real one; it lists the tables that the demo still writes.
+#[test]
+fn the_run_in_the_readme_lists_the_tables_of_the_demo() {
+    let catalog = Catalog::embedded().unwrap();
+    let demo = fs::read_to_string(root().join("pipelines/demo.yaml")).unwrap();
+    let names = demo.lines().filter_map(|line| line.trim().strip_prefix("- report: "));
+    let written: Vec<String> =
+        names.flat_map(|name| catalog.get(name).unwrap().tables()).map(|table| table.name.clone()).collect();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("│ ")).skip(1);
+    let shown: Vec<&str> = rows.filter_map(|row| row.split_whitespace().next()).collect();
+    assert_eq!(shown, written, "run the demo and paste what it prints");
+}
