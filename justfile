@@ -17,9 +17,10 @@ test-readers:
     .ci/readers
     .ci/airflow
 
-# Format, lints, and documentation without warnings.
+# Format, words, lints, and documentation without warnings.
 lint:
     cargo fmt --all --check
+    .ci/words
     cargo clippy --workspace --all-targets -- -D warnings
     RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
 

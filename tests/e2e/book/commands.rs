@@ -1,5 +1,8 @@
-//! Every ```sh block of the book and of the README is run, as a reader would: with the program on the path, the blocks of a page
-//! one after the other in one folder of their own, against the embedded API. ```console blocks show what needs more than that.
+//! Every `sh` block of the book and of the README is run, as a reader would: with the program on the path, the blocks of a page
+//! one after the other in one folder of their own, against the embedded API.
+//!
+//! A `yaml` block that begins with a line such as `# acme.yaml` is written to that file on the way. `console` blocks show what
+//! needs more than that.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::page::split;
+use super::page::{Block, split};
 use super::{pages, read, root};
 use crate::program::said;
 
@@ -48,16 +51,28 @@ impl Host {
     }
 }
 
-/// Runs the blocks of a page; gives what failed.
+/// The file that a block is to be written to: `acme.yaml` where its first line is `# acme.yaml`.
+fn file_name(block: &Block) -> Option<&str> {
+    let name = block.text.lines().next()?.strip_prefix("# ")?;
+    let plain = name.strip_suffix(".yaml")?.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    (block.language == "yaml" && plain).then_some(name)
+}
+
+/// Writes the files of a page and runs its commands, in the order in which they stand there; gives what failed.
 fn run_all(name: &str, text: &str, prepare: impl Fn(&Path), adapt: impl Fn(&str) -> String) -> Vec<String> {
     let (blocks, _) = split(text);
-    let scripts: Vec<_> = blocks.iter().filter(|block| block.language == "sh").collect();
-    if scripts.is_empty() {
+    if !blocks.iter().any(|block| block.language == "sh") {
         return Vec::new();
     }
     let host = Host::new();
     prepare(&host.work());
-    for block in scripts {
+    for block in &blocks {
+        if let Some(name) = file_name(block) {
+            fs::write(host.work().join(name), &block.text).unwrap();
+        }
+        if block.language != "sh" {
+            continue;
+        }
         if let Err(why) = host.run(&adapt(&block.text)) {
             // Later blocks build on this one.
             return vec![format!("{name}:{}: {why}", block.line)];

@@ -42,7 +42,7 @@ fn every_relative_link_leads_somewhere() {
         let path = docs().join(page);
         wrong.extend(broken(&format!("docs/{page}"), &read(page), path.parent().unwrap(), &docs()));
     }
-    for page in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
+    for page in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md"] {
         let text = fs::read_to_string(root().join(page)).unwrap();
         wrong.extend(broken(page, &text, &root(), &root()));
     }
@@ -55,7 +55,7 @@ fn the_table_of_contents_names_every_page_once() {
     let mut unique = listed.clone();
     unique.sort();
     unique.dedup();
-    assert_eq!(unique.len(), listed.len(), "a page stands twice in docs/SUMMARY.md");
+    assert_eq!(unique.len(), listed.len(), "a page is listed twice in docs/SUMMARY.md");
     let missing: Vec<String> = pages().into_iter().filter(|page| !listed.contains(page)).collect();
     assert!(missing.is_empty(), "add to docs/SUMMARY.md (UPDATE_DOCS=1 does so for adr/ and tables/): {missing:?}");
 }
@@ -63,5 +63,5 @@ fn the_table_of_contents_names_every_page_once() {
 #[test]
 fn the_readme_is_short() {
     let lines = fs::read_to_string(root().join("README.md")).unwrap().lines().count();
-    assert!(lines <= 200, "README.md has {lines} lines; the book is the place for what is not needed at first");
+    assert!(lines < 120, "README.md has {lines} lines; the book is the place for what is not needed at first");
 }

@@ -4,6 +4,7 @@
 mod commands;
 mod examples;
 mod generated;
+mod glossary;
 mod links;
 mod page;
 mod pipeline_keys;
