@@ -3,6 +3,7 @@
 //! [`run`] is the only place that knows all three stages. Reports run side by side under one client, so one limiter paces
 //! them all; a report that takes its ids from another waits for that one's commit. One report's failure is its own.
 
+mod advice;
 mod borders;
 mod census;
 pub(crate) mod client;

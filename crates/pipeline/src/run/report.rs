@@ -323,9 +323,6 @@ impl ReportRun<'_> {
         if let Some(failed) = failed {
             session.name_ids(IdsLeft { failed, done });
         }
-        // What an earlier run read is as old as its first page.
-        let first_page = tally.first.filter(|_| tally.resumed_pages > 0).map(|first| first.begun().timestamp());
-        let first_page = first_page.and_then(|at| Some((FIRST_PAGE_AT.to_owned(), u64::try_from(at).ok()?)));
         let outcome = ctct_load::Outcome {
             committed_at: now,
             answers: true,
@@ -336,16 +333,7 @@ impl ReportRun<'_> {
             carry_over: !shows_all,
             brake,
             reach: self.reach(ids, ask.window),
-            stats: BTreeMap::from([
-                ("pages".to_owned(), summary.pages),
-                ("resumed_pages".to_owned(), tally.resumed_pages),
-                ("dead_letters".to_owned(), summary.dead_letters),
-                ("ids_not_found".to_owned(), summary.ids_not_found),
-                ("ids_failed".to_owned(), summary.ids_failed),
-            ])
-            .into_iter()
-            .chain(first_page)
-            .collect(),
+            stats: stats(summary, &tally),
         };
         let base = session.pages_base();
         let committed = match Box::pin(session.commit(outcome)).await {
@@ -556,4 +544,19 @@ fn told_to_the_log(window: Window) {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 4..64 before the cast")]
 fn concurrency(requests_per_second: f64) -> usize {
     (requests_per_second * 2.0).ceil().clamp(4.0, 64.0) as usize
+}
+
+/// What the commit record tells of the run beside its rows.
+fn stats(summary: &ReportSummary, tally: &Tally) -> BTreeMap<String, u64> {
+    // What an earlier run read is as old as its first page.
+    let first_page = tally.first.filter(|_| tally.resumed_pages > 0).map(|first| first.begun().timestamp());
+    let first_page = first_page.and_then(|at| Some((FIRST_PAGE_AT.to_owned(), u64::try_from(at).ok()?)));
+    let counts = [
+        ("pages", summary.pages),
+        ("resumed_pages", tally.resumed_pages),
+        ("dead_letters", summary.dead_letters),
+        ("ids_not_found", summary.ids_not_found),
+        ("ids_failed", summary.ids_failed),
+    ];
+    counts.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(first_page).collect()
 }
