@@ -148,52 +148,53 @@ async fn appending_runs_read_an_overlap_and_write_no_version_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_upkeep_between_a_stop_and_the_next_run_costs_a_kept_page() {
-    for mode in ["append", "merge"] {
-        for upkeep in ["nothing", "compact", "replay", "rebuild", "rebuild of damage"] {
-            let harness = Harness::with(account_of(2_000)).await;
-            let reports = format!("  - {{report: contacts, write_mode: {mode}, include_subresources: none}}\n");
-            let text = harness.pipeline(&reports);
-            let plan = harness.plan(&text).with_raw_kept();
-            let few = text.replace("daily_requests: 100000000", "daily_requests: 4");
-            let few = harness.plan(&few).with_raw_kept().with_over_days().with_scope(Scope::Everything).unwrap();
-            let everything = plan.clone().with_scope(Scope::Everything).unwrap();
-            for (number, plan) in [&plan, &everything, &everything].into_iter().enumerate() {
-                let done = ctct_pipeline::run(plan, &harness.context(&format!("run-{number}"))).await;
-                assert_eq!(done.outcome, Outcome::Done, "{done:#?}");
-            }
-            let stopped = ctct_pipeline::run(&few, &harness.context("stopped")).await;
-            assert_eq!((stopped.exit_code, report(&stopped, "contacts").commit), (11, None), "{stopped:#?}");
-            let context = harness.context("upkeep");
-            match upkeep {
-                "compact" => {
-                    let compacted = ctct_pipeline::compact(&plan, &context, false).await.unwrap();
-                    assert_eq!(compacted.outcome(), Outcome::Done, "{compacted:#?}");
-                }
-                "replay" => {
-                    let replayed = ctct_pipeline::replay(&plan, &context).await;
-                    assert!(mode == "append" || replayed.outcome == Outcome::Done, "{replayed:#?}");
-                }
-                "rebuild of damage" => {
-                    let record = harness.folder().join(format!("_ctct/acme/contacts/commits/{:020}.json", 3));
-                    std::fs::write(record, "{}").unwrap();
-                    let rebuilt = ctct_pipeline::rebuild(&plan, &context, false).await;
-                    assert_eq!(rebuilt.outcome, Outcome::Done, "{rebuilt:#?}");
-                }
-                "rebuild" => {
-                    assert_eq!(ctct_pipeline::rebuild(&plan, &context, false).await.outcome, Outcome::Done);
-                }
-                _ => {}
-            }
-            let summary = ctct_pipeline::run(&everything, &harness.context("resumed")).await;
-            assert_eq!(summary.outcome, Outcome::Done, "{mode}, {upkeep}: {summary:#?}");
-            let contacts = report(&summary, "contacts");
-            assert!(contacts.resumed_pages >= 2, "{mode}, {upkeep}: {summary:#?}");
-            assert_eq!(
-                contacts.resumed_pages + contacts.api.requests,
-                4,
-                "{mode}, {upkeep}: no page is requested twice"
-            );
+    for (mode, upkeep) in [
+        ("append", "compact"),
+        ("append", "rebuild of damage"),
+        ("merge", "nothing"),
+        ("merge", "replay"),
+        ("merge", "rebuild"),
+        ("merge", "rebuild of damage"),
+    ] {
+        let harness = Harness::with(account_of(2_000)).await;
+        let reports = format!("  - {{report: contacts, write_mode: {mode}, include_subresources: none}}\n");
+        let text = harness.pipeline(&reports);
+        let plan = harness.plan(&text).with_raw_kept();
+        let few = text.replace("daily_requests: 100000000", "daily_requests: 3");
+        let few = harness.plan(&few).with_raw_kept().with_over_days().with_scope(Scope::Everything).unwrap();
+        let everything = plan.clone().with_scope(Scope::Everything).unwrap();
+        for (number, plan) in [&plan, &everything, &everything].into_iter().enumerate() {
+            let done = ctct_pipeline::run(plan, &harness.context(&format!("run-{number}"))).await;
+            assert_eq!(done.outcome, Outcome::Done, "{done:#?}");
         }
+        let stopped = ctct_pipeline::run(&few, &harness.context("stopped")).await;
+        assert_eq!((stopped.exit_code, report(&stopped, "contacts").commit), (11, None), "{stopped:#?}");
+        let context = harness.context("upkeep");
+        match upkeep {
+            "compact" => {
+                let compacted = ctct_pipeline::compact(&plan, &context, false).await.unwrap();
+                assert_eq!(compacted.outcome(), Outcome::Done, "{compacted:#?}");
+            }
+            "replay" => {
+                let replayed = ctct_pipeline::replay(&plan, &context).await;
+                assert_eq!(replayed.outcome, Outcome::Done, "{replayed:#?}");
+            }
+            "rebuild of damage" => {
+                let record = harness.folder().join(format!("_ctct/acme/contacts/commits/{:020}.json", 3));
+                std::fs::write(record, "{}").unwrap();
+                let rebuilt = ctct_pipeline::rebuild(&plan, &context, false).await;
+                assert_eq!(rebuilt.outcome, Outcome::Done, "{rebuilt:#?}");
+            }
+            "rebuild" => {
+                assert_eq!(ctct_pipeline::rebuild(&plan, &context, false).await.outcome, Outcome::Done);
+            }
+            _ => {}
+        }
+        let summary = ctct_pipeline::run(&everything, &harness.context("resumed")).await;
+        assert_eq!(summary.outcome, Outcome::Done, "{mode}, {upkeep}: {summary:#?}");
+        let contacts = report(&summary, "contacts");
+        assert!(contacts.resumed_pages >= 2, "{mode}, {upkeep}: {summary:#?}");
+        assert_eq!(contacts.resumed_pages + contacts.api.requests, 4, "{mode}, {upkeep}: no page is requested twice");
     }
 }
 

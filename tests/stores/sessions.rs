@@ -86,7 +86,7 @@ pub(crate) async fn load(
     plan: LoadPlan,
     rows: &[(String, String)],
 ) -> Result<Committed, LoadError> {
-    let mut session = Session::begin(destination, plan).await?;
+    let mut session = Box::pin(Session::begin(destination, plan)).await?;
     session.write(page(rows)).await?;
-    session.commit(outcome()).await
+    Box::pin(session.commit(outcome())).await
 }

@@ -144,7 +144,7 @@ impl Compaction {
         let rewriter = self.rewriter(run_id)?;
         let log = self.log.without_stop();
         let stop = &self.log.destination.stop;
-        let joined = match stop.unless_stopped(self.join(rewriter)).await {
+        let joined = match stop.unless_stopped(Box::pin(self.join(rewriter))).await {
             Ok(joined) => joined,
             Err(error) => {
                 log.discard(&self.staging(run_id)).await;

@@ -57,7 +57,7 @@ async fn waiting(log: &ReportLog, base: i64) -> String {
 
 /// A run whose commit names its raw pages.
 async fn commit_raw(destination: &Destination, run: &str, since: i64) {
-    commit_tallied(destination, run, since, None).await;
+    Box::pin(commit_tallied(destination, run, since, None)).await;
 }
 
 async fn commit_tallied(destination: &Destination, run: &str, since: i64, kept: Option<PageTally>) {

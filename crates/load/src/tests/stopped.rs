@@ -84,7 +84,7 @@ async fn joining_verifying_and_reading_kept_pages_stop_too() {
     let joined = async |destination: &Destination| {
         let compaction = Compaction::plan(destination, "acme", &people(), &FileOptions::default()).await?;
         match compaction {
-            Some(compaction) => compaction.carry_out("join", instant("2026-02-03")).await.map(drop),
+            Some(compaction) => Box::pin(compaction.carry_out("join", instant("2026-02-03"))).await.map(drop),
             None => Ok(()),
         }
     };

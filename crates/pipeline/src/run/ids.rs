@@ -375,9 +375,11 @@ impl Crawls<'_> {
             }
         }
         // What is kept of an id that was not come to is for the next run too.
-        let left = std::mem::take(&mut *resumed.lock().await);
-        for (crawl, chain) in left.into_chains() {
-            self.leave(&crawl, &chain.waiting).await;
+        if ended.is_some() {
+            let left = std::mem::take(&mut *resumed.lock().await);
+            for (crawl, chain) in left.into_chains() {
+                self.leave(&crawl, &chain.waiting).await;
+            }
         }
         ended.map_or(Ok(asked), Err)
     }

@@ -91,7 +91,7 @@ async fn compact_report(
         compacted.write_mode = Some(compaction.write_mode());
         compacted.tables = compaction.tables();
         if !dry_run && !compacted.tables.is_empty() {
-            let done = compaction.carry_out(&context.run_id, context.clock.now()).await?;
+            let done = Box::pin(compaction.carry_out(&context.run_id, context.clock.now())).await?;
             compacted.commit = Some(done.version);
             compacted.tables = done.tables;
         }
