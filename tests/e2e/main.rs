@@ -30,6 +30,7 @@ mod help;
 mod hostile;
 mod identity;
 mod init;
+mod kept_state;
 mod last_pages;
 mod leases;
 mod loud;

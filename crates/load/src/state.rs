@@ -1,6 +1,8 @@
 //! The state beside a report's tables, checked against the record that names it: the seen rows, the dead letters, the pages
 //! that are kept for good, and those that wait for the next run.
 
+use ctct_catalog::Report;
+
 use crate::log::ReportLog;
 use crate::manifest::Manifest;
 use crate::rebuild::Loss;
@@ -56,6 +58,29 @@ pub(crate) async fn damage(
         Err(error) => return Err(error),
     }
     Ok(found)
+}
+
+impl ReportLog {
+    /// Whether everything that is stored of a report is what was written, every file by its SHA-256. Nothing is asked of the
+    /// API, and all of it is read: for who is about to read everything again and rests on nothing that is damaged.
+    ///
+    /// # Errors
+    /// [`LoadError::Damaged`] names the first file that is not; also where the store fails.
+    pub async fn prove(&self, report: &Report) -> Result<(), LoadError> {
+        let (Some(head), standing) = self.open(report.tables(), false).await? else { return Ok(()) };
+        let destination = self.destination();
+        for (path, proof) in standing.manifest.of_tables() {
+            let Some(expected) = &proof.sha256 else { continue };
+            if checksum::sha256(destination, path).await?.as_ref() != Some(expected) {
+                let reason = format!("its SHA-256 is not that of what commit {} wrote", proof.commit);
+                return Err(LoadError::Damaged { path: destination.shown(path), reason });
+            }
+        }
+        match damage(self, &head, Some(&standing.manifest)).await?.into_iter().next() {
+            Some(Damage { loss: Loss { path, reason }, .. }) => Err(LoadError::Damaged { path, reason }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Kept pages that the next run would go on from and that cannot be used: it asks for them again.

@@ -166,7 +166,10 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
         }
     }
     let version = version(&records, stays.iter().chain(shrinks.iter().map(|(found, _)| found)));
-    let raw = head.filter(|_| lost.is_empty() && !state.iter().any(|damage| damage.is_of_pages));
+    // Pages are found record by record: a version that no record has would be a gap among them.
+    let raw = head.filter(|head| {
+        version == head.version + 1 && lost.is_empty() && !state.iter().any(|damage| damage.is_of_pages)
+    });
     let pages_base = pages_base(&log, &records).await?;
     let mut record = record(plan, version, &stays, basis, pages_base);
     record.failed = head.and_then(|head| head.failed.as_ref()).map(StateFile::carried_over);

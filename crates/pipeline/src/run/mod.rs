@@ -17,6 +17,7 @@ mod ids;
 pub(crate) mod lease;
 mod letters;
 mod new_keys;
+mod rebuilt;
 mod replay;
 mod report;
 mod resume;

@@ -73,10 +73,17 @@ impl ReportRun<'_> {
 
     async fn attempt(&self, source: Outcome, summary: &mut ReportSummary) -> Result<(), RunError> {
         let ids = self.ids(source).await?;
+        let warnings = summary.warnings.len();
+        summary.warnings.extend(self.proven().await?);
         match Box::pin(self.pass(ids.clone(), true, summary)).await {
             Err(error) if error.is_of_kept_pages(summary.resumed_pages) => {
                 tracing::warn!(report = self.writer.name(), %error, "kept pages lead no further; reading the window again");
                 Box::pin(self.pass(ids, false, summary)).await
+            }
+            Err(error) if self.needs_no_state(&error) => {
+                summary.warnings.truncate(warnings);
+                summary.warnings.push(self.rebuilt(&error).await?);
+                Box::pin(self.pass(ids, true, summary)).await
             }
             done => done,
         }
