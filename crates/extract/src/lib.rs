@@ -16,6 +16,8 @@ mod crawl;
 mod credentials;
 mod envelope;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod identity;
 mod limiter;
 mod meter;

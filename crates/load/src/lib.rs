@@ -40,6 +40,8 @@ mod fingerprint;
 mod folder;
 mod footer;
 mod foreign;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod ids;
 mod index;
 mod inventory;

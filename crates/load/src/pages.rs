@@ -13,6 +13,8 @@
 //! Bodies, parameters and cursors are personal data: they go to storage only.
 
 mod chain;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod keeper;
 mod object;
 mod reader;

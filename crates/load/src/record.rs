@@ -321,7 +321,7 @@ impl Commit {
 }
 
 /// What stands between the body of a record and the digits of its checksum.
-const CHECKSUM: &str = ",\n  \"checksum\": \"";
+pub(crate) const CHECKSUM: &str = ",\n  \"checksum\": \"";
 
 /// Bytes as lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {

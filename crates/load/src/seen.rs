@@ -9,6 +9,8 @@
 //! key and other content is a new version and stays, be it one that had been before.
 
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod known;
 mod stored;
 mod versions;

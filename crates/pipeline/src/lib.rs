@@ -8,6 +8,8 @@ mod document;
 mod error;
 mod event;
 mod fit;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod identity;
 mod keeping;
 mod metrics;

@@ -27,6 +27,8 @@ mod dead_letter;
 mod error;
 mod extra;
 mod flatten;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod meaning;
 mod number;
 mod object;

@@ -85,7 +85,7 @@ impl Book {
     /// Requests that a day has seen. One that was counted for a later day was sent before now all the same, by a clock
     /// that was wrong, or is now.
     pub(super) fn spent(&self, day: NaiveDate) -> u64 {
-        self.days.range(day..).map(|(_, requests)| requests).sum()
+        self.days.range(day..).fold(0, |sum, (_, requests)| sum.saturating_add(*requests))
     }
 
     /// Counts a request whose slot has come, or finds it a slot. `mine` is the slot that it had and waited for; it is
@@ -96,7 +96,7 @@ impl Book {
     pub(super) fn take(&mut self, mine: Option<Slot>, pace: &Pace, now: Moment) -> Result<Turn, ExtractError> {
         let spacing = spacing(pace).min(SLOW);
         if let Some(slot) = mine {
-            let late = now.tick - slot.at;
+            let late = now.tick.saturating_sub(slot.at);
             let held = slot.at.max(now.tick) < self.held_until;
             let last = self.next == slot.end;
             if held || (last && late > LATENESS) || late > LATENESS.max(spacing / 2) {
@@ -108,10 +108,10 @@ impl Book {
         }
         self.admit(pace, now.wall)?;
         let free = self.next.max(self.held_until);
-        let at = if now.tick - free > LATENESS { now.tick } else { free };
+        let at = if now.tick.saturating_sub(free) > LATENESS { now.tick } else { free };
         let slot = Slot { at, end: at.saturating_add(spacing) };
         self.next = slot.end;
-        match u64::try_from(at - now.tick) {
+        match u64::try_from(at.saturating_sub(now.tick)) {
             Ok(wait) if wait > 0 => Ok(Turn::Wait(slot, Duration::from_micros(wait))),
             _ => self.count(pace, now.wall).map(|()| Turn::Now),
         }
@@ -156,14 +156,14 @@ impl Book {
         }
         self.seen = now.tick;
         let today = now.wall.date_naive();
-        let mut far = 0;
+        let mut far = 0_u64;
         self.days.retain(|&day, &mut requests| {
             let ahead = day - today > DISTRUSTED;
-            far += if ahead { requests } else { 0 };
+            far = far.saturating_add(if ahead { requests } else { 0 });
             !ahead && today - day <= DISTRUSTED
         });
         if far > 0 {
-            *self.days.entry(today).or_default() += far;
+            self.add(today, far);
         }
         self.shut = self.shut.take().filter(|shut| shut.holds(now.wall));
     }
@@ -171,7 +171,7 @@ impl Book {
     /// Adds what could not be written, and what was known, to a book that was read.
     pub(super) fn catch_up(&mut self, unsaved: u64, known: &Self) {
         if let Some((&day, _)) = known.days.last_key_value() {
-            *self.days.entry(day).or_default() += unsaved;
+            self.add(day, unsaved);
         }
         self.next = self.next.max(known.next);
         self.held_until = self.held_until.max(known.held_until);
@@ -180,8 +180,32 @@ impl Book {
 
     fn count(&mut self, pace: &Pace, wall: DateTime<Utc>) -> Result<(), ExtractError> {
         self.admit(pace, wall)?;
-        *self.days.entry(wall.date_naive()).or_default() += 1;
+        self.add(wall.date_naive(), 1);
         Ok(())
+    }
+
+    fn add(&mut self, day: NaiveDate, more: u64) {
+        let requests = self.days.entry(day).or_default();
+        *requests = requests.saturating_add(more);
+    }
+
+    /// Takes what a process may do with it.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn bear(mut self, pace: &Pace, now: Moment) {
+        let known = self.clone();
+        self.turn_to(now);
+        self.catch_up(1, &known);
+        if let Ok(Turn::Wait(slot, _)) = self.take(None, pace, now) {
+            let later = Moment { tick: slot.at, ..now };
+            let _ = self.take(Some(slot), pace, later);
+            self.undo(slot);
+        }
+        self.give_back(now);
+        self.hold(Duration::from_secs(1), now);
+        self.turn_to(now);
+        assert!(
+            self.spent(now.wall.date_naive()) >= self.days.get(&now.wall.date_naive()).copied().unwrap_or_default()
+        );
     }
 
     fn admit(&self, pace: &Pace, wall: DateTime<Utc>) -> Result<(), ExtractError> {

@@ -63,10 +63,10 @@ struct State {
 
 /// A line of the file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Line<B> {
+pub(super) struct Line<B> {
     /// Counts up; the larger one is in force.
     change: u64,
-    book: B,
+    pub(super) book: B,
 }
 
 /// The book while nobody else in this process, nor in another one that sees the file's lock, changes it.
@@ -276,7 +276,7 @@ fn read(file: &mut File, path: &Path) -> io::Result<Option<Line<Book>>> {
     Ok(bytes.chunks(LINE).filter_map(|line| parse(line, path)).max_by_key(|line| line.change))
 }
 
-fn parse(line: &[u8], path: &Path) -> Option<Line<Book>> {
+pub(super) fn parse(line: &[u8], path: &Path) -> Option<Line<Book>> {
     let (found, text) = line.split_at_checked(8)?;
     let text = text.trim_ascii();
     // The first versions did not count the name in.
@@ -284,10 +284,22 @@ fn parse(line: &[u8], path: &Path) -> Option<Line<Book>> {
     if holds { serde_json::from_slice(text).ok() } else { None }
 }
 
+fn text(line: &Line<&Book>, path: &Path) -> io::Result<String> {
+    let text = serde_json::to_string(line)?;
+    Ok(format!("{} {text:<width$}\n", check(text.as_bytes(), path), width = LINE - 10))
+}
+
+/// Writes a line and reads it again.
+#[cfg(any(test, fuzzing))]
+pub(super) fn reread(line: &Line<Book>, path: &Path) {
+    let written = text(&Line { change: line.change, book: &line.book }, path).unwrap_or_default();
+    let again = parse(written.as_bytes(), path).map(|again| (again.change, again.book));
+    assert_eq!(again, Some((line.change, line.book.clone())));
+}
+
 /// Writes a line over the older one; whether it did.
 fn write(file: &mut File, line: &Line<&Book>, path: &Path) -> io::Result<bool> {
-    let text = serde_json::to_string(line)?;
-    let text = format!("{} {text:<width$}\n", check(text.as_bytes(), path), width = LINE - 10);
+    let text = text(line, path)?;
     if text.len() != LINE {
         return Err(io::Error::other("its line is too long"));
     }

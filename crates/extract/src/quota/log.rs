@@ -156,14 +156,14 @@ impl Log {
 /// Names the checksum, which is the last key.
 const CHECK: &str = ",\"check\":\"";
 
-fn encode(lease: &Lease) -> serde_json::Result<Vec<u8>> {
+pub(super) fn encode(lease: &Lease) -> serde_json::Result<Vec<u8>> {
     let json = serde_json::to_string(lease)?;
     let body = json.strip_suffix('}').unwrap_or(&json);
     Ok(format!("{body}{CHECK}{}\"}}", checksum(body.as_bytes())).into_bytes())
 }
 
 /// Reads a lease; `None` where it is not what was written. The first versions wrote no checksum.
-fn decode(body: &[u8]) -> Option<Lease> {
+pub(super) fn decode(body: &[u8]) -> Option<Lease> {
     let text = std::str::from_utf8(body).ok()?;
     if let Some((body, check)) = text.rsplit_once(CHECK)
         && check.trim_end_matches(['}', '"']) != checksum(body.as_bytes())

@@ -6,6 +6,8 @@
 
 mod book;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod hosts;
 mod log;
 mod slices;

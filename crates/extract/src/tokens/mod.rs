@@ -8,6 +8,8 @@ mod bucket;
 mod claim;
 mod exchange;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod key;
 mod memory;
 mod record;

@@ -18,6 +18,10 @@ pub(super) const FORMAT: u32 = 1;
 /// Level of zstd: pages are written while the next are read, and most are soon removed.
 const LEVEL: i32 = 1;
 
+/// Bytes of an object once it is decompressed. A run keeps what waits, 8 MiB, and one page more, which extract lets have less
+/// than 128 MiB.
+pub(super) const MOST_BYTES: u64 = 160 << 20;
+
 /// The first line.
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -89,8 +93,11 @@ fn line(object: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
 /// Why the object cannot be used.
 pub(super) fn decode(object: &[u8]) -> Result<Vec<KeptPage>, Unusable> {
     let mut text = Vec::new();
-    let read = Decoder::new(object).and_then(|mut decoder| decoder.read_to_end(&mut text));
-    read.map_err(|error| Unusable::Damaged(format!("it does not decompress ({error})")))?;
+    let read = Decoder::new(object).and_then(|decoder| decoder.take(MOST_BYTES + 1).read_to_end(&mut text));
+    let read = read.map_err(|error| Unusable::Damaged(format!("it does not decompress ({error})")))?;
+    if read as u64 > MOST_BYTES {
+        return Err(Unusable::Damaged(format!("it holds more than {MOST_BYTES} bytes, which no run writes")));
+    }
     let mut rest = Bytes::from(text);
     // What follows is for an object that was put there by something else: a checksum held.
     let odd = |what: &str| Unusable::Damaged(format!("it has {what}"));

@@ -51,20 +51,7 @@ pub(super) async fn write(
     from: Option<i64>,
     mut entries: impl Iterator<Item = Result<Entry, LoadError>>,
 ) -> Result<StateFile, LoadError> {
-    let table = Table {
-        name: "seen".to_owned(),
-        schema: schema(),
-        key: ["key_high", "key_low"].map(str::to_owned).to_vec(),
-        ids: Vec::new(),
-        parent: None,
-        path: String::new(),
-        origins: Vec::new(),
-        references: Vec::new(),
-        doc: String::new(),
-    };
-    let mut metadata = vec![(HASHES.0, HASHES.1.to_owned())];
-    metadata.extend(from.map(|from| (FROM, from.to_string())));
-    let layout = Arc::new(FileLayout::new(&table, &[], &metadata, &FileOptions::default())?);
+    let layout = layout(from)?;
     let mut encoder = TableEncoder::new(&layout)?;
     let mut upload = Upload::new(destination, staged.clone());
     loop {
@@ -79,6 +66,39 @@ pub(super) async fn write(
     upload.put(footer).await?;
     upload.finish().await?;
     Ok(StateFile { path, staged: Some(staged), rows: totals.rows, bytes: totals.bytes, sha256: totals.sha256 })
+}
+
+/// How a file is laid out.
+fn layout(from: Option<i64>) -> Result<Arc<FileLayout>, LoadError> {
+    let table = Table {
+        name: "seen".to_owned(),
+        schema: schema(),
+        key: ["key_high", "key_low"].map(str::to_owned).to_vec(),
+        ids: Vec::new(),
+        parent: None,
+        path: String::new(),
+        origins: Vec::new(),
+        references: Vec::new(),
+        doc: String::new(),
+    };
+    let mut metadata = vec![(HASHES.0, HASHES.1.to_owned())];
+    metadata.extend(from.map(|from| (FROM, from.to_string())));
+    Ok(Arc::new(FileLayout::new(&table, &[], &metadata, &FileOptions::default())?))
+}
+
+/// The bytes of a file with these entries.
+#[cfg(any(test, fuzzing))]
+pub(super) fn encoded(from: Option<i64>, entries: &[Entry]) -> Result<Vec<u8>, LoadError> {
+    let layout = layout(from)?;
+    let mut encoder = TableEncoder::new(&layout)?;
+    let mut file = Vec::new();
+    if !entries.is_empty() {
+        let batch = batch(entries).map_err(layout.arrow_error("gather"))?;
+        file.extend_from_slice(&encoder.encode(&[batch], None)?);
+    }
+    let (footer, _) = encoder.finish()?;
+    file.extend_from_slice(&footer);
+    Ok(file)
 }
 
 /// Reads the entries of a file, and checks that it is what was written.
@@ -122,7 +142,8 @@ pub(super) async fn read(destination: &Destination, file: &StateFile) -> Result<
 }
 
 /// The entries of a file; the outer error is the file's, the inner one that of keeping them.
-fn entries(file: impl ChunkReader + 'static) -> Result<Result<Read, LoadError>, ParquetError> {
+pub(super) fn entries(file: impl ChunkReader + 'static) -> Result<Result<Read, LoadError>, ParquetError> {
+    let bytes = file.len();
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
     let pairs = builder.metadata().file_metadata().key_value_metadata();
     let pair = |name: &str| pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == name)?.value.clone());
@@ -133,7 +154,9 @@ fn entries(file: impl ChunkReader + 'static) -> Result<Result<Read, LoadError>, 
         Some(Err(_)) => return Ok(Ok(Read::Unusable("it does not say from when on it has every record".to_owned()))),
         from => from.and_then(Result::ok),
     };
-    let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();
+    // Memory is taken for as many as it says, and an entry takes more than a byte.
+    let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default().min(bytes);
+    let rows = usize::try_from(rows).unwrap_or_default();
     let mut run = RunBuilder::new(0, rows);
     for batch in builder.with_batch_size(8192).build()? {
         let batch = batch?;

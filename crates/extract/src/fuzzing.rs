@@ -1,0 +1,56 @@
+//! Properties of what is read from outside, for the fuzz targets in `fuzz/` and for the test that replays their corpus.
+//! Compiled for those two alone.
+
+use std::sync::LazyLock;
+
+use ctct_catalog::Catalog;
+
+use crate::bounds::{Bounds, LINK};
+use crate::envelope::Envelope;
+pub use crate::quota::fuzzing::ledger;
+pub use crate::tokens::fuzzing::token;
+
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::embedded().unwrap_or_else(|error| panic!("{error}")));
+
+/// An envelope; the first byte chooses the report. What is read keeps the bounds, does not depend on what follows the JSON,
+/// and no reason grows with the body.
+pub fn envelope(bytes: &[u8]) {
+    let Some((chosen, body)) = bytes.split_first() else { return };
+    let reports: Vec<_> = CATALOG.reports().collect();
+    let report = reports[usize::from(*chosen) % reports.len()];
+    let bounds = Bounds::of(report, &[]);
+    match Envelope::read(report, bounds, body) {
+        Ok(envelope) => {
+            assert!(bounds.records().is_none_or(|most| envelope.rows.count <= most));
+            assert!(envelope.next.as_ref().is_none_or(|next| !next.is_empty() && next.len() <= LINK));
+            assert!(envelope.next.as_ref().is_none_or(|next| !next.contains(char::REPLACEMENT_CHARACTER)));
+            assert_eq!(Envelope::read(report, bounds, &[body, b" \n"].concat()), Ok(envelope));
+        }
+        Err(reason) => assert!(reason.len() < 300, "{reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    /// Every file of a target's corpus.
+    fn replay(target: &str, property: fn(&[u8])) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+        let mut files = 0;
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            println!("{}", path.display());
+            property(&fs::read(path).unwrap());
+            files += 1;
+        }
+        assert!(files > 0, "the corpus of {target} is empty");
+    }
+
+    #[test]
+    fn the_corpus_of_every_target_holds() {
+        replay("envelope", super::envelope);
+        replay("ledger", super::ledger);
+        replay("token", super::token);
+    }
+}

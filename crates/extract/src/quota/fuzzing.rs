@@ -1,0 +1,27 @@
+//! Properties of the ledger's file and of the leases in a store.
+
+use std::path::Path;
+
+use chrono::{DateTime, TimeDelta};
+
+use super::book::moment;
+use super::{checksum, folder, log};
+use crate::Pace;
+
+/// A line of the ledger's file or a lease, as it is and with a checksum that holds. What is read is read again as it was
+/// written, and everything that is done with a book can be done with it.
+pub fn ledger(bytes: &[u8]) {
+    let path = Path::new("key.ledger");
+    for line in [bytes.to_vec(), [checksum(bytes.trim_ascii()).as_bytes(), b" ", bytes].concat()] {
+        if let Some(line) = folder::parse(&line, path) {
+            folder::reread(&line, path);
+            for now in [DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::days(20_000)] {
+                line.book.clone().bear(&Pace::default(), moment(now));
+            }
+        }
+    }
+    if let Some(lease) = log::decode(bytes) {
+        let written = log::encode(&lease).unwrap_or_default();
+        assert_eq!(log::decode(&written), Some(lease));
+    }
+}

@@ -1,0 +1,48 @@
+//! Properties of what is read from outside, for the fuzz targets in `fuzz/` and for the test that replays their corpus.
+//! Compiled for those two alone.
+
+use std::sync::LazyLock;
+
+use chrono::DateTime;
+use ctct_catalog::Catalog;
+
+use crate::{Environment, Pipeline, Plan};
+
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::embedded().unwrap_or_else(|error| panic!("{error}")));
+
+/// The text of a pipeline. What is refused is told with its place, and what is accepted can be planned.
+pub fn pipeline(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let environment: Environment = [("TOKEN", "token")].into_iter().collect();
+    match Pipeline::parse(text, "p.yaml", &CATALOG, &environment) {
+        Ok(pipeline) => {
+            assert!(!pipeline.name.is_empty() && !pipeline.reports.is_empty());
+            if let Err(errors) = Plan::new(&pipeline, DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_000)) {
+                assert!(!errors.errors().is_empty() && !errors.render(true).is_empty());
+            }
+        }
+        Err(errors) => {
+            assert!(!errors.errors().is_empty());
+            for shown in [errors.to_string(), errors.render(false), errors.render(true)] {
+                assert!(!shown.is_empty());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    #[test]
+    fn the_corpus_holds() {
+        let mut files = 0;
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/pipeline")).unwrap() {
+            let path = entry.unwrap().path();
+            println!("{}", path.display());
+            super::pipeline(&fs::read(path).unwrap());
+            files += 1;
+        }
+        assert!(files > 0, "the corpus is empty");
+    }
+}
