@@ -11,6 +11,9 @@ use crate::{Environment, Pipeline, Plan};
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::embedded().unwrap_or_else(|error| panic!("{error}")));
 
 /// The text of a pipeline. What is refused is told with its place, and what is accepted can be planned.
+///
+/// # Panics
+/// It does not hold.
 pub fn pipeline(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let environment: Environment = [("TOKEN", "token")].into_iter().collect();
@@ -39,7 +42,6 @@ mod tests {
         let mut files = 0;
         for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/pipeline")).unwrap() {
             let path = entry.unwrap().path();
-            println!("{}", path.display());
             super::pipeline(&fs::read(path).unwrap());
             files += 1;
         }

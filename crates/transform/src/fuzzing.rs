@@ -9,22 +9,25 @@ use ctct_catalog::Catalog;
 
 use crate::{PageDecoder, PageInput};
 
-static DECODERS: LazyLock<Vec<PageDecoder>> = LazyLock::new(|| {
+static READERS: LazyLock<Vec<PageDecoder>> = LazyLock::new(|| {
     let catalog = Catalog::embedded().unwrap_or_else(|error| panic!("{error}"));
     catalog.reports().map(|report| PageDecoder::new(Arc::clone(report))).collect()
 });
 
 /// A page; the first byte chooses the report. Tables have the catalogue's schemas, children belong to rows that there are, no
 /// record is in both the tables and the dead letters, and rows are bounded by the bytes they came from.
+///
+/// # Panics
+/// It does not hold.
 pub fn page(bytes: &[u8]) {
     let Some((chosen, body)) = bytes.split_first() else { return };
-    let decoder = &DECODERS[usize::from(*chosen) % DECODERS.len()];
-    let report = decoder.report();
+    let reader = &READERS[usize::from(*chosen) % READERS.len()];
+    let report = reader.report();
     let params: Vec<_> =
         report.columns.iter().filter_map(|field| field.bound.clone()).map(|name| (name, "1".to_owned())).collect();
     let page = PageInput { body, bound: &params, extracted_at: DateTime::UNIX_EPOCH, commit: 1 };
-    let decoded = match decoder.decode(&page) {
-        Ok(decoded) => decoded,
+    let decoded = match reader.decode(&page) {
+        Ok(rows) => rows,
         Err(error) => return assert!(error.to_string().len() < 400, "{error}"),
     };
     assert_eq!(decoded.tables.len(), report.tables().len());
@@ -43,7 +46,7 @@ pub fn page(bytes: &[u8]) {
     assert!(decoded.dead_letters.iter().all(|letter| letter.index < parents + decoded.dead_letters.len()));
     let batches =
         |of: &crate::DecodedPage| of.tables.iter().map(|rows| rows.batch.clone()).collect::<Vec<RecordBatch>>();
-    let again = decoder.decode(&page).unwrap_or_else(|error| panic!("not a second time: {error}"));
+    let again = reader.decode(&page).unwrap_or_else(|error| panic!("not a second time: {error}"));
     assert!(batches(&again) == batches(&decoded) && again.drift == decoded.drift, "decoded differently a second time");
 }
 
@@ -56,7 +59,6 @@ mod tests {
         let mut files = 0;
         for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/page")).unwrap() {
             let path = entry.unwrap().path();
-            println!("{}", path.display());
             super::page(&fs::read(path).unwrap());
             files += 1;
         }

@@ -149,7 +149,7 @@ impl<'a> Place<'a> {
             "verify" => serde_json::to_value(ctct_pipeline::verify(&plan, &context, false).await),
             "state" => serde_json::to_value(ctct_pipeline::state(&plan, &context).await),
             "status" => serde_json::to_value(
-                ctct_pipeline::status(&plan, &context, Expectation { max_age: None, grace: Duration::from_secs(3600) })
+                ctct_pipeline::status(&plan, &context, Expectation { max_age: None, grace: Duration::from_hours(1) })
                     .await,
             ),
             "plan" => serde_json::to_value(ctct_pipeline::forecast(&plan, &context, false).await),
@@ -183,7 +183,9 @@ impl<'a> Place<'a> {
         };
         let appends = if report.name == "contacts" { self.mode.contacts } else { self.mode.events }.contains("append");
         let parent = &report.tables()[0];
-        let key = |row: &Row| -> String { parent.key.iter().map(|column| format!("{:?} ", row.get(column))).collect() };
+        let key = |row: &Row| -> String {
+            parent.key.iter().map(|column| format!("{:?}", row.get(column))).collect::<Vec<_>>().join(" ")
+        };
         let mut newest: BTreeMap<String, i64> = BTreeMap::new();
         let commit = |row: &Row| row["_commit"].as_i64().unwrap();
         let parents: BTreeSet<(String, i64)> = rows(&parent.name).iter().map(|row| (key(row), commit(row))).collect();

@@ -10,6 +10,9 @@ use crate::Pace;
 
 /// A line of the ledger's file or a lease, as it is and with a checksum that holds. What is read is read again as it was
 /// written, and everything that is done with a book can be done with it.
+///
+/// # Panics
+/// It does not hold.
 pub fn ledger(bytes: &[u8]) {
     let path = Path::new("key.ledger");
     for line in [bytes.to_vec(), [checksum(bytes.trim_ascii()).as_bytes(), b" ", bytes].concat()] {

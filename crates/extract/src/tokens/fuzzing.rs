@@ -6,6 +6,9 @@ use super::record::Record;
 
 /// A token file of the account `acme`. What is read is written and read again as it was, what it is good for can be told at
 /// any time, and no reason shows a word of it.
+///
+/// # Panics
+/// It does not hold.
 pub fn token(bytes: &[u8]) {
     let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
     match Record::from_json(bytes, "acme") {

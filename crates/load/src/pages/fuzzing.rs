@@ -5,6 +5,9 @@ use std::io::Write;
 use super::object;
 
 /// An object, as it is and as the text of one. What is read is read again as it was written, and none holds more than it may.
+///
+/// # Panics
+/// It does not hold.
 pub fn kept_page(bytes: &[u8]) {
     let compressed = || {
         let mut object = zstd::stream::write::Encoder::new(Vec::new(), 1)?;

@@ -6,6 +6,9 @@ use super::file::{Read, encoded, entries};
 use crate::index::Entry;
 
 /// A file, and a file of these bytes as entries. Entries are in order, and what is written is read as it was.
+///
+/// # Panics
+/// It does not hold.
 pub fn seen(bytes: &[u8]) {
     if let Ok(Ok(Read::Usable { index, .. })) = entries(Bytes::copy_from_slice(bytes)) {
         let sorted = index.sorted().unwrap_or_else(|error| panic!("{error}"));

@@ -42,10 +42,10 @@ impl ReportRun<'_> {
             at: context.clock.now(),
             dry_run: false,
         };
-        let rebuilt = ctct_load::rebuild(destination, &rebuild).await;
-        let rebuilt = rebuilt.map_err(|error| self.writer.load(error))?;
+        let done = ctct_load::rebuild(destination, &rebuild).await;
+        let done = done.map_err(|error| self.writer.load(error))?;
         tracing::warn!(report = self.writer.name(), %damage, "kept state is damaged; rebuilding it, then reading everything");
-        let aside = match rebuilt {
+        let aside = match done {
             Rebuilt::Done { moved, .. } | Rebuilt::Sound { moved, .. } => moved.len(),
             Rebuilt::Nothing | Rebuilt::Refused(_) => 0,
         };
