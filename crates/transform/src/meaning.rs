@@ -151,7 +151,7 @@ mod tests {
         ] {
             assert_eq!(fit(Some(extra)), Fit::Unsure, "{extra}");
         }
-        for extra in [None, Some(r#"{"email_address":null}"#), Some(r#"{"email_address":{"other":1},"email":2}"#)] {
+        for extra in [None, Some(r#"{"email_address":null}"#), Some(r#"{"email_address":{"other":1},"emails":2}"#)] {
             assert_eq!(fit(extra), Fit::Fails, "{extra:?}");
         }
         let deleted = r#"{"deleted_at":"2024-02-30","email_address":{"permission_to_send":5}}"#;

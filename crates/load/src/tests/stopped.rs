@@ -46,7 +46,8 @@ async fn at_each_look(
         let stop = StopFlag::after(looks);
         match work(&destination.clone().with_stop(stop.clone())).await {
             Ok(()) => {
-                assert_eq!(stop.looks(), looks, "what ended was asked no more");
+                // Threads that work side by side look a little more or less often.
+                assert!(stop.looks() <= looks, "what ended was asked no more");
                 return looks;
             }
             Err(LoadError::Stopped) => {}
