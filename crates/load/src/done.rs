@@ -6,12 +6,12 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-/// Bytes of a hash. Among ten million ids, one in some twenty-five million is mistaken for another.
-const BYTES: usize = 6;
+/// Bytes of a hash: so many that no id is ever mistaken for another, and left out.
+const BYTES: usize = 16;
 
-/// Ids that are done, as hashes of six bytes each.
+/// Ids that are done, as hashes of sixteen bytes each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DoneIds(HashSet<u64>);
+pub struct DoneIds(HashSet<u128>);
 
 impl DoneIds {
     /// Whether the id is done.
@@ -36,14 +36,14 @@ impl<'a> FromIterator<&'a str> for DoneIds {
     }
 }
 
-fn hash(id: &str) -> u64 {
-    Sha256::digest(id).iter().take(BYTES).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
+fn hash(id: &str) -> u128 {
+    Sha256::digest(id).iter().take(BYTES).fold(0, |hash, byte| (hash << 8) | u128::from(*byte))
 }
 
 /// One text of hex digits, ascending.
 impl Serialize for DoneIds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut hashes: Vec<u64> = self.0.iter().copied().collect();
+        let mut hashes: Vec<u128> = self.0.iter().copied().collect();
         hashes.sort_unstable();
         let digits = hashes.iter().map(|hash| format!("{hash:0width$x}", width = 2 * BYTES));
         serializer.serialize_str(&digits.collect::<String>())
@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for DoneIds {
         }
         let hashes = text.as_bytes().chunks(2 * BYTES).map(|digits| {
             let digits = std::str::from_utf8(digits).map_err(D::Error::custom)?;
-            u64::from_str_radix(digits, 16).map_err(D::Error::custom)
+            u128::from_str_radix(digits, 16).map_err(D::Error::custom)
         });
         hashes.collect::<Result<_, _>>().map(Self)
     }
@@ -74,12 +74,12 @@ mod tests {
             let ids: Vec<String> = (0..number).map(|id| format!("id {id}")).collect();
             let done: DoneIds = ids.iter().map(String::as_str).collect();
             let text = serde_json::to_string(&done).unwrap();
-            assert_eq!(text.len(), 2 + 12 * number);
+            assert_eq!(text.len(), 2 + 32 * number);
             let back: DoneIds = serde_json::from_str(&text).unwrap();
             assert_eq!((back.len(), &back), (number, &done));
             assert!(ids.iter().all(|id| back.contains(id)) && !back.contains("another"));
         }
-        for damaged in ["\"0\"", "\"00000000000g\"", "\"0000000000é\"", "7"] {
+        for damaged in ["\"0\"", "\"0000000000000000000000000000000g\"", "\"000000000000000000000000000000é\"", "7"] {
             assert!(serde_json::from_str::<DoneIds>(damaged).is_err(), "{damaged}");
         }
     }
