@@ -1,8 +1,11 @@
 //! Whether somebody wants the work to end. Asked before each row group, object and page of a listing, so that no phase goes on
 //! for long; from the commit record on nothing asks any more.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(test)]
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -12,10 +15,12 @@ use crate::LoadError;
 #[derive(Debug, Clone, Default)]
 pub struct StopFlag {
     token: CancellationToken,
+    #[cfg(test)]
     counted: Option<Arc<Counted>>,
 }
 
 /// Looks at the flag, for tests of how often there are any.
+#[cfg(test)]
 #[derive(Debug)]
 struct Counted {
     looks: AtomicU64,
@@ -25,11 +30,16 @@ struct Counted {
 impl StopFlag {
     /// Stops once the token is cancelled.
     pub fn on(token: CancellationToken) -> Self {
-        Self { token, counted: None }
+        Self {
+            token,
+            #[cfg(test)]
+            counted: None,
+        }
     }
 
     /// Stops at the look after so many, so that a test can stop at each place there is.
-    pub fn after(looks: u64) -> Self {
+    #[cfg(test)]
+    pub(crate) fn after(looks: u64) -> Self {
         Self {
             token: CancellationToken::new(),
             counted: Some(Arc::new(Counted { looks: AtomicU64::new(0), most: looks })),
@@ -37,7 +47,8 @@ impl StopFlag {
     }
 
     /// Looks until now, where they are counted.
-    pub fn looks(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> u64 {
         self.counted.as_ref().map_or(0, |counted| counted.looks.load(Ordering::Relaxed))
     }
 
@@ -46,6 +57,7 @@ impl StopFlag {
     /// # Errors
     /// [`LoadError::Stopped`] from the moment on that somebody wants the work to end.
     pub fn check(&self) -> Result<(), LoadError> {
+        #[cfg(test)]
         if let Some(counted) = &self.counted
             && counted.looks.fetch_add(1, Ordering::Relaxed) >= counted.most
         {
