@@ -35,25 +35,12 @@ pub fn envelope(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
-
-    /// Every file of a target's corpus.
-    fn replay(target: &str, property: fn(&[u8])) {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-        let mut files = 0;
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let bytes = fs::read(&path).unwrap();
-            std::panic::catch_unwind(|| property(&bytes)).unwrap_or_else(|_| panic!("{}", path.display()));
-            files += 1;
-        }
-        assert!(files > 0, "the corpus of {target} is empty");
-    }
+    use ctct_testkit::replay_corpus;
 
     #[test]
     fn the_corpus_of_every_target_holds() {
-        replay("envelope", super::envelope);
-        replay("ledger", super::ledger);
-        replay("token", super::token);
+        replay_corpus("envelope", super::envelope);
+        replay_corpus("ledger", super::ledger);
+        replay_corpus("token", super::token);
     }
 }

@@ -3,11 +3,13 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot start may stop")]
 
+mod corpus;
 mod fault;
 mod fault_store;
 mod pages;
 mod static_server;
 
+pub use corpus::replay_corpus;
 pub use fault::{Fault, Hold, Mutation, Operation, Spot};
 pub use fault_store::FaultStore;
 pub use pages::contact_pages;

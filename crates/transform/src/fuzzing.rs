@@ -52,16 +52,10 @@ pub fn page(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use ctct_testkit::replay_corpus;
 
     #[test]
-    fn the_corpus_holds() {
-        let mut files = 0;
-        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/page")).unwrap() {
-            let path = entry.unwrap().path();
-            super::page(&fs::read(path).unwrap());
-            files += 1;
-        }
-        assert!(files > 0, "the corpus is empty");
+    fn the_corpus_of_every_target_holds() {
+        replay_corpus("page", super::page);
     }
 }
