@@ -18,11 +18,11 @@ pub const TRANSIENT: u8 = 12;
 pub const HELD: u8 = 13;
 /// Partial: some reports are committed, some failed.
 pub const PARTIAL: u8 = 14;
-/// The stored state contradicts itself; do not run again before it is mended.
+/// The stored state contradicts itself; do not run again until it is repaired.
 pub const DAMAGED: u8 = 15;
 /// `status`: a report is older than it should be.
 pub const STALE: u8 = 20;
-/// `status`: the last run of a report failed in a way that a person must mend.
+/// `status`: the last run of a report failed and needs manual action.
 pub const FAILED: u8 = 21;
 
 /// What a code means, and what to do about it, in words that hold wherever it comes from.

@@ -48,7 +48,7 @@ The client id (API key) comes from --client-id, CTCT_CLIENT_ID, the application'
 The secret, where the application has one, comes from --client-secret-env, --client-secret-file, CTCT_CLIENT_SECRET, \
 the profile, or a prompt. Both are kept in the profile, so that the next account needs neither.
 
-The redirect URI must be registered for the application in the developer portal, to the letter.
+Register the redirect URI for the application in the developer portal, exactly as written.
 
 The account's organization and id are printed and kept with the sign-in: one request. A sign-in of another account than \
 the one stored under the name is refused, unless --replace is given.

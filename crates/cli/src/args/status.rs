@@ -14,7 +14,7 @@ use super::{Output, span};
   ctct-etl status acme.yaml --output json          one line of JSON for each account
 
 Exit codes, the worst of all reports:
-  0 fresh    20 stale    21 the last run failed in a way that a person must mend    15 state damaged
+  0 fresh    20 stale    21 the last run failed and needs manual action    15 state damaged
 Where something could not be looked at: 2 configuration, 10 sign-in gone, 12 the store did not answer.
 
 Asks the API nothing.")]

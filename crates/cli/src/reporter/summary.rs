@@ -74,7 +74,7 @@ fn tables(reports: &[&ReportSummary]) -> Table {
     table
 }
 
-/// How a report ended. One whose failure trying again will not mend committed nothing: it did not fail in part.
+/// How a report ended. One that failed for good committed nothing: it did not fail in part.
 pub(super) fn ended(report: &ReportSummary) -> String {
     match report.outcome {
         Outcome::Partial if report.commit.is_none() => "failed".to_owned(),
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_run_that_could_not_begin_says_only_why() {
-        let error = ErrorSummary { message: "the folder cannot be written".to_owned(), advice: "mend it".to_owned() };
+        let error = ErrorSummary { message: "the folder cannot be written".to_owned(), advice: "fix it".to_owned() };
         let summary = RunSummary { error: Some(error), outcome: Outcome::Configuration, ..summary(Vec::new()) };
         insta::assert_snapshot!(text(&summary));
     }

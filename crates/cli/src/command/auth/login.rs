@@ -167,7 +167,7 @@ async fn until_stopped(work: impl Future<Output = Result<SignIn, ExtractError>>)
 }
 
 fn say_redirect_uri(redirect_uri: &str) {
-    complain(&format!("Redirect URI, which the application must have registered to the letter: {redirect_uri}"));
+    complain(&format!("Register exactly this redirect URI for your application: {redirect_uri}"));
 }
 
 /// What was asked for and not granted.
