@@ -245,7 +245,7 @@ pub async fn add_run(destination: &Destination, account: &str, run_id: &str, row
     let runs = runs_folder(account);
     // What runs left that were killed at this very point. One that is alive begins its file again.
     destination.sweep(&runs, |_| true).await;
-    destination.sweep(join::WAITING, |_| true).await;
+    destination.sweep(&join::records_folder(account), |_| true).await;
     let path = format!("{runs}/{}.parquet", folder::encode(run_id));
     match destination.create(&path, encode(rows, account, &destination.file_options())?.into()).await {
         Err(LoadError::Store { source: AlreadyExists { .. }, .. }) | Ok(()) => {}

@@ -1,8 +1,11 @@
 //! Joins the small files of the table of runs, so that their number is bounded however long a pipeline runs.
 //!
-//! The joined file waits where no reader looks and names its members. Then the members go, it takes their place, and it is
-//! removed where it waited. Whoever finds one waiting finishes what its maker began, so a run that dies in between costs no
-//! row; in that moment readers may miss rows, and never see one twice.
+//! Each join is a record, numbered and created if absent where no reader looks; it holds the joined rows and names its
+//! members. Then the members go and the joined file takes their place. The last record stays: with its number taken, a run
+//! that looked earlier cannot join the same files again, and whoever comes later finishes what its maker began. So a run that
+//! dies in between costs no row, and in that moment readers may miss rows.
+
+use std::collections::BTreeMap;
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::concat_batches;
@@ -11,6 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{Error as StoreError, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
+use serde::{Deserialize, Serialize};
 
 use super::{AT_A_TIME, encoded, runs_folder, runs_schema};
 use crate::{Destination, LoadError, folder};
@@ -19,91 +23,157 @@ use crate::{Destination, LoadError, folder};
 const FILES: usize = 16;
 /// A file of this size is not small: some thousand runs of a few reports.
 const SMALL_BYTES: u64 = 512 << 10;
-/// Where a joined file's metadata names what it is made of: paths as a JSON list, the first its own.
-const MEMBERS: &str = "ctct.members";
-/// Where joined files wait; no account's folder begins with a dot.
-pub(super) const WAITING: &str = "_ctct/.runs";
+/// Where a record's metadata says what it joins, as JSON.
+const JOIN: &str = "ctct.join";
+/// How the name of a joined file ends.
+const JOINED: &str = "-joined.parquet";
+
+/// What a record says of its join, in paths of the table's files.
+#[derive(Debug, Serialize, Deserialize)]
+struct Join {
+    /// The joined file.
+    joined: String,
+    /// The files whose rows it holds.
+    members: Vec<String>,
+    /// Joined files that were there and stay. Any other but its own is one that a slow run brought back.
+    others: Vec<String>,
+}
+
+/// A join with its number and the bytes of the joined file.
+struct Record {
+    number: u64,
+    join: Join,
+    file: Bytes,
+}
 
 /// Finishes a join that was cut short, and joins the account's small files where there are enough. `name` is the new file's.
 ///
 /// # Errors
 /// The store fails. Nothing is lost then.
 pub(super) async fn join_due(destination: &Destination, account: &str, name: &str) -> Result<(), LoadError> {
-    finish(destination, account).await?;
+    // In this order: every joined file that is seen is one that the last record, or one before it, speaks of.
     let objects = destination.objects(&runs_folder(account)).await?;
-    let mut small: Vec<String> = objects
+    let mut sizes: BTreeMap<String, u64> = objects
         .iter()
-        .filter(|object| object.size < SMALL_BYTES)
-        .map(|object| destination.relative(&object.location).to_owned())
-        .filter(|path| path.ends_with(".parquet"))
+        .map(|object| (destination.relative(&object.location).to_owned(), object.size))
+        .filter(|(path, _)| path.ends_with(".parquet"))
         .collect();
+    let mut number = 1;
+    if let Some(last) = last(destination, account).await? {
+        if !sizes.contains_key(&last.join.joined) {
+            return last.finish(destination).await;
+        }
+        for dead in sizes.extract_if(.., |path, _| last.join.has_outlived(path)) {
+            destination.delete(&dead.0).await?;
+        }
+        number = last.number + 1;
+    }
+    let small: Vec<&String> = sizes.iter().filter(|(_, size)| **size < SMALL_BYTES).map(|(path, _)| path).collect();
     if small.len() < FILES {
         return Ok(());
     }
-    small.sort_unstable();
     let read = small.iter().map(|path| member(destination, path));
     let read: Vec<Option<RecordBatch>> = stream::iter(read).buffered(AT_A_TIME).try_collect().await?;
-    let (paths, batches): (Vec<&String>, Vec<RecordBatch>) =
-        small.iter().zip(read).filter_map(|(path, batch)| Some((path, batch?))).unzip();
-    if paths.len() < 2 {
+    let (members, batches): (Vec<String>, Vec<RecordBatch>) =
+        small.iter().zip(read).filter_map(|(path, batch)| Some(((*path).clone(), batch?))).unzip();
+    if members.len() < 2 {
         return Ok(());
     }
-    let schema = runs_schema(destination.file_options().account_column);
-    let rows = concat_batches(&schema, &batches).map_err(|source| LoadError::Arrow {
-        table: super::RUNS_TABLE.to_owned(),
-        action: "join",
-        source,
-    })?;
-    let own = format!("{}/{}-joined.parquet", runs_folder(account), folder::encode(name));
-    let members: Vec<&String> = std::iter::once(&own).chain(paths).collect();
-    let members = KeyValue::new(MEMBERS.to_owned(), serde_json::json!(members).to_string());
-    let file = encoded(&rows, &destination.file_options(), Some(members))?;
-    match destination.create(&waiting(account), file.into()).await {
+    let joined = format!("{}/{}{JOINED}", runs_folder(account), folder::encode(name));
+    let others = sizes.into_keys().filter(|path| path.ends_with(JOINED) && !members.contains(path)).collect();
+    let record = Record::new(destination, number, Join { joined, members, others }, &batches)?;
+    let path = record_path(account, number);
+    match destination.create(&path, record.file.clone().into()).await {
         // Another run is at it.
-        Err(LoadError::Store { source: StoreError::AlreadyExists { .. }, .. }) => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => finish(destination, account).await,
+        Err(LoadError::Store { source: StoreError::AlreadyExists { .. }, .. }) => return Ok(()),
+        created => created?,
+    }
+    // A run that slept since it looked may have taken a number that was used and removed. Nobody goes by that record.
+    if numbers(destination, account).await?.last() != Some(&number) {
+        return destination.delete(&path).await;
+    }
+    record.finish(destination).await?;
+    // No older one is needed, and a run that stops in front of this leaves it to the next join.
+    for older in numbers(destination, account).await?.into_iter().filter(|older| *older < number) {
+        destination.delete(&record_path(account, older)).await?;
+    }
+    Ok(())
+}
+
+impl Join {
+    /// Whether a file is one that this join or an earlier one took away.
+    fn has_outlived(&self, path: &String) -> bool {
+        let is_joined = path.ends_with(JOINED) && *path != self.joined && !self.others.contains(path);
+        is_joined || self.members.contains(path)
     }
 }
 
-/// Puts a joined file that waits in the place of its members.
-pub(super) async fn finish(destination: &Destination, account: &str) -> Result<(), LoadError> {
-    let path = waiting(account);
-    let found = match destination.store.get(&destination.key(&path)?).await {
+impl Record {
+    fn new(destination: &Destination, number: u64, join: Join, batches: &[RecordBatch]) -> Result<Self, LoadError> {
+        let options = destination.file_options();
+        let rows = concat_batches(&runs_schema(options.account_column), batches)
+            .map_err(|source| LoadError::Arrow { table: super::RUNS_TABLE.to_owned(), action: "join", source })?;
+        let file = encoded(&rows, &options, Some(KeyValue::new(JOIN.to_owned(), serde_json::json!(join).to_string())))?;
+        Ok(Self { number, join, file })
+    }
+
+    /// Puts the joined file in the place of its members.
+    async fn finish(self, destination: &Destination) -> Result<(), LoadError> {
+        let removals = self.join.members.iter().map(|member| destination.delete(member));
+        stream::iter(removals).buffer_unordered(AT_A_TIME).try_collect::<()>().await?;
+        match destination.create(&self.join.joined, self.file.into()).await {
+            Err(LoadError::Store { source: StoreError::AlreadyExists { .. }, .. }) => Ok(()),
+            created => created,
+        }
+    }
+}
+
+/// The last record of an account; `None` where there is none that can be read.
+async fn last(destination: &Destination, account: &str) -> Result<Option<Record>, LoadError> {
+    let Some(number) = numbers(destination, account).await?.pop() else { return Ok(None) };
+    let path = record_path(account, number);
+    let file = match destination.store.get(&destination.key(&path)?).await {
         Ok(found) => found.bytes().await.map_err(destination.failed("read", &path))?,
-        Err(StoreError::NotFound { .. }) => return Ok(()),
+        Err(StoreError::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(destination.failed("read", &path)(error)),
     };
-    let Some(members) = members(&found, &runs_folder(account)) else {
+    let Some(join) = join_of(&file, &runs_folder(account)) else {
         tracing::warn!(
             path,
-            "this is not a file of joined runs and was removed; its runs are still in their own files"
+            "this is not a record of joined runs and was removed; its runs are still in their own files"
         );
-        return destination.delete(&path).await;
+        destination.delete(&path).await?;
+        return Ok(None);
     };
-    let [own, rest @ ..] = members.as_slice() else { return destination.delete(&path).await };
-    let removals = rest.iter().map(|member| destination.delete(member));
-    stream::iter(removals).buffer_unordered(AT_A_TIME).try_collect::<()>().await?;
-    match destination.create(own, found.into()).await {
-        Ok(()) | Err(LoadError::Store { source: StoreError::AlreadyExists { .. }, .. }) => {}
-        Err(error) => return Err(error),
-    }
-    destination.delete(&path).await
+    Ok(Some(Record { number, join, file }))
 }
 
-/// Where the joined file of an account waits.
-fn waiting(account: &str) -> String {
-    format!("{WAITING}/{}.parquet", folder::encode(account))
+/// The folder of an account's records.
+pub(super) fn records_folder(account: &str) -> String {
+    format!("_ctct/.runs/{}", folder::encode(account))
 }
 
-/// The paths that a joined file names; `None` where it names none, or any outside of this folder.
-fn members(file: &Bytes, folder: &str) -> Option<Vec<String>> {
+fn record_path(account: &str, number: u64) -> String {
+    format!("{}/{number:020}.parquet", records_folder(account))
+}
+
+/// The numbers of an account's records, ascending.
+async fn numbers(destination: &Destination, account: &str) -> Result<Vec<u64>, LoadError> {
+    let paths = destination.list(&records_folder(account)).await?;
+    let number = |path: &String| path.rsplit('/').next()?.strip_suffix(".parquet")?.parse().ok();
+    let mut numbers: Vec<u64> = paths.iter().filter_map(number).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// What a record says; `None` where it says nothing, or speaks of a file outside of this folder.
+fn join_of(file: &Bytes, folder: &str) -> Option<Join> {
     let footer = ParquetMetaDataReader::new().parse_and_finish(file).ok()?;
     let pairs = footer.file_metadata().key_value_metadata()?;
-    let text = pairs.iter().find(|pair| pair.key == MEMBERS)?.value.as_deref()?;
-    let paths: Vec<String> = serde_json::from_str(text).ok()?;
+    let join: Join = serde_json::from_str(pairs.iter().find(|pair| pair.key == JOIN)?.value.as_deref()?).ok()?;
     let inside = |path: &String| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
-    paths.iter().all(inside).then_some(paths)
+    let all_inside = inside(&join.joined) && join.members.iter().chain(&join.others).all(inside);
+    all_inside.then_some(join)
 }
 
 /// The rows of a file in the columns of today; `None` where it is not ours, or has a column that this version does not know.
@@ -142,6 +212,8 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
+    use ctct_testkit::{Fault, FaultStore, Hold, Spot};
+    use object_store::ObjectStore;
     use object_store::memory::InMemory;
 
     use super::super::tests::row;
@@ -187,7 +259,7 @@ mod tests {
         let last = last_runs(&destination, "acme", 2).await.unwrap();
         let last: Vec<&str> = last.iter().take(4).map(|end| end.run_id.as_str()).collect();
         assert_eq!(last, ["019a-00199", "019a-00199", "019a-00198", "019a-00198"]);
-        assert!(destination.list(WAITING).await.unwrap().is_empty());
+        assert_eq!(numbers(&destination, "acme").await.unwrap().len(), 1, "one record stays");
     }
 
     #[tokio::test]
@@ -206,6 +278,35 @@ mod tests {
             add(&destination, FILES).await;
             let (runs, _) = seen(&destination).await;
             assert_eq!((runs.len(), runs.values().all(|count| *count == 2)), (FILES + 1, true), "{calls}: {runs:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_sleeps_while_others_join_costs_no_row_and_doubles_none() {
+        // The calls of the sleeper's own file, the record, the members, the joined file and the older record.
+        for (call, others) in (0..FILES + 4).flat_map(|call| [1, FILES, 3 * FILES].map(|others| (call, others))) {
+            let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+            let destination = Destination::with_store(Arc::clone(&memory), "memory://");
+            for run in 0..2 * FILES - 2 {
+                add(&destination, run).await;
+            }
+            let (sleeper, hold) = (FaultStore::new(Arc::clone(&memory)), Hold::new());
+            sleeper.script(Spot::nth(call), Fault::Hold(hold.clone()));
+            let sleeper = Destination::with_store(Arc::new(sleeper), "memory://");
+            let awake = async {
+                hold.reached().await;
+                for run in 0..others {
+                    add(&destination, 2 * FILES + run).await;
+                }
+                hold.release();
+            };
+            tokio::join!(add(&sleeper, 2 * FILES - 2), awake);
+            add(&destination, 9 * FILES).await;
+            let (runs, files) = seen(&destination).await;
+            let all = 2 * FILES + others;
+            assert_eq!((runs.len(), runs.values().all(|count| *count == 2)), (all, true), "{call} {others}: {runs:?}");
+            assert!(files <= FILES + 1, "{call} {others}: {files} files");
+            assert_eq!(numbers(&destination, "acme").await.unwrap().len(), 1, "{call} {others}");
         }
     }
 
