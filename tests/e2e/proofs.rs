@@ -270,6 +270,41 @@ async fn a_full_page_without_a_next_link_is_not_the_end_where_more_are_counted()
 }
 
 #[tokio::test]
+async fn with_a_filter_the_count_weighs_only_behind_a_full_page() {
+    let list = "list_ids: [00000000-0000-4000-8000-000000000001]";
+    let filtered = format!("  - {{report: contacts, write_mode: replace, include_subresources: none, {list}}}\n");
+    for (pages, incomplete) in [
+        // A page of less than 500, the last one: the count may be of all contacts.
+        (vec![page(contacts(0..499), Some(700), false)], None),
+        (vec![page(contacts(0..500), Some(700), false)], Some((500, 700))),
+        (vec![page(contacts(0..500), Some(500), false)], None),
+        // The server has smaller pages than it was asked for.
+        (vec![page(contacts(0..100), Some(300), true), page(contacts(100..200), None, false)], Some((200, 300))),
+        (vec![page(contacts(0..100), Some(300), true), page(contacts(100..199), None, false)], None),
+        (vec![page(contacts(0..100), Some(300), true), page(contacts(0..0), None, false)], None),
+    ] {
+        let harness = Harness::new(1).await;
+        let server = Scripted::start([("/contacts", pages)]).await;
+        let summary = run_later(&harness, &server, &filtered, 0).await;
+        let found = of_contacts(&summary).incomplete.map(|found| (found.read, found.counted));
+        assert_eq!((summary.exit_code, found), (0, incomplete), "{summary:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_count_that_is_not_to_be_checked_is_not_asked_for() {
+    let harness = Harness::new(1).await;
+    let unchecked = CONTACTS.replace("report: contacts", "report: contacts, check_count: false");
+    assert_ne!(unchecked, CONTACTS);
+    let server = Scripted::start([("/contacts", vec![page(contacts(0..500), Some(700), false)])]).await;
+    for _ in 0..2 {
+        let summary = run_later(&harness, &server, &unchecked, 0).await;
+        assert_eq!((summary.exit_code, of_contacts(&summary).incomplete), (0, None), "{summary:#?}");
+    }
+    assert!(server.asked().iter().all(|uri| !uri.contains("include_count")), "{:?}", server.asked());
+}
+
+#[tokio::test]
 async fn a_server_that_counts_nothing_or_oddly_proves_nothing() {
     for counted in [Value::Null, json!(-1), json!("9"), json!(1.5), json!(3), json!(0)] {
         let harness = Harness::new(1).await;

@@ -1,5 +1,5 @@
-//! `history`, `overlap`, `reconcile`, `keep_raw`, `max_rejected` and `max_removed`: how a report is read again from run to run, and what is kept beside its
-//! tables. What would have no effect is refused.
+//! `history`, `overlap`, `reconcile`, `check_count`, `keep_raw`, `max_rejected` and `max_removed`: how a report is read again
+//! from run to run, how the read is checked, and what is kept beside its tables. What would have no effect is refused.
 
 use chrono::TimeDelta;
 use ctct_catalog::{OptionKind, Report};
@@ -27,6 +27,8 @@ pub struct Delivery {
     pub overlap: TimeDelta,
     /// How often everything is read, to mark what has vanished.
     pub reconcile: Option<TimeDelta>,
+    /// Whether a read of everything is compared with the API's count of rows.
+    pub check_count: bool,
     /// Whether the API's answers are kept for good.
     pub keep_raw: bool,
     /// The share of records that may be dead letters; absent for the default.
@@ -73,6 +75,7 @@ impl Default for Delivery {
             history: false,
             overlap: DEFAULT_OVERLAP,
             reconcile: None,
+            check_count: true,
             keep_raw: false,
             max_rejected: None,
             max_removed: None,
@@ -122,12 +125,18 @@ impl Delivery {
                 );
             }
         }
+        let check_count = fields.flag("check_count", decoder).unwrap_or(true);
+        if let (Some(at), None) = (fields.get("check_count"), &report.count) {
+            let message = format!("`check_count` has no effect on `{}`", report.name);
+            decoder.errors.push(ConfigError::at(at, message).help("the API does not count its rows"));
+        }
         let max_rejected = fields.get("max_rejected").and_then(|node| percent(node, decoder));
         let max_removed = fields.get("max_removed").and_then(|node| percent(node, decoder));
         Self {
             history,
             overlap: overlap.unwrap_or_else(|| default_overlap(report)),
             reconcile,
+            check_count,
             keep_raw,
             max_rejected,
             max_removed,

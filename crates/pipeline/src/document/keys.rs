@@ -313,6 +313,11 @@ pub(crate) const REPORT: &[Key] = &[
         Shape::Mapping(RECONCILE),
         "With merge: read everything now and then, and mark rows that have vanished.",
     ),
+    optional(
+        "check_count",
+        Shape::Flag,
+        "Compare a read of everything with the number of rows that the API counts; true by default.",
+    ),
     optional("keep_raw", Shape::Flag, "Keep the API's answers for good, so that `replay` can rebuild the tables."),
     optional(
         "max_rejected",

@@ -134,12 +134,18 @@ impl ReportPlan {
         self.report.watermark.is_some() && !self.has_param_alone()
     }
 
-    /// Whether the API's count of rows is a count of all that is asked for: from the beginning, and without a filter.
+    /// Whether the API is asked how many rows there are: where all is read that the filters leave, in one chain of pages.
     pub(crate) fn is_counted(&self, window: Window) -> bool {
+        let asked = self.report.count.is_some() && self.delivery.check_count;
+        asked && window == Window::default() && !self.has_param_alone()
+    }
+
+    /// Whether that count may be one of other rows than those that are asked for: nothing shows that it goes by the filters.
+    pub(crate) fn has_filter(&self) -> bool {
         let filters = |(name, value): &(String, String)| {
             self.report.param(name).is_some_and(|param| param.alone || !param.filters.is_empty()) && value != "all"
         };
-        self.report.count.is_some() && window == Window::default() && !self.params.iter().any(filters)
+        self.params.iter().any(filters)
     }
 
     /// The records that could not be used and that runs still ask for again. What every run reads again is never given up.

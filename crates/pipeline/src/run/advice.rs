@@ -107,7 +107,7 @@ impl RunError {
             ),
             Self::Incomplete { report, .. } => format!(
                 "`ctct-etl run {file} --report {report}` reads everything again; if it stays, compare the table with the \
-                 account and report it to the API's support"
+                 account: report rows that lack to the API's support, or set `check_count: false` of `{report}` if none lack"
             ),
             Self::LettersNotAdded { report, .. } => {
                 format!("`ctct-etl run {file} --report {report}` reads all of it again and takes in what fits now")

@@ -380,7 +380,10 @@ impl ReportRun<'_> {
     async fn census(&self, session: &mut Session, reading: &Reading) -> Result<Census, RunError> {
         let Reading { tally, ask, unfinished, .. } = reading;
         let counted = tally.first_counted.filter(|_| unfinished.is_none());
-        let counted = counted.filter(|_| self.writer.report_plan.is_counted(ask.window));
+        let plan = &self.writer.report_plan;
+        // The count may not know of the filters. Behind a page that is not full there is no more; behind a full one there may be.
+        let says = plan.is_counted(ask.window) && (!plan.has_filter() || tally.ended_full(&plan.report));
+        let counted = counted.filter(|_| says);
         let rejected = tally.letters.distinct();
         // A window asks for those of earlier runs on purpose, and little may come beside them.
         let asks_again = self.writer.report_plan.is_incremental() || !matches!(self.writer.report_plan.ids, Ids::None);

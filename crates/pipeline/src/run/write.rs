@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use chrono::{DateTime, Utc};
+use ctct_catalog::Report;
 use ctct_load::{Commit, DeadLetterLine, Destination, LoadError, LoadPlan, Repeats, ReportState, Session, WriteMode};
 use ctct_transform::{Fit, PageDecoder, TableRows, fitting};
 use futures::StreamExt;
@@ -63,9 +64,20 @@ pub(super) struct Tally {
     /// Rows in all as the API counts them, and whether two pages ever said otherwise.
     pub(super) counted: Option<u64>,
     pub(super) recounted: bool,
+    /// Records of the last page, and the most that any page held.
+    pub(super) last_page: u64,
+    pub(super) largest_page: u64,
     /// The first of those counts, and whether a later one was below it.
     pub(super) first_counted: Option<u64>,
     pub(super) fell: bool,
+}
+
+impl Tally {
+    /// Whether the last page was as full as a page gets, by the report or by what this server sends.
+    pub(super) fn ended_full(&self, report: &Report) -> bool {
+        let limit = report.page_rows().map_or(u64::MAX, u64::from);
+        self.last_page >= limit || (self.pages > 1 && self.last_page > 0 && self.last_page >= self.largest_page)
+    }
 }
 
 /// How an id was read so far.
@@ -148,6 +160,8 @@ impl ReportWriter<'_> {
             tally.outside += fits.iter().filter(|fit| **fit == Fit::Fails).count() as u64;
             session.write_judged(page.tables, &fits).await.map_err(|error| self.load(error))?;
             tally.pages += 1;
+            tally.last_page = rows + dead_letters;
+            tally.largest_page = tally.largest_page.max(tally.last_page);
             tally.rows += rows;
             self.context.events.emit(&Event::PageRead {
                 report: self.name().to_owned(),

@@ -155,8 +155,10 @@ fn only_a_read_of_all_rows_from_the_beginning_is_counted() {
         ("report: contacts, write_mode: replace", Some(&left), true),
         ("report: contacts, include_subresources: none", None, true),
         ("report: contacts, updated_after: 2026-01-01", None, false),
-        ("report: contacts, write_mode: replace, created_after: 2026-01-01", None, false),
+        ("report: contacts, write_mode: replace, created_after: 2026-01-01", None, true),
         ("report: contacts, write_mode: replace, segment_id: 4", None, false),
+        ("report: contacts, write_mode: replace, contact_status: active", None, true),
+        ("report: contacts, write_mode: replace, check_count: false", None, false),
         ("report: contact_lists", None, true),
         ("report: contact_lists", Some(&left), true),
         // The API does not count this.
