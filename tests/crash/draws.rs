@@ -29,3 +29,8 @@ impl Draws {
         self.0.random_range(0..below)
     }
 }
+
+/// How often a test kills what it is about, unless `CTCT_TEST_KILLS` says so: 200 and 500 show more, and take minutes.
+pub(crate) fn kills(usual: usize) -> usize {
+    std::env::var("CTCT_TEST_KILLS").map_or(usual, |kills| kills.parse().unwrap())
+}

@@ -2,7 +2,7 @@
 
 use crate::account::{Account, MIXED, MONTHS};
 use crate::bucket::Bucket;
-use crate::draws::Draws;
+use crate::draws::{Draws, kills};
 use crate::job::Job;
 
 /// Kills `runs` runs, those that are not done before their time has come, while the account moves on. A reader looks at
@@ -35,16 +35,14 @@ async fn killed(test: &str, job: &Job, runs: usize, look_every: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_two_hundred_times_in_a_folder() {
-    killed("folder", &Job::new(MIXED), 200, 4).await;
+async fn killed_over_and_over_in_a_folder() {
+    killed("folder", &Job::new(MIXED), kills(60), 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_over_and_over_on_s3() {
-    // Two hundred take some minutes on two servers; CTCT_TEST_KILLS=200 asks for them.
-    let kills: usize = std::env::var("CTCT_TEST_KILLS").map_or(60, |kills| kills.parse().unwrap());
     let buckets = Bucket::all("kill");
-    let runs = kills / buckets.len().max(1);
+    let runs = kills(40) / buckets.len().max(1);
     for bucket in buckets {
         let name = bucket.name;
         // Reading every table back takes a server longer than a run does.

@@ -8,6 +8,7 @@ use ctct_testkit::{Fault, Hold, Spot};
 use futures::future::join;
 
 use crate::account::{Account, Keys, MERGE, REPLACE};
+use crate::draws::Draws;
 use crate::place::{Kind, Place};
 
 async fn wakes_up_late(kind: Kind, keys: Keys) {
@@ -16,7 +17,9 @@ async fn wakes_up_late(kind: Kind, keys: Keys) {
     let before = Place::new(kind);
     assert_eq!(first.run(&before.destination(), keys, "first").await.outcome, Outcome::Done);
     let truth = third.truth();
-    for number in 0.. {
+    // Every third, from another one each time: all of them take a minute.
+    let begin = Draws::new(&format!("wakes up late, {kind:?}")).number(3);
+    for number in (begin..).step_by(3) {
         let place = before.copy().await;
         let (destination, store) = place.failing();
         let hold = Hold::new();

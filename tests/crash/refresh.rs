@@ -21,7 +21,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
-use crate::draws::Draws;
+use crate::draws::{Draws, kills};
 
 /// Tells a child where the tokens are, where the API is, and how often to renew.
 const HOME: &str = "CTCT_TEST_RENEW_HOME";
@@ -180,9 +180,9 @@ async fn killed(test: &str, home: Home, kills: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_five_hundred_times_while_renewing_in_a_folder() {
+async fn killed_over_and_over_while_renewing_in_a_folder() {
     let temp = tempfile::tempdir().unwrap();
-    killed("renewing in a folder", Home::folder(&temp), 500).await;
+    killed("renewing in a folder", Home::folder(&temp), kills(120)).await;
     let mut left: Vec<_> =
         std::fs::read_dir(temp.path().join("accounts")).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();
@@ -190,9 +190,9 @@ async fn killed_five_hundred_times_while_renewing_in_a_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_a_hundred_times_while_renewing_in_a_store() {
+async fn killed_over_and_over_while_renewing_in_a_store() {
     let temp = tempfile::tempdir().unwrap();
-    killed("renewing in a store", Home::store(&temp), 100).await;
+    killed("renewing in a store", Home::store(&temp), kills(30)).await;
 }
 
 /// Eight processes that all want every generation.

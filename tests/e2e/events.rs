@@ -90,7 +90,8 @@ fn every_line_of_a_run_says_which_run_report_page_and_request_it_is_of() {
 #[test]
 fn a_filter_of_ones_own_keeps_the_run_and_the_report_and_a_wrong_one_is_said() {
     let arguments = ["run", "p.yaml", "--log-format", "json"];
-    let end = run(&pipeline("seed: 7"), &arguments, &[("CTCT_LOG", "ctct_extract=debug")]);
+    let end =
+        run(&pipeline("requests_per_second: 5000, burst: 5000"), &arguments, &[("CTCT_LOG", "ctct_extract=debug")]);
     let answered = lines(&end);
     assert!(answered.iter().all(|line| line["target"].as_str().unwrap().starts_with("ctct_extract")), "{}", end.stderr);
     assert!(with(&answered, "answered").count() > 30);
@@ -98,17 +99,22 @@ fn a_filter_of_ones_own_keeps_the_run_and_the_report_and_a_wrong_one_is_said() {
         has(line, &["run_id", "report", "page", "request_id"]);
     }
 
-    let end = run(&pipeline("seed: 7"), &arguments, &[("CTCT_LOG", "ctct_extract=loud")]);
+    let end =
+        run(&pipeline("requests_per_second: 5000, burst: 5000"), &arguments, &[("CTCT_LOG", "ctct_extract=loud")]);
     let lines = lines(&end);
     assert_eq!((end.code, with(&lines, "CTCT_LOG is no filter").count()), (Some(0), 1));
     assert!(with(&lines, "run done").count() == 1, "and what is usual holds");
-    let text = run(&pipeline("seed: 7"), &["run", "p.yaml"], &[("CTCT_LOG", "ctct_extract=loud")]);
+    let text = run(
+        &pipeline("requests_per_second: 5000, burst: 5000"),
+        &["run", "p.yaml"],
+        &[("CTCT_LOG", "ctct_extract=loud")],
+    );
     assert!(text.stderr.contains("CTCT_LOG is no filter"), "{}", text.stderr);
 }
 
 #[test]
 fn what_is_wrong_with_a_pipeline_is_json_too() {
-    let text = pipeline("seed: 7")
+    let text = pipeline("requests_per_second: 5000, burst: 5000")
         .replace("write_mode", "")
         .replace("reports:", "shedule: 1h\nreports:")
         .replace("updated_after: 2020-01-01", "updated_after: soon");
@@ -122,7 +128,11 @@ fn what_is_wrong_with_a_pipeline_is_json_too() {
         assert_eq!(unknown["next"], "did you mean `schedule`?");
         assert_eq!(date["key"], "reports[0].updated_after");
     }
-    let end = run(&pipeline("seed: 7"), &["run", "p.yaml", "--report", "nothing", "--log-format", "json"], &[]);
+    let end = run(
+        &pipeline("requests_per_second: 5000, burst: 5000"),
+        &["run", "p.yaml", "--report", "nothing", "--log-format", "json"],
+        &[],
+    );
     let lines = lines(&end);
     assert_eq!((end.code, lines.len(), &lines[0]["level"]), (Some(2), 1, &"ERROR".into()));
 }

@@ -171,7 +171,7 @@ async fn on_days(harness: &Harness, text: &str, days: i64) -> Vec<RunSummary> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_counts_that_init_asks_for_add_up_over_runs_in_every_mode_that_keeps_them() {
-    const DAYS: i64 = 20;
+    const DAYS: i64 = 12;
     let mut harness = Harness::new(0).await;
     for mode in ["merge", "append", "partition"] {
         harness.serve(sandbox_of(60)).await;
