@@ -8,7 +8,6 @@ use ctct_pipeline::METRICS;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
-use prost::Message;
 use tempfile::TempDir;
 
 use crate::listener::{Answer, Listener};
@@ -122,10 +121,10 @@ async fn a_collector_gets_the_same_numbers() {
     assert_eq!(received.len(), 2, "it is sent again after a 503");
     let pushed = &received[1];
     assert_eq!((pushed.method.as_str(), pushed.path.as_str()), ("POST", "/base/v1/metrics"));
-    assert_eq!(pushed.headers["content-type"], "application/x-protobuf");
+    assert_eq!(pushed.headers["content-type"], "application/json");
     assert_eq!(pushed.headers["authorization"], "Bearer a-secret-of-the-collector");
 
-    let request = ExportMetricsServiceRequest::decode(pushed.body.clone()).unwrap();
+    let request: ExportMetricsServiceRequest = serde_json::from_slice(&pushed.body).unwrap();
     let [resource] = request.resource_metrics.as_slice() else { panic!("{request:?}") };
     let string =
         |value: &Option<opentelemetry_proto::tonic::common::v1::AnyValue>| match value.as_ref().unwrap().value.as_ref()

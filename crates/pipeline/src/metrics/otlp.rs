@@ -1,16 +1,10 @@
-//! Metrics to a collector by OTLP over HTTP, in protobuf, pushed once at the end of a run (OpenTelemetry specification,
-//! OTLP 1.x: `POST <endpoint>/v1/metrics`, `application/x-protobuf`).
+//! Metrics to a collector by OTLP over HTTP, in JSON, pushed once at the end of a run (OpenTelemetry specification,
+//! OTLP 1.x: `POST <endpoint>/v1/metrics`, `application/json`; keys in camel case, 64-bit integers as text).
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
-use opentelemetry_proto::tonic::metrics::v1::{
-    Gauge, Metric as OtlpMetric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point,
-};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use prost::Message;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::{Sample, samples};
@@ -25,7 +19,7 @@ const SERVICE: &str = "ctct-etl";
 /// Sends the numbers of a run.
 ///
 /// # Errors
-/// They did not arrive, or a header's value is not to be had.
+/// The collector did not take them, or a header has no value that can be sent.
 pub(super) async fn push(collector: &Otlp, context: &Context, summary: &RunSummary) -> Result<(), PushError> {
     let setup = |reason: &str| PushError::Setup(reason.to_owned());
     let named = collector.headers(&context.environment, &context.base_dir);
@@ -37,8 +31,8 @@ pub(super) async fn push(collector: &Otlp, context: &Context, summary: &RunSumma
         value.set_sensitive(true);
         headers.insert(name, value);
     }
-    let body = Bytes::from(request(summary, context.clock.now()).encode_to_vec());
-    post(&metrics_url(&collector.endpoint), "application/x-protobuf", headers, body).await
+    let body = Bytes::from(request(summary, context.clock.now()).to_string());
+    post(&metrics_url(&collector.endpoint), "application/json", headers, body).await
 }
 
 /// `<endpoint>/v1/metrics`.
@@ -48,40 +42,28 @@ fn metrics_url(endpoint: &Url) -> Url {
     url
 }
 
-fn request(summary: &RunSummary, now: chrono::DateTime<chrono::Utc>) -> ExportMetricsServiceRequest {
-    let time_unix_nano = now.timestamp_nanos_opt().and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or_default();
+/// An `ExportMetricsServiceRequest`. All metrics are gauges.
+fn request(summary: &RunSummary, now: chrono::DateTime<chrono::Utc>) -> Value {
+    let time = now.timestamp_nanos_opt().unwrap_or_default().to_string();
     let point = |Sample { report, value }: Sample| {
         let mut attributes = vec![text("pipeline", &summary.pipeline), text("account", &summary.account)];
         attributes.extend(report.map(|report| text("report", &report)));
-        let value = Some(number_data_point::Value::AsDouble(value));
-        NumberDataPoint { attributes, time_unix_nano, value, ..NumberDataPoint::default() }
+        json!({"attributes": attributes, "timeUnixNano": time, "asDouble": value})
     };
     let metrics = samples(summary).into_iter().filter(|(_, samples)| !samples.is_empty()).map(|(metric, samples)| {
-        let data_points = samples.into_iter().map(point).collect();
-        OtlpMetric {
-            name: metric.name.to_owned(),
-            description: metric.help.to_owned(),
-            unit: metric.unit.to_owned(),
-            data: Some(metric::Data::Gauge(Gauge { data_points })),
-            ..OtlpMetric::default()
-        }
+        let points: Vec<Value> = samples.into_iter().map(point).collect();
+        json!({
+            "name": metric.name, "description": metric.help, "unit": metric.unit, "gauge": {"dataPoints": points},
+        })
     });
+    let metrics: Vec<Value> = metrics.collect();
     let version = env!("CARGO_PKG_VERSION");
-    let scope = InstrumentationScope {
-        name: SERVICE.to_owned(),
-        version: version.to_owned(),
-        ..InstrumentationScope::default()
-    };
-    let scope_metrics =
-        vec![ScopeMetrics { scope: Some(scope), metrics: metrics.collect(), ..ScopeMetrics::default() }];
-    let attributes = vec![text("service.name", SERVICE), text("service.version", version)];
-    let resource = Some(Resource { attributes, ..Resource::default() });
-    ExportMetricsServiceRequest {
-        resource_metrics: vec![ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() }],
-    }
+    json!({"resourceMetrics": [{
+        "resource": {"attributes": [text("service.name", SERVICE), text("service.version", version)]},
+        "scopeMetrics": [{"scope": {"name": SERVICE, "version": version}, "metrics": metrics}],
+    }]})
 }
 
-fn text(key: &str, value: &str) -> KeyValue {
-    let value = AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) };
-    KeyValue { key: key.to_owned(), value: Some(value), ..KeyValue::default() }
+fn text(key: &str, value: &str) -> Value {
+    json!({"key": key, "value": {"stringValue": value}})
 }
