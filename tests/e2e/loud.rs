@@ -307,3 +307,26 @@ fn closed_sets_are_printed_whole_and_slips_are_met() {
         assert!(refused.stderr.contains(said) && !refused.stderr.contains(unsaid), "{text}: {}", refused.stderr);
     }
 }
+
+/// What a command did is done though its summary cannot be written; what only shows something is asked for again.
+#[test]
+fn a_full_stdout_changes_no_outcome() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    write(at, "small.yaml", &sandbox(LISTS));
+    for (arguments, code, words) in [
+        (&["run", "small.yaml"][..], 0, "warning: the summary cannot be written to stdout"),
+        (&["run", "small.yaml", "--output", "json"], 0, "warning: the summary cannot be written to stdout"),
+        (&["run", "small.yaml", "--report", "nothing"], 2, "nothing"),
+        (&["compact", "small.yaml"], 0, "warning: the summary cannot be written to stdout"),
+        (&["state", "rebuild", "small.yaml"], 0, "warning: the summary cannot be written to stdout"),
+        (&["plan", "small.yaml"], 12, "help: make room there"),
+        (&["status", "small.yaml", "--output", "json"], 12, "error: stdout cannot be written"),
+        (&["schema"], 12, "error: stdout cannot be written"),
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let said = said(command(at, arguments).stdout(full));
+        assert_eq!(said.code, Some(code), "{arguments:?}: {}", said.stderr);
+        assert!(said.stderr.contains(words), "{arguments:?}: {}", said.stderr);
+    }
+}

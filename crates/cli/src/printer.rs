@@ -36,9 +36,23 @@ pub(crate) fn print(text: &str) -> u8 {
         // Whoever read has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => exit_code::DONE,
         Err(error) => {
-            complain(&format!("error: stdout cannot be written: {error}"));
-            exit_code::CONFIGURATION
+            complain(&format!(
+                "error: stdout cannot be written: {error}\nhelp: make room there or write to another place, then run the command again"
+            ));
+            exit_code::TRANSIENT
         }
+    }
+}
+
+/// Writes what a command has done. Where that fails, the work is done all the same, so the exit code stays what it is.
+pub(crate) fn print_done(text: &str) {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        Err(error) => complain(&format!(
+            "warning: the summary cannot be written to stdout: {error}; the exit code is that of the work"
+        )),
     }
 }
 

@@ -3,11 +3,10 @@
 use comfy_table::CellAlignment;
 use ctct_pipeline::{CompactSummary, CompactedReport, Context, Plan, WriteMode};
 
-use super::{with_plan, worse};
+use super::with_plan;
 use crate::args::{CompactArguments, Global};
-use crate::exit_code;
 use crate::logging;
-use crate::printer::print;
+use crate::printer::print_done;
 use crate::reporter;
 use crate::reporter::ending::{Reason, give};
 use crate::reporter::summary::bytes;
@@ -29,11 +28,13 @@ async fn carry_out(plan: &Plan, context: &Context, global: &Global, dry_run: boo
             return code;
         }
     };
-    let printed = if global.quiet { exit_code::DONE } else { print(&text(&summary)) };
+    if !global.quiet {
+        print_done(&text(&summary));
+    }
     let code = summary.outcome().policy().exit_code;
     let reports = summary.reports.iter();
     give(code, reports.filter_map(|report| Some(Reason::of(&report.report, report.error.as_ref()?))));
-    worse(code, printed)
+    code
 }
 
 fn text(summary: &CompactSummary) -> String {

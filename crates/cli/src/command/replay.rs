@@ -2,11 +2,10 @@
 
 use ctct_pipeline::Context;
 
-use super::{json, with_plan, worse};
+use super::{json, with_plan};
 use crate::args::{Global, Output, ReplayArguments};
-use crate::exit_code;
 use crate::logging;
-use crate::printer::print;
+use crate::printer::print_done;
 use crate::reporter;
 
 /// Replays a pipeline's reports and prints a summary.
@@ -20,12 +19,12 @@ pub(crate) fn replay(global: &Global, arguments: &ReplayArguments) -> u8 {
         } else {
             ctct_pipeline::replay(plan, &context).await
         };
-        let printed = match arguments.output {
-            Output::Text if global.quiet => exit_code::DONE,
-            Output::Text => print(&reporter::summary::text(&summary)),
-            Output::Json => print(&json(&summary)),
-        };
+        match arguments.output {
+            Output::Text if global.quiet => {}
+            Output::Text => print_done(&reporter::summary::text(&summary)),
+            Output::Json => print_done(&json(&summary)),
+        }
         reporter::ending::tell(global, &summary);
-        worse(summary.exit_code, printed)
+        summary.exit_code
     })
 }

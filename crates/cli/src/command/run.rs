@@ -11,11 +11,11 @@ use indicatif::MultiProgress;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{catalog, context, json, keeping, no_accounts, plan, runtime, worse};
+use super::{catalog, context, json, keeping, no_accounts, plan, runtime};
 use crate::args::{Global, Output, RunArguments};
 use crate::exit_code;
 use crate::logging;
-use crate::printer::{complain, fail, print};
+use crate::printer::{complain, fail, print_done};
 use crate::reporter;
 use crate::stop::StopRequests;
 
@@ -79,7 +79,7 @@ async fn run_all(
 ) -> u8 {
     // One for all files: it is the scheduler's, and that knows one command.
     let deadline = arguments.deadline.map(|span| tokio::time::Instant::now() + span);
-    let mut runs = Runs { global, output: arguments.output, canvas, outcomes: Vec::new(), printed: exit_code::DONE };
+    let mut runs = Runs { global, output: arguments.output, canvas, outcomes: Vec::new() };
     let (stop, mut requests) = (CancellationToken::new(), StopRequests::listen());
     let started = Instant::now();
     for plan in plans {
@@ -122,7 +122,7 @@ async fn run_all(
     let outcomes = &runs.outcomes;
     let worst = if stop.is_cancelled() { Outcome::of_stopped_parts(outcomes) } else { Outcome::of_parts(outcomes) };
     reporter::ending::tell_all(outcomes, worst);
-    worse(worst.policy().exit_code, runs.printed)
+    worst.policy().exit_code
 }
 
 /// The plans of the accounts that the command line names; all of them where it names none. `None` where the pipeline does
@@ -145,8 +145,6 @@ struct Runs<'a> {
     output: Output,
     canvas: &'a MultiProgress,
     outcomes: Vec<Outcome>,
-    /// Exit code of printing their summaries.
-    printed: u8,
 }
 
 impl Runs<'_> {
@@ -171,13 +169,12 @@ impl Runs<'_> {
             };
             self.outcomes.push(summary.outcome);
             let summary = &summary;
-            let printed = match self.output {
-                Output::Text if self.global.quiet => exit_code::DONE,
-                Output::Text => print(&reporter::summary::text(summary)),
-                Output::Json => print(&json(summary)),
-            };
+            match self.output {
+                Output::Text if self.global.quiet => {}
+                Output::Text => print_done(&reporter::summary::text(summary)),
+                Output::Json => print_done(&json(summary)),
+            }
             reporter::ending::tell(self.global, summary);
-            self.printed = worse(self.printed, printed);
         }
     }
 }

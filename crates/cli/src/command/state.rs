@@ -15,7 +15,7 @@ use super::{json, with_plan, worse};
 use crate::args::{AdoptArguments, Global, Output, RebuildArguments, StateAction, StateArguments};
 use crate::exit_code;
 use crate::logging;
-use crate::printer::print;
+use crate::printer::{print, print_done};
 use crate::reporter;
 use crate::reporter::ending::{Reason, give};
 use crate::reporter::summary::{bytes, counted};
@@ -51,11 +51,11 @@ fn rebuild(global: &Global, arguments: &RebuildArguments) -> u8 {
             Output::Text => rebuild_text(&summary),
             Output::Json => json(&summary),
         };
-        let printed = print(&shown);
+        print_done(&shown);
         let reports = summary.reports.iter();
         let reports = reports.filter_map(|report| Some(Reason::of(&report.report, report.error.as_ref()?)));
         give(summary.exit_code, summary.error.iter().map(Reason::of_all).chain(reports));
-        worse(summary.exit_code, printed)
+        summary.exit_code
     })
 }
 
@@ -67,11 +67,11 @@ fn adopt(global: &Global, arguments: &AdoptArguments) -> u8 {
             Output::Text => adopt_text(&arguments.file, &summary),
             Output::Json => json(&summary),
         };
-        let printed = print(&shown);
+        print_done(&shown);
         let reports = summary.reports.iter();
         let reports = reports.filter_map(|report| Some(Reason::of(&report.report, report.error.as_ref()?)));
         give(summary.exit_code, summary.error.iter().map(Reason::of_all).chain(reports));
-        worse(summary.exit_code, printed)
+        summary.exit_code
     })
 }
 
