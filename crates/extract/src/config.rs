@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::transport::is_loopback;
+use crate::http::transport::is_loopback;
 use crate::{Clock, ExtractError, Ledger, Token};
 
 /// What is wrong with a host that a token would reach in clear, and what to do.

@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 
 use ctct_catalog::Catalog;
 
-use crate::bounds::{Bounds, LINK};
-use crate::envelope::Envelope;
+pub use crate::auth::tokens::fuzzing::token;
+use crate::http::bounds::{Bounds, LINK};
+use crate::http::envelope::Envelope;
 pub use crate::quota::fuzzing::ledger;
-pub use crate::tokens::fuzzing::token;
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::embedded().unwrap_or_else(|error| panic!("{error}")));
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::server::noon;
-use crate::limiter::Limiter;
+use crate::http::limiter::Limiter;
 use crate::{Clock, ExtractError, Ledger, Pace};
 
 const PROCESSES: usize = 3;

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use super::server::{contacts, noon};
 use super::token_store::sign_in;
-use crate::tokens::Claimed;
+use crate::auth::tokens::Claimed;
 use crate::{
     AccessToken, Accounts, Claim, Client, ClientConfig, Clock, ExtractError, Pace, Retry, SignIn, Token, TokenKey, Url,
 };
@@ -247,7 +247,7 @@ impl Home {
     }
 
     /// Claims the newest generation, as a process that then dies.
-    pub(super) async fn claimed(&self) -> (Box<crate::tokens::Turn>, Claim) {
+    pub(super) async fn claimed(&self) -> (Box<crate::auth::tokens::Turn>, Claim) {
         let generation = self.stored().await.0;
         let claimed = self.accounts.claim("a", generation, true, Duration::ZERO, &clock()).await.unwrap();
         let Claimed::Mine(turn) = claimed else { panic!("{claimed:?}") };

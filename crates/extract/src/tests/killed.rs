@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use crate::limiter::Limiter;
+use crate::http::limiter::Limiter;
 use crate::{Clock, Ledger, Pace};
 
 /// Where a process of this test finds the ledger, and the file to which it adds a byte for each request.

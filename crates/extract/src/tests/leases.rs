@@ -11,7 +11,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::server::noon;
-use crate::limiter::Limiter;
+use crate::http::limiter::Limiter;
 use crate::{Clock, ExtractError, Ledger, Pace, QuotaLimit, RetryAdvice};
 
 /// A process of a host, by a clock that goes with tokio's.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::server::noon;
-use crate::limiter::Limiter;
+use crate::http::limiter::Limiter;
 use crate::{Clock, ExtractError, Ledger, Pace, QuotaLimit};
 
 const PACE: Pace = Pace { requests_per_second: 1e6, daily_requests: 10, reserve: 0, count_refused: true };

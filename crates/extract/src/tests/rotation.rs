@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::issuer::{Home, Issuer, Quirks, clock, fails, works};
 use super::server::{CLIENT_SECRET, contacts, noon};
 use super::token_store::sign_in;
-use crate::tokens::Claimed;
+use crate::auth::tokens::Claimed;
 use crate::{
     AccessToken, Accounts, Client, ClientConfig, Clock, ExtractError, GaveUp, NoRenewal, RefreshGrant, RetryAdvice,
     SignIn, TokenKey,

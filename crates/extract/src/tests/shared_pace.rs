@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::server::noon;
-use crate::limiter::Limiter;
+use crate::http::limiter::Limiter;
 use crate::{Clock, Ledger, Pace};
 
 const SPACING: Duration = Duration::from_millis(250);

@@ -14,8 +14,8 @@ use tracing::{error, info, warn};
 use super::exchange::{Exchanged, exchange};
 use super::turn::{Claimed, Turn};
 use super::{Accounts, Claim, Record};
-use crate::client::{Failure, Run};
 use crate::error::NoRenewal;
+use crate::http::client::{Failure, Run};
 use crate::{ExtractError, GaveUp, Place, Reply};
 
 /// How long a process looks for the tokens of another that sent the same one, before it says that they are lost.

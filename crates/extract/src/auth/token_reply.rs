@@ -8,7 +8,7 @@ use oauth2::{RefreshToken, Scope, TokenResponse};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::claims::Claims;
+use crate::auth::claims::Claims;
 
 /// The token endpoint's reply. `oauth2`'s own type refuses one whose `expires_in` is a text, as some clients saw it. Its
 /// client asks for `Serialize`, and nothing here uses it.

@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 use url::Url;
 
-use crate::credentials::{Credentials, Renewal};
+use crate::auth::credentials::{Credentials, Renewal};
 use crate::error::{GaveUp, millis, wrong_scheme};
-use crate::limiter::Limiter;
-use crate::meter::Meter;
-use crate::policy::{Verdict, verdict};
-use crate::retries::Retries;
-use crate::transport::{Answer, MAX_ERROR_BYTES, NoAnswer, Transport};
+use crate::http::limiter::Limiter;
+use crate::http::meter::Meter;
+use crate::http::policy::{Verdict, verdict};
+use crate::http::retries::Retries;
+use crate::http::transport::{Answer, MAX_ERROR_BYTES, NoAnswer, Transport};
 use crate::{AccessToken, ClientConfig, Clock, Crawl, ExtractError, PageMark, Place, Reply, Request, Usage};
 
 /// A client for one API key in one run. Clones share its limiter, its retries, its quota and its meter.

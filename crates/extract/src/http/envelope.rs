@@ -12,7 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use crate::bounds::{self, Bounds};
+use crate::http::bounds::{self, Bounds};
 
 /// Bytes at either end of a row that tell it from others.
 const ENDS: usize = 64;

@@ -10,10 +10,10 @@ use ctct_catalog::Report;
 use tracing::{Instrument, error_span};
 use url::Url;
 
-use crate::bounds::Bounds;
-use crate::envelope::Envelope;
-use crate::progress::Progress;
-use crate::transport::origin;
+use crate::http::bounds::Bounds;
+use crate::http::envelope::Envelope;
+use crate::http::progress::Progress;
+use crate::http::transport::origin;
 use crate::{Client, ExtractError, Place, Reply, Request};
 
 /// Target of the spans whose fields every log line within them has: the run, the report, the page.

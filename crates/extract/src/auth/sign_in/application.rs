@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::scrub::hidden;
-use crate::{ExtractError, private};
+use crate::{ExtractError, auth::private};
 
 /// An application as the vendor's developer portal knows it.
 #[derive(Debug, Clone)]

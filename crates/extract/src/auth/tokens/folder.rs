@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
 use super::{Record, is_name};
-use crate::{ExtractError, private};
+use crate::{ExtractError, auth::private};
 
 /// More than any sign-in has.
 const MAX_BYTES: u64 = 1 << 20;

@@ -13,11 +13,11 @@ use oauth2::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Record;
-use crate::client::{Failure, Run, too_large};
-use crate::policy::{Verdict, verdict};
+use crate::auth::token_reply::TokenReply;
+use crate::http::client::{Failure, Run, too_large};
+use crate::http::policy::{Verdict, verdict};
+use crate::http::transport::{Answer, NoAnswer};
 use crate::scrub::hidden;
-use crate::token_reply::TokenReply;
-use crate::transport::{Answer, NoAnswer};
 use crate::{AccessToken, ExtractError, Place, Reply, SignIn};
 
 /// What came of one exchange.

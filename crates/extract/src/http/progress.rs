@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::envelope::Envelope;
+use crate::http::envelope::Envelope;
 
 /// Pages in a row whose rows all came before, and rows on them. One such page can come of rows that were inserted meanwhile,
 /// and small ones of events that are equal.
@@ -63,7 +63,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::Rows;
+    use crate::http::envelope::Rows;
 
     /// How many of these pages, each as a digest and a number of rows, are read before the crawl ends.
     fn read(count: Option<u64>, pages: impl IntoIterator<Item = (u64, u64)>) -> usize {

@@ -7,7 +7,7 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::claims::Claims;
+use crate::auth::claims::Claims;
 use crate::scrub::hidden;
 use crate::{Accounts, Identity, SignIn};
 

@@ -14,9 +14,9 @@ use url::Url;
 use super::endpoint::{Endpoint, OauthClient};
 use super::returned::{AuthorizationCode, code_in_pasted};
 use super::{Application, Authority, SCOPES, SignInFailure};
+use crate::auth::token_reply::TokenReply;
+use crate::http::transport::Transport;
 use crate::scrub::{hidden, hide};
-use crate::token_reply::TokenReply;
-use crate::transport::Transport;
 use crate::{AccessToken, ClientConfig, Clock, ExtractError, Identity, SignIn, Token};
 
 /// Time for a request to the authorisation server: a person is waiting.

@@ -9,10 +9,10 @@ use reqwest::StatusCode;
 use url::Url;
 
 use super::SignInFailure;
-use crate::client::too_large;
-use crate::policy::{Verdict, verdict};
-use crate::token_reply::TokenReply;
-use crate::transport::{Answer, NoAnswer, Transport};
+use crate::auth::token_reply::TokenReply;
+use crate::http::client::too_large;
+use crate::http::policy::{Verdict, verdict};
+use crate::http::transport::{Answer, NoAnswer, Transport};
 use crate::{ExtractError, GaveUp, Place};
 
 /// The `oauth2` crate's client, with the three endpoints that signing in needs.

@@ -1,5 +1,5 @@
 //! The bearer token in force: given once, or renewed when needed. When to renew is decided here, how in
-//! [`Renewer`](crate::tokens::Renewer).
+//! [`Renewer`](crate::auth::tokens::Renewer).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,8 +11,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 use tracing::{Instrument, debug, warn};
 
-use crate::client::Run;
-use crate::tokens::{Accounts, Record, Renewer, ended};
+use crate::auth::tokens::{Accounts, Record, Renewer, ended};
+use crate::http::client::Run;
 use crate::{Clock, ExtractError, Token};
 
 /// Longest time before its end at which a token is renewed.

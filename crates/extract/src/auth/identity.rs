@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::claims::Claims;
+use crate::auth::claims::Claims;
 use crate::{AccessToken, Client, ExtractError};
 
 /// Bytes of a hash that are kept: enough that no two tokens or users of one account are taken for each other.
