@@ -3,9 +3,10 @@
 
 use sha2::{Digest, Sha256};
 
+pub use crate::dedupe::seen::fuzzing::seen;
+use crate::destination::checksum::hex;
+use crate::log::record::{CHECKSUM, Commit};
 pub use crate::pages::fuzzing::kept_page;
-use crate::record::{CHECKSUM, Commit, hex};
-pub use crate::seen::fuzzing::seen;
 
 /// A commit record, as it is and with a checksum that holds. What is read is read again as it was written.
 ///

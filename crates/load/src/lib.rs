@@ -26,90 +26,52 @@
 //!
 //! This crate knows no HTTP of the source and no clock: times come from the caller.
 
-mod checksum;
-mod compact;
-mod dead_letters;
+mod dedupe;
 mod destination;
-mod done;
-mod dropped;
-mod encode;
 mod error;
-mod failed;
 mod fault;
-mod fingerprint;
-mod folder;
-mod footer;
-mod foreign;
+mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod ids;
-mod index;
-mod inventory;
-mod latest;
-mod lease;
 mod log;
-mod manifest;
-mod manner;
+mod maintain;
 mod merge;
-mod named;
-mod options;
-mod owner;
 mod pages;
-mod partition;
-mod publish;
-mod reach;
-mod read;
-mod rebuild;
-mod record;
 mod runs;
-mod scratch;
-mod seen;
 mod session;
-mod sort;
-mod spark_schema;
-mod state;
-mod stop;
-mod store;
-mod stored_rows;
-mod survey;
-mod sweep;
-mod texts;
-mod upload;
-mod verify;
-mod writer;
 
-pub use compact::{Compacted, Compaction, TableCompaction};
-pub use dead_letters::{DeadLetterLine, LetterFile, Letters};
+pub use dedupe::seen::Known;
 pub use destination::Destination;
-pub use done::DoneIds;
-pub use encode::{ACCOUNT_COLUMN, FileLayout, FileTotals, RowBuffer, TableEncoder, account_field};
+pub use destination::folder::{NULL_FOLDER, decode as decode_folder, encode as encode_folder};
+pub use destination::stop::StopFlag;
+pub use destination::store::{Cloud, OptionKind, StoreOption, StoreOptions};
 pub use error::LoadError;
-pub use failed::{FailedId, IdsLeft};
-pub use folder::{NULL_FOLDER, decode as decode_folder, encode as encode_folder};
-pub use ids::distinct_ids;
-pub use inventory::{Inventory, TableInventory};
-pub use lease::{Held, Holder, Lease, leases};
+pub use files::encode::{ACCOUNT_COLUMN, FileLayout, FileTotals, RowBuffer, TableEncoder, account_field};
+pub use files::ids::distinct_ids;
+pub use files::options::{Compression, FileOptions, FileSettings, LoadPlan, Repeats, WriteMode};
+pub use files::partition::PartitionBy;
+pub use files::texts::{TextRow, accounts_with, text_rows};
 pub use log::ReportLog;
-pub use manner::refuse_manner;
-pub use merge::{DELETE_REASON, DELETED_AT, MergeTotals, VALID_FROM, VALID_TO, stored_schema};
-pub use options::{Compression, FileOptions, FileSettings, LoadPlan, Repeats, WriteMode};
-pub use owner::{Adopted, Owned, Owner, adopt, owners};
-pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, PageTally, RawCommit, Replay};
-pub use partition::PartitionBy;
-pub use reach::Reach;
-pub use rebuild::{Loss, Rebuild, Rebuilt, TableRebuilt, rebuild};
-pub use record::{
+pub use log::done::DoneIds;
+pub use log::failed::{FailedId, IdsLeft};
+pub use log::inventory::{Inventory, TableInventory};
+pub use log::lease::{Held, Holder, Lease, leases};
+pub use log::owner::{Adopted, Owned, Owner, adopt, owners};
+pub use log::reach::Reach;
+pub use log::record::{
     Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, Progress, RECORD_FORMAT, RawPages, Rejected, ReportState,
     StateFile, Window,
 };
+pub use log::survey::{Pile, StagedRun, Survey, TableSize, survey};
+pub use maintain::compact::{Compacted, Compaction, TableCompaction};
+pub use maintain::rebuild::{Loss, Rebuild, Rebuilt, TableRebuilt, rebuild};
+pub use maintain::verify::{Finding, Mend, Verified, VerifiedTable, VerifyOptions, verify};
+pub use merge::{DELETE_REASON, DELETED_AT, MergeTotals, VALID_FROM, VALID_TO, stored_schema};
+pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, PageTally, RawCommit, Replay};
 pub use runs::{RUNS_TABLE, RunEnd, RunRow, add_run, last_runs, runs_schema};
-pub use seen::Known;
+pub use session::dead_letters::{DeadLetterLine, LetterFile, Letters};
+pub use session::manner::refuse_manner;
 pub use session::{Absent, Brake, Committed, Outcome, Session, TableTotals};
-pub use stop::StopFlag;
-pub use store::{Cloud, OptionKind, StoreOption, StoreOptions};
-pub use survey::{Pile, StagedRun, Survey, TableSize, survey};
-pub use texts::{TextRow, accounts_with, text_rows};
-pub use verify::{Finding, Mend, Verified, VerifiedTable, VerifyOptions, verify};
 
 #[cfg(test)]
 mod tests;

@@ -28,8 +28,8 @@ use object_store::Error as StoreError;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::record::Commit;
-use crate::{LoadError, ReportLog, folder};
+use crate::log::record::Commit;
+use crate::{LoadError, ReportLog, destination::folder};
 
 pub use chain::CrawlEnd;
 pub use keeper::{PageKeeper, PageQueue};

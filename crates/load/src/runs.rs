@@ -20,9 +20,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-use crate::encode::{account_field, codec};
-use crate::inventory::table_folder;
-use crate::{Destination, FileOptions, LoadError, Window, WriteMode, folder};
+use crate::files::encode::{account_field, codec};
+use crate::log::inventory::table_folder;
+use crate::{Destination, FileOptions, LoadError, Window, WriteMode, destination::folder};
 
 /// Name of the table. No report's table begins with `_`.
 pub const RUNS_TABLE: &str = "_runs";

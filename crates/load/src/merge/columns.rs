@@ -10,7 +10,7 @@ use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 use ctct_catalog::{COMMIT, EXTRACTED_AT, FieldType, ORDINAL, PARENT_ORDINAL, Report, Table};
 
-use crate::encode::FileLayout;
+use crate::files::encode::FileLayout;
 use crate::merge::block::Columns;
 use crate::{LoadError, WriteMode};
 

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::row::Rows;
 
-use crate::encode::RowBuffer;
+use crate::destination::scratch::Scratch;
+use crate::files::encode::RowBuffer;
+use crate::files::sort::RowAt;
+use crate::files::writer::on_rayon;
 use crate::merge::columns::{Shape, SortOrder};
 use crate::merge::runs::{Run, gathered};
-use crate::scratch::Scratch;
-use crate::sort::RowAt;
-use crate::writer::on_rayon;
 use crate::{FileOptions, LoadError};
 
 /// Arrow bytes of a batch in a run, at most. Merging runs holds one batch of each, so the smaller they are, the more

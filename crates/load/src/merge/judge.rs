@@ -17,7 +17,8 @@ use arrow::row::OwnedRow;
 use object_store::ObjectMeta;
 use tokio::runtime::Handle;
 
-use crate::manifest::Manifest;
+use crate::files::read::StoredFile;
+use crate::log::manifest::Manifest;
 use crate::merge::block::{Block, Cursor, Span, each_row};
 use crate::merge::columns::Shape;
 use crate::merge::group::{Moves, Verdict};
@@ -25,7 +26,6 @@ use crate::merge::mentions::{Mention, MentionShape, Mentions};
 use crate::merge::outline::Parents;
 use crate::merge::runs::Run;
 use crate::merge::stored::{StoredBlocks, StoredTable};
-use crate::read::StoredFile;
 use crate::{Destination, LoadError};
 
 /// Judges the versions that a run brings.

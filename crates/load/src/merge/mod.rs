@@ -41,13 +41,13 @@ pub(crate) use group::Verdict;
 pub(crate) use runs::Run;
 pub(crate) use sequences::Sequences;
 
-use crate::manifest::Manifest;
+use crate::files::read::StoredFile;
+use crate::files::writer::StagedFile;
+use crate::log::manifest::Manifest;
 use crate::merge::group::Lane;
 use crate::merge::judge::Judge;
 use crate::merge::outline::Parents;
 use crate::merge::table::{Merged, TableMerge};
-use crate::read::StoredFile;
-use crate::writer::StagedFile;
 use crate::{Destination, LoadError, Reach};
 
 /// What a merge did to the rows of one table. With history, versions that were replaced count by what took their place.

@@ -9,7 +9,7 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use crate::merge::block::{Block, Columns, Cursor};
 use crate::merge::columns::Shape;
 use crate::merge::runs::{Run, RunBlocks};
-use crate::{LoadError, seen};
+use crate::{LoadError, dedupe::seen};
 
 /// Some columns of the report's own table.
 #[derive(Debug)]

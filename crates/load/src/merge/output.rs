@@ -7,11 +7,11 @@ use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use crate::encode::{FileTotals, TableEncoder};
+use crate::destination::upload::Upload;
+use crate::files::encode::{FileTotals, TableEncoder};
+use crate::files::sort::RowAt;
 use crate::merge::block::{Block, Span};
 use crate::merge::columns::{Shape, instants};
-use crate::sort::RowAt;
-use crate::upload::Upload;
 use crate::{Destination, LoadError, StopFlag};
 
 /// Why a row is held to be gone that a complete read did not bring.

@@ -10,10 +10,10 @@ use arrow::ipc::writer::StreamWriter;
 use arrow::row::OwnedRow;
 
 use crate::LoadError;
+use crate::destination::scratch::{Scratch, full};
+use crate::files::sort::RowAt;
 use crate::merge::block::{Block, Blocks, Columns};
 use crate::merge::columns::{Shape, hidden};
-use crate::scratch::{Scratch, full};
-use crate::sort::RowAt;
 
 /// Level of zstd for rows that are written once and read once or twice.
 const SPILL_LEVEL: i32 = 1;

@@ -20,11 +20,11 @@ use parquet::file::reader::{ChunkReader, Length};
 use tokio::task::JoinHandle;
 
 use crate::LoadError;
-use crate::encode::ACCOUNT_COLUMN;
+use crate::files::encode::ACCOUNT_COLUMN;
+use crate::files::read::StoredFile;
 use crate::merge::block::{Block, Blocks, Columns};
 use crate::merge::columns::{Shape, converter};
 use crate::merge::outline::Outline;
-use crate::read::StoredFile;
 
 /// Bytes between two columns that are fetched rather than asked around.
 const GAP_BYTES: u64 = 128 << 10;

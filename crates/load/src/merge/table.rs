@@ -8,9 +8,10 @@ use arrow::compute::SortOptions;
 use arrow::error::ArrowError;
 use tokio::runtime::Handle;
 
-use crate::encode::FileTotals;
-use crate::folder::decode;
-use crate::manifest::Manifest;
+use crate::destination::folder::decode;
+use crate::files::encode::FileTotals;
+use crate::files::read::StoredFile;
+use crate::log::manifest::Manifest;
 use crate::merge::block::{Block, Cursor, Span, count, each_row};
 use crate::merge::columns::Shape;
 use crate::merge::group::{Group, Groups, Lane, Verdict, Version};
@@ -19,7 +20,6 @@ use crate::merge::outline::Parents;
 use crate::merge::output::{NewFile, Output};
 use crate::merge::stored::{StoredBlocks, StoredTable};
 use crate::merge::{MergeTotals, Vanished};
-use crate::read::StoredFile;
 use crate::session::within_reach;
 use crate::{Destination, LoadError, Reach};
 

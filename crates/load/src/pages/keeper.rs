@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::chain::Object;
 use super::{KeptPage, PageTally, object};
-use crate::{Destination, LoadError, folder};
+use crate::{Destination, LoadError, destination::folder};
 
 /// Bytes of bodies that may wait to be kept or be on their way.
 const QUEUE_BYTES: u32 = 8 << 20;

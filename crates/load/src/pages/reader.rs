@@ -61,7 +61,7 @@ impl KeptPages {
         run: &str,
         proof: PageProof,
     ) -> Result<Self, LoadError> {
-        let pages = Self::list_line(destination, folder, Some(&crate::folder::encode(run))).await?;
+        let pages = Self::list_line(destination, folder, Some(&crate::destination::folder::encode(run))).await?;
         Ok(Self { proof: Some(proof), ..pages })
     }
 

@@ -5,7 +5,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::reader::PageProof;
 use super::{KeptPage, KeptPages, PageTally};
-use crate::record::{Commit, RawPages, Window};
+use crate::log::record::{Commit, RawPages, Window};
 use crate::{LoadError, ReportLog};
 
 /// Requests to the store at a time.

@@ -17,7 +17,7 @@ use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
 use serde::{Deserialize, Serialize};
 
 use super::{AT_A_TIME, encoded, runs_folder, runs_schema};
-use crate::{Destination, LoadError, folder};
+use crate::{Destination, LoadError, destination::folder};
 
 /// Files that are joined when there are so many small ones.
 const FILES: usize = 16;

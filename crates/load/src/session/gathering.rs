@@ -6,7 +6,7 @@ use ctct_catalog::Report;
 use ctct_transform::Fit;
 
 use crate::LoadError;
-use crate::index::{Entry, Index};
+use crate::dedupe::index::{Entry, Index};
 use crate::merge::{Delta, Run, Sequences, Shape};
 
 /// Different keys.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::Reach;
-use crate::record::{ReportState, Window};
+use crate::log::record::{ReportState, Window};
 
 /// What a run of one report came to, for its commit record.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,16 +7,16 @@ use object_store::ObjectMeta;
 
 use super::gathering::Merging;
 use super::{Absent, Outcome, Session};
-use crate::compact::{self, Rewriter};
-use crate::dead_letters::LetterTotals;
-use crate::inventory::{Inventory, table_folder};
-use crate::manner::Manner;
+use crate::dedupe::seen;
+use crate::files::writer::StagedFile;
+use crate::log::inventory::{Inventory, table_folder};
+use crate::log::publish::{ANCHOR, is_anchor};
+use crate::log::record::{Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, RECORD_FORMAT, StateFile};
+use crate::maintain::compact::{self, Rewriter};
 use crate::merge::{Done, Merge, MergeTotals, Vanished, Verdict};
-use crate::publish::{ANCHOR, is_anchor};
-use crate::record::{Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, RECORD_FORMAT, StateFile};
-use crate::seen;
-use crate::writer::StagedFile;
-use crate::{LoadError, LoadPlan, WriteMode, failed};
+use crate::session::dead_letters::LetterTotals;
+use crate::session::manner::Manner;
+use crate::{LoadError, LoadPlan, WriteMode, log::failed};
 
 impl Session {
     /// Brings everything into staging and drafts the record. Also gives what a merge did to each table.

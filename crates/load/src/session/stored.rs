@@ -14,16 +14,16 @@ use ctct_catalog::{COMMIT, EXTRACTED_AT};
 use ctct_transform::parse_timestamp;
 
 use super::{Outcome, Session};
-use crate::compact::SourceFile;
-use crate::index::{Combine, Entry, Index};
-use crate::inventory::partition_of;
-use crate::latest::Latest;
-use crate::manner::Manner;
-use crate::partition::PartitionBy;
-use crate::seen::{self, SeenRows, UNDATED};
-use crate::stored_rows::StoredRows;
-use crate::writer::StagedFile;
-use crate::{Brake, LoadError, Reach, WriteMode, fingerprint};
+use crate::dedupe::index::{Combine, Entry, Index};
+use crate::dedupe::latest::Latest;
+use crate::dedupe::seen::{self, SeenRows, UNDATED};
+use crate::files::partition::PartitionBy;
+use crate::files::stored_rows::StoredRows;
+use crate::files::writer::StagedFile;
+use crate::log::inventory::partition_of;
+use crate::maintain::compact::SourceFile;
+use crate::session::manner::Manner;
+use crate::{Brake, LoadError, Reach, WriteMode, dedupe::fingerprint};
 
 /// Files of a snapshot that is replaced, up to which what goes is counted though nobody would stop it.
 const COUNTED_FILES: usize = 100;

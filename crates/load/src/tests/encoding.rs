@@ -40,7 +40,7 @@ fn rows_are_sorted_within_each_row_group_and_the_file_says_so() {
     let (tail, totals) = encoder.finish().unwrap();
     file.extend(tail);
     assert_eq!((totals.rows, totals.bytes), (5, file.len() as u64));
-    assert_eq!(totals.sha256, crate::record::hex(&<sha2::Sha256 as sha2::Digest>::digest(&file)));
+    assert_eq!(totals.sha256, crate::destination::checksum::hex(&<sha2::Sha256 as sha2::Digest>::digest(&file)));
 
     let file = Bytes::from(file);
     let batches = ParquetRecordBatchReaderBuilder::try_new(file.clone()).unwrap().build().unwrap();
@@ -218,5 +218,5 @@ fn a_batch_with_other_columns_and_a_level_that_zstd_lacks_are_errors() {
 
 /// An id as long and as random as the API's.
 fn digest(number: u32) -> String {
-    crate::record::hex(&<sha2::Sha256 as sha2::Digest>::digest(number.to_be_bytes()))[..36].to_owned()
+    crate::destination::checksum::hex(&<sha2::Sha256 as sha2::Digest>::digest(number.to_be_bytes()))[..36].to_owned()
 }

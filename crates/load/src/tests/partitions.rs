@@ -166,7 +166,8 @@ fn a_bucket_is_the_first_32_bits_of_sha_256_modulo_the_count() {
     let id = "1618ae62-4752-11e9-9c8a-fa163e6b01c1";
     let digest = <sha2::Sha256 as sha2::Digest>::digest(id);
     let expected = u32::from_be_bytes(digest[..4].try_into().unwrap()) % 100;
-    let mut router = crate::partition::Router::new(vec![PartitionBy::Bucket { column: "id".to_owned(), count: 100 }]);
+    let mut router =
+        crate::files::partition::Router::new(vec![PartitionBy::Bucket { column: "id".to_owned(), count: 100 }]);
     let rows = page(1, &[person(id, "", "")]);
     assert_eq!(router.route(&rows[0].batch), [0]);
     assert_eq!(router.folders(), [format!("id_bucket={expected:02}")]);
@@ -264,7 +265,7 @@ proptest! {
             buffer.push(batch(&table.schema, &json));
             partitions.push(rows.iter().map(|(partition, _)| *partition).collect());
         }
-        let (kept, groups) = crate::sort::row_groups(&layout, buffer, &partitions).unwrap();
+        let (kept, groups) = crate::files::sort::row_groups(&layout, buffer, &partitions).unwrap();
         let key = |at: &(usize, usize)| {
             kept[at.0].column(1).as_primitive::<arrow::datatypes::Int64Type>().value(at.1)
         };

@@ -40,7 +40,7 @@ async fn the_record_holds_everything_that_the_next_run_needs() {
     for file in &head.files {
         let stored = bytes(&destination, &file.path).await;
         assert_eq!(file.bytes, stored.len() as u64);
-        assert_eq!(file.sha256, crate::record::hex(&<sha2::Sha256 as sha2::Digest>::digest(&stored)));
+        assert_eq!(file.sha256, crate::destination::checksum::hex(&<sha2::Sha256 as sha2::Digest>::digest(&stored)));
     }
 }
 
@@ -88,7 +88,7 @@ async fn a_committed_file_that_is_nowhere_is_reported() {
     let log = ReportLog::new(&destination, "acme", "people").unwrap();
     let head = log.head().await.unwrap().unwrap();
     destination.delete(&head.files[0].path).await.unwrap();
-    let lost = log.publish(&head, &crate::publish::moves(&head)).await.unwrap_err();
+    let lost = log.publish(&head, &crate::log::publish::moves(&head)).await.unwrap_err();
     insta::assert_snapshot!(lost, @"`memory://people/account=acme/created_at_month=2026-01/00000000000000000001-r1-00000.parquet` belongs to commit 1 but is neither published nor staged; restore it from a backup, or rebuild the state from the files");
 }
 

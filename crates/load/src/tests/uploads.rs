@@ -12,7 +12,7 @@ use object_store::{
 };
 
 use super::*;
-use crate::upload::Upload;
+use crate::destination::upload::Upload;
 
 /// What became of the uploads of a store.
 #[derive(Debug, Default)]

@@ -215,7 +215,7 @@ async fn write_merged(destination: &Destination, history: bool, tables: &[(&str,
                 staged: String::new(),
                 rows: rows.len() as u64,
                 bytes: content.len() as u64,
-                sha256: crate::record::hex(&<sha2::Sha256 as sha2::Digest>::digest(&content)),
+                sha256: crate::destination::checksum::hex(&<sha2::Sha256 as sha2::Digest>::digest(&content)),
                 partition: partition.to_owned(),
                 joined: false,
                 commits: None,
@@ -223,7 +223,7 @@ async fn write_merged(destination: &Destination, history: bool, tables: &[(&str,
         }
     }
     let log = ReportLog::new(destination, "acme", "people").unwrap();
-    let listing = crate::inventory::Listing::default();
+    let listing = crate::log::inventory::Listing::default();
     let commit = Commit {
         format: RECORD_FORMAT,
         version: 1,
