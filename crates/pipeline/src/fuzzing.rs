@@ -10,7 +10,8 @@ use crate::{Environment, Pipeline, Plan};
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::embedded().unwrap_or_else(|error| panic!("{error}")));
 
-/// The text of a pipeline. What is refused is told with its place, and what is accepted can be planned. Whether it is.
+/// The text of a pipeline. What is refused is told with its place, and what is accepted can be planned. Whether it is
+/// accepted.
 ///
 /// # Panics
 /// It does not hold.
