@@ -24,9 +24,10 @@ lint:
     cargo clippy --workspace --all-targets -- -D warnings
     RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
 
-# Fuzz one target of `fuzz/` for ten minutes; needs nightly Rust and cargo-fuzz.
+# Fuzz one target of `fuzz/` for ten minutes; needs nightly Rust and cargo-fuzz. What it finds stays under `fuzz/target`.
 fuzz target:
-    cargo +nightly fuzz run --sanitizer none {{target}} -- -max_total_time=600 -rss_limit_mb=512 -timeout=5
+    mkdir -p fuzz/target/corpus/{{target}}
+    cargo +nightly fuzz run --sanitizer none {{target}} fuzz/target/corpus/{{target}} fuzz/corpus/{{target}} -- -max_total_time=600 -rss_limit_mb=512 -timeout=5
 
 # Benchmarks, as ratios against something real in the same run.
 bench:

@@ -13,12 +13,12 @@ pub use crate::quota::fuzzing::ledger;
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::embedded().unwrap_or_else(|error| panic!("{error}")));
 
 /// An envelope; the first byte chooses the report. What is read keeps the bounds, does not depend on what follows the JSON,
-/// and no reason grows with the body.
+/// and no reason grows with the body. Whether it is read.
 ///
 /// # Panics
 /// It does not hold.
-pub fn envelope(bytes: &[u8]) {
-    let Some((chosen, body)) = bytes.split_first() else { return };
+pub fn envelope(bytes: &[u8]) -> bool {
+    let Some((chosen, body)) = bytes.split_first() else { return false };
     let reports: Vec<_> = CATALOG.reports().collect();
     let report = reports[usize::from(*chosen) % reports.len()];
     let bounds = Bounds::of(report, &[]);
@@ -28,8 +28,12 @@ pub fn envelope(bytes: &[u8]) {
             assert!(envelope.next.as_ref().is_none_or(|next| !next.is_empty() && next.len() <= LINK));
             assert!(envelope.next.as_ref().is_none_or(|next| !next.contains(char::REPLACEMENT_CHARACTER)));
             assert_eq!(Envelope::read(report, bounds, &[body, b" \n"].concat()), Ok(envelope));
+            true
         }
-        Err(reason) => assert!(reason.len() < 300, "{reason}"),
+        Err(reason) => {
+            assert!(reason.len() < 300, "{reason}");
+            false
+        }
     }
 }
 

@@ -10,12 +10,13 @@ use crate::{Environment, Pipeline, Plan};
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::embedded().unwrap_or_else(|error| panic!("{error}")));
 
-/// The text of a pipeline. What is refused is told with its place, and what is accepted can be planned.
+/// The text of a pipeline. What is refused is told with its place, and what is accepted can be planned. Whether it is
+/// accepted.
 ///
 /// # Panics
 /// It does not hold.
-pub fn pipeline(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+pub fn pipeline(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let environment: Environment = [("TOKEN", "token")].into_iter().collect();
     match Pipeline::parse(text, "p.yaml", &CATALOG, &environment) {
         Ok(pipeline) => {
@@ -23,12 +24,14 @@ pub fn pipeline(bytes: &[u8]) {
             if let Err(errors) = Plan::new(&pipeline, DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_000)) {
                 assert!(!errors.errors().is_empty() && !errors.render(true).is_empty());
             }
+            true
         }
         Err(errors) => {
             assert!(!errors.errors().is_empty());
             for shown in [errors.to_string(), errors.render(false), errors.render(true)] {
                 assert!(!shown.is_empty());
             }
+            false
         }
     }
 }

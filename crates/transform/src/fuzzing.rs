@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
 use chrono::DateTime;
-use ctct_catalog::Catalog;
+use ctct_catalog::{Catalog, FieldType, OptionKind};
 
 use crate::{PageDecoder, PageInput};
 
@@ -15,20 +15,28 @@ static READERS: LazyLock<Vec<PageDecoder>> = LazyLock::new(|| {
 });
 
 /// A page; the first byte chooses the report. Tables have the catalogue's schemas, children belong to rows that there are, no
-/// record is in both the tables and the dead letters, and rows are bounded by the bytes they came from.
+/// record is in both the tables and the dead letters, and rows are bounded by the bytes they came from. Whether all
+/// records are typed.
 ///
 /// # Panics
 /// It does not hold.
-pub fn page(bytes: &[u8]) {
-    let Some((chosen, body)) = bytes.split_first() else { return };
+pub fn page(bytes: &[u8]) -> bool {
+    let Some((chosen, body)) = bytes.split_first() else { return false };
     let reader = &READERS[usize::from(*chosen) % READERS.len()];
     let report = reader.report();
-    let params: Vec<_> =
-        report.columns.iter().filter_map(|field| field.bound.clone()).map(|name| (name, "1".to_owned())).collect();
+    let text = |kind: FieldType| if kind == FieldType::Timestamp { "2026-01-02T03:04:05Z" } else { "1" };
+    let bound = report.columns.iter().filter_map(|field| Some((field.bound.clone()?, text(field.kind).to_owned())));
+    let parts: Vec<&str> = report.columns.iter().filter(|field| field.subresource).map(|field| &*field.name).collect();
+    let asks = report.options.iter().filter(|option| option.kind == OptionKind::Subresources);
+    let asked = asks.flat_map(|option| &option.params).map(|param| (param.clone(), parts.join(",")));
+    let params: Vec<_> = bound.chain(asked).collect();
     let page = PageInput { body, bound: &params, extracted_at: DateTime::UNIX_EPOCH, commit: 1 };
     let decoded = match reader.decode(&page) {
         Ok(rows) => rows,
-        Err(error) => return assert!(error.to_string().len() < 400, "{error}"),
+        Err(error) => {
+            assert!(error.to_string().len() < 400, "{error}");
+            return false;
+        }
     };
     assert_eq!(decoded.tables.len(), report.tables().len());
     let parents = decoded.tables.first().map_or(0, |rows| rows.batch.num_rows());
@@ -48,6 +56,7 @@ pub fn page(bytes: &[u8]) {
         |of: &crate::DecodedPage| of.tables.iter().map(|rows| rows.batch.clone()).collect::<Vec<RecordBatch>>();
     let again = reader.decode(&page).unwrap_or_else(|error| panic!("not a second time: {error}"));
     assert!(batches(&again) == batches(&decoded) && again.drift == decoded.drift, "decoded differently a second time");
+    decoded.dead_letters.is_empty()
 }
 
 #[cfg(test)]

@@ -10,13 +10,16 @@ use crate::Pace;
 
 /// A line of the ledger's file or a lease, as it is and with a checksum that holds. What is read is read again as it was
 /// written, and everything that is done with a book can be done with it.
+/// Whether it is read.
 ///
 /// # Panics
 /// It does not hold.
-pub fn ledger(bytes: &[u8]) {
+pub fn ledger(bytes: &[u8]) -> bool {
+    let mut is_read = false;
     let path = Path::new("key.ledger");
     for line in [bytes.to_vec(), [checksum(bytes.trim_ascii()).as_bytes(), b" ", bytes].concat()] {
         if let Some(line) = folder::parse(&line, path) {
+            is_read = true;
             folder::reread(&line, path);
             for now in [DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::days(20_000)] {
                 line.book.clone().bear(&Pace::default(), moment(now));
@@ -26,5 +29,7 @@ pub fn ledger(bytes: &[u8]) {
     if let Some(lease) = log::decode(bytes) {
         let written = log::encode(&lease).unwrap_or_default();
         assert_eq!(log::decode(&written), Some(lease));
+        is_read = true;
     }
+    is_read
 }

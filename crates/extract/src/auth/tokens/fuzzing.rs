@@ -5,13 +5,15 @@ use chrono::{DateTime, TimeDelta};
 use super::record::Record;
 
 /// A token file of the account `acme`. What is read is written and read again as it was, what it is good for can be told at
-/// any time, and no reason shows a word of it.
+/// any time, and no reason shows a word of it. Whether it is read.
 ///
 /// # Panics
 /// It does not hold.
-pub fn token(bytes: &[u8]) {
+pub fn token(bytes: &[u8]) -> bool {
     let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
-    match Record::from_json(bytes, "acme") {
+    let record = Record::from_json(bytes, "acme");
+    let is_read = record.is_ok();
+    match record {
         Ok(record) => {
             let written = record.to_json();
             let again = Record::from_json(&written, "acme").unwrap_or_else(|reason| panic!("{reason}"));
@@ -25,4 +27,5 @@ pub fn token(bytes: &[u8]) {
     // Secrets of earlier inputs would pile up.
     #[cfg(fuzzing)]
     crate::scrub::forget();
+    is_read
 }

@@ -5,15 +5,21 @@ use bytes::Bytes;
 use super::file::{Read, encoded, entries};
 use crate::dedupe::index::Entry;
 
-/// A file, and a file of these bytes as entries. Entries are in order, and what is written is read as it was.
+/// A file or, where the bytes do not begin as Parquet does, a file of them as entries. Entries are in order, and what is
+/// written is read as it was. Whether the bytes are a file.
 ///
 /// # Panics
 /// It does not hold.
-pub fn seen(bytes: &[u8]) {
+pub fn seen(bytes: &[u8]) -> bool {
+    let mut is_read = false;
     if let Ok(Ok(Read::Usable { index, .. })) = entries(Bytes::copy_from_slice(bytes)) {
         let sorted = index.sorted().unwrap_or_else(|error| panic!("{error}"));
         let keys: Vec<u128> = sorted.map(|entry| entry.map_or(0, |entry| entry.key)).collect();
         assert!(keys.is_sorted_by(|one, next| one < next));
+        is_read = true;
+    }
+    if bytes.starts_with(b"PAR1") {
+        return is_read;
     }
     let (from, rest) =
         bytes.split_first_chunk().map_or((None, bytes), |(from, rest)| (Some(i64::from_le_bytes(*from)), rest));
@@ -31,4 +37,5 @@ pub fn seen(bytes: &[u8]) {
     };
     let sorted = index.sorted().unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((found, sorted.map_while(Result::ok).collect::<Vec<Entry>>()), (from, put));
+    is_read
 }
