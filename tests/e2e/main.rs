@@ -22,6 +22,7 @@ mod clocks;
 mod compaction;
 mod definitions;
 mod dictionary;
+mod echoes;
 mod equal_events;
 mod events;
 mod failing_ids;

@@ -25,27 +25,27 @@ const REPORTS: &str = "
 ";
 
 /// A folder of pipelines, all that was said in it, and the tokens that were given to the program.
-struct Scene {
+pub(crate) struct Scene {
     folder: TempDir,
-    said: Vec<(String, Said)>,
+    pub(crate) said: Vec<(String, Said)>,
     tokens: BTreeSet<String>,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: TempDir::new().unwrap(), said: Vec::new(), tokens: BTreeSet::new() }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path().join(name), text).unwrap();
     }
 
     /// The program at TRACE, its libraries included, with a home of its own and a token.
-    fn command(&mut self, token: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&mut self, token: &str, arguments: &[&str]) -> Command {
         self.tokens.insert(token.to_owned());
         let home = self.path().join("home");
         let mut command = command(self.path(), arguments);
@@ -57,7 +57,7 @@ impl Scene {
     }
 
     /// Runs the program to its end and keeps what it says. The exit code comes back.
-    fn call(&mut self, token: &str, arguments: &[&str]) -> Option<i32> {
+    pub(crate) fn call(&mut self, token: &str, arguments: &[&str]) -> Option<i32> {
         let said = said(&mut self.command(token, arguments));
         let code = said.code;
         self.said.push((arguments.join(" "), said));
@@ -80,7 +80,7 @@ impl Scene {
     }
 
     /// Looks for secrets in all that was said, and in every file that is left.
-    fn assert_silent(&self, secrets: &[String]) {
+    pub(crate) fn assert_silent(&self, secrets: &[String]) {
         let tokens: Vec<String> = self.tokens.iter().flat_map(|token| parts(token)).collect();
         let secrets: BTreeSet<&String> = secrets.iter().chain(&tokens).collect();
         assert!(secrets.iter().all(|secret| secret.len() > 10), "what is short would be found by chance");
@@ -118,11 +118,11 @@ fn parts(token: &str) -> Vec<String> {
     pieces.chain([token.to_owned()]).collect()
 }
 
-fn contains(bytes: &[u8], text: &str) -> bool {
+pub(crate) fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-fn tail(text: &str) -> &str {
+pub(crate) fn tail(text: &str) -> &str {
     let start = text.len().saturating_sub(2_000);
     &text[text.ceil_char_boundary(start)..]
 }
@@ -330,14 +330,14 @@ async fn the_sandbox_says_its_secrets_on_stdout_alone() {
 }
 
 /// A token that needs every kind of escape.
-const ECHOED: &str = "Fixture.secret~token_0123456789-abcdef+/XYZ.for.echoes";
+pub(crate) const ECHOED: &str = "Fixture.secret~token_0123456789-abcdef+/XYZ.for.echoes";
 
 /// The ways in which a server may say a token again.
-fn said_again(token: &str) -> Vec<String> {
+pub(crate) fn said_again(token: &str) -> Vec<String> {
     use base64::Engine;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE};
     let escaped = |escape: fn(u8) -> String| token.bytes().map(escape).collect::<String>();
-    vec![
+    [
         token.to_owned(),
         escaped(|byte| format!("%{byte:02X}")),
         token.replace('+', "%2B").replace('/', "%2f"),
@@ -350,6 +350,21 @@ fn said_again(token: &str) -> Vec<String> {
         token[..30].to_owned(),
         token[20..].to_owned(),
     ]
+    .into_iter()
+    // Behind one, two and three other bytes: base64 has three ways to write it.
+    .chain((1..4).map(|before| STANDARD.encode(format!("{}{token}~~", "x".repeat(before)))))
+    .collect()
+}
+
+/// What must not be found of a token: all of that, and what base64 makes of it whatever stands before and behind it.
+pub(crate) fn looked_for(token: &str) -> Vec<String> {
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+    let encoded = (0..3).flat_map(|before| {
+        let text = format!("{}{token}", "x".repeat(before));
+        [STANDARD.encode(&text), URL_SAFE.encode(&text)].map(|text| text[4..text.len() - 4].to_owned())
+    });
+    said_again(token).into_iter().chain(encoded).collect()
 }
 
 /// An answer that says the token in one of its places.
@@ -368,7 +383,10 @@ fn refusal(status: u16, said: &str) -> axum::http::Response<String> {
     answered(status).body(body).unwrap()
 }
 
-const ECHOES: [(&str, Echo); 9] = [
+/// What a gateway gives to tell its clients apart.
+const COOKIE: &str = "gateway=c00kie-of-the-gateway-that-is-a-secret";
+
+const ECHOES: [(&str, Echo); 10] = [
     ("rejected", |said| refusal(400, said)),
     ("not signed in", |said| refusal(401, said)),
     ("forbidden", |said| refusal(403, said)),
@@ -389,6 +407,11 @@ const ECHOES: [(&str, Echo); 9] = [
         let place = format!("https://{}.example/?a={said}", said.replace(['+', '/', '~', '_', '%', '\\', '='], ""));
         let body = serde_json::json!({"contacts": [], "_links": {"next": {"href": place}}});
         answered(200).body(body.to_string()).unwrap()
+    }),
+    ("a cookie", |said| {
+        let cookie = format!("session={}; {COOKIE}", said.replace(' ', "&"));
+        let body = r#"{"error_key":"x","error_message":"y"}"#.to_owned();
+        answered(400).header("set-cookie", &cookie).header("x-echo", cookie).body(body).unwrap()
     }),
     ("HTML", |said| answered(200).body(format!("<html>{said}</html>")).unwrap()),
 ];
@@ -419,13 +442,15 @@ async fn no_server_that_repeats_the_token_gets_it_said_or_kept() {
             let end = said_by(&mut scene, &arguments, &hook);
             assert_ne!(end, Some(0), "{what}");
         }
+        scene.call(ECHOED, &["plan", "p.yaml", "--probe"]);
         scene.call(ECHOED, &["status", "p.yaml"]);
         serving.abort();
     }
     scene.call(ECHOED, &["state", "p.yaml", "--output", "json"]);
     let said: String = scene.said.iter().map(|(_, said)| said.stdout.clone() + &said.stderr).collect();
     assert!(said.contains("[hidden]"), "it was repeated: {}", tail(&said));
-    let mut secrets = said_again(ECHOED);
+    let mut secrets = looked_for(ECHOED);
+    secrets.push(COOKIE.split_once('=').unwrap().1.to_owned());
     secrets.push("a-path-that-is-a-secret-too".to_owned());
     let received = listener.received();
     assert!(!received.is_empty());

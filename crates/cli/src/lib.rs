@@ -57,11 +57,15 @@ fn mistake(panic: &panic::PanicHookInfo<'_>) {
     if panic.location().is_some_and(|place| place.file().contains("object_store")) {
         return;
     }
+    printer::complain(&in_words(panic));
+}
+
+fn in_words(panic: &panic::PanicHookInfo<'_>) -> String {
     let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-    printer::complain(&format!(
+    format!(
         "error: internal error at {place} (ctct-etl {})\nnext: report it to the project that ctct-etl is from, with this line, the command and `CTCT_LOG=info` output",
         env!("CARGO_PKG_VERSION")
-    ));
+    )
 }
 
 fn command() -> ExitCode {
@@ -90,4 +94,24 @@ fn command() -> ExitCode {
     };
     printer::account_for(code);
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_by_its_place_and_never_by_its_message() {
+        static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        panic::set_hook(Box::new(|info| TOLD.lock().unwrap().push(in_words(info))));
+        let secret = "s3cr3t-cell@example.com";
+        panic::catch_unwind(|| panic!("no row of {secret}")).unwrap_err();
+        panic::catch_unwind(|| Err::<(), _>(secret).unwrap()).unwrap_err();
+        drop(panic::take_hook());
+        let told = TOLD.lock().unwrap().join("\n");
+        assert!(told.matches("internal error at crates/cli/src/lib.rs:").count() >= 2, "{told}");
+        assert!(!told.contains("s3cr3t"), "{told}");
+    }
 }

@@ -23,6 +23,10 @@ pub(super) const SLOW: i64 = 10_000_000;
 /// A day, or an end of the shutting-off, that is further ahead than this was written by a clock that was wrong.
 const DISTRUSTED: TimeDelta = TimeDelta::days(1);
 
+/// Microseconds. A slot or a hold that is further ahead than this is nobody's: a hold lasts five minutes at most, and sixty
+/// slots of [`SLOW`] are more than wait at a time.
+pub(super) const FARTHEST: i64 = 15 * 60 * 1_000_000;
+
 /// The requests of one API key. Before anything else, [`turn_to`](Book::turn_to) makes it that of now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Book {
@@ -147,7 +151,8 @@ impl Book {
     }
 
     /// Follows a clock that was set back: the wait for the next slot stays what it was, and no day's count is lost. What
-    /// was counted for a day further ahead than tomorrow is taken for today's.
+    /// was counted for a day further ahead than tomorrow is taken for today's. A slot or a hold that is further ahead than any
+    /// process could have put it is not waited for, whatever wrote it.
     pub(super) fn turn_to(&mut self, now: Moment) {
         let set_back = self.seen.saturating_sub(now.tick);
         if set_back > 0 {
@@ -155,6 +160,11 @@ impl Book {
             self.held_until = self.held_until.saturating_sub(set_back);
         }
         self.seen = now.tick;
+        for ahead in [&mut self.next, &mut self.held_until] {
+            if ahead.saturating_sub(now.tick) > FARTHEST {
+                *ahead = now.tick;
+            }
+        }
         let today = now.wall.date_naive();
         let mut far = 0_u64;
         self.days.retain(|&day, &mut requests| {
@@ -194,6 +204,9 @@ impl Book {
     pub(super) fn bear(mut self, pace: &Pace, now: Moment) {
         let known = self.clone();
         self.turn_to(now);
+        if let Ok(Turn::Wait(_, wait)) = self.clone().take(None, pace, now) {
+            assert!(wait.as_micros() <= FARTHEST.unsigned_abs().into());
+        }
         self.catch_up(1, &known);
         if let Ok(Turn::Wait(slot, _)) = self.take(None, pace, now) {
             let later = Moment { tick: slot.at, ..now };
@@ -258,4 +271,48 @@ pub(super) fn spacing(pace: &Pace) -> i64 {
 /// A moment on the line of slots that processes share.
 pub(super) fn moment(wall: DateTime<Utc>) -> Moment {
     Moment { wall, tick: wall.timestamp_micros() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Pace = Pace { requests_per_second: 4.0, daily_requests: 10, reserve: 0, count_refused: true };
+
+    #[test]
+    fn nobody_waits_for_a_slot_or_a_hold_that_no_process_could_have_put_there() {
+        let now = moment("2026-03-01T12:00:00Z".parse().unwrap());
+        let (day, year) = (24 * 3600 * 1_000_000_i64, 366 * 24 * 3600 * 1_000_000_i64);
+        // Each of the three by itself and with the others, and with a clock that was ahead when they were written.
+        for far in [FARTHEST + 1, day, year, i64::MAX - now.tick] {
+            for (next, held_until, seen) in
+                [(far, 0, 0), (0, far, 0), (far, far, 0), (far, far, far), (far, 0, far / 2), (0, far, -far / 2)]
+            {
+                let at = |ahead: i64| now.tick.saturating_add(ahead);
+                let mut book = Book { next: at(next), held_until: at(held_until), seen: at(seen), ..Book::new(now) };
+                book.turn_to(now);
+                let wait = match book.take(None, &PACE, now).unwrap() {
+                    Turn::Now => Duration::ZERO,
+                    Turn::Wait(_, wait) => wait,
+                };
+                assert!(wait.as_micros() <= FARTHEST.unsigned_abs().into(), "{next} {held_until} {seen}: {wait:?}");
+                // What follows has the pace again, in the same book.
+                book.turn_to(now);
+                assert!(matches!(book.take(None, &PACE, now).unwrap(), Turn::Wait(_, second) if second > wait));
+            }
+        }
+    }
+
+    #[test]
+    fn what_processes_do_put_there_is_waited_for() {
+        let now = moment("2026-03-01T12:00:00Z".parse().unwrap());
+        let mut book = Book::new(now);
+        book.hold(Duration::from_mins(5), now);
+        book.turn_to(now);
+        for slot in 0..4 {
+            let expected = Duration::from_mins(5) + Duration::from_millis(250) * slot;
+            assert!(matches!(book.take(None, &PACE, now).unwrap(), Turn::Wait(_, wait) if wait == expected));
+            book.turn_to(now);
+        }
+    }
 }

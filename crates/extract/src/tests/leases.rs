@@ -260,3 +260,26 @@ async fn a_damaged_lease_is_passed_over_and_never_closes_the_day() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_of_a_process_that_died_lapses() {
+    for dead in [1, 2, 20] {
+        let store = store();
+        for _ in 0..dead {
+            let host = Host::new(&store, Pace::default());
+            // Killed at its first request, or while it waits for the slices before its own.
+            timeout(Duration::from_millis(1), host.limiter.acquire()).await.ok();
+        }
+        let living = Host::new(&store, Pace::default());
+        let start = Instant::now();
+        living.send(1).await;
+        // Eight seconds of a first slice, and the guard behind each.
+        assert!(start.elapsed() <= Duration::from_secs(10 * dead), "{dead} dead: {:?}", start.elapsed());
+        let counted = living.spent().await;
+        assert!(counted <= 32 * dead + 1, "no more than what the dead had leased is lost to the day: {counted}");
+        // Behind it there is nobody, so it goes on at its pace.
+        let start = Instant::now();
+        living.send(100).await;
+        assert!(start.elapsed() <= Duration::from_secs(30), "{:?}", start.elapsed());
+    }
+}

@@ -284,3 +284,19 @@ async fn a_full_disk_stops_nobody_and_the_count_goes_on_in_memory() {
     full.send(10).await;
     assert_eq!(full.limit().await, QuotaLimit::Configured { daily_requests: 10 });
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_with_a_good_checksum_and_a_slot_far_ahead_makes_nobody_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let odd = Process::new(folder.path(), PACE);
+    odd.send(3).await;
+    odd.limiter.hold(Duration::from_hours(24 * 400)).await.unwrap();
+    drop(odd);
+    let process = Process::new(folder.path(), PACE);
+    let start = tokio::time::Instant::now();
+    process.send(2).await;
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_eq!(process.spent().await, 5, "the count of the day stays what it was");
+    let damaged = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(damaged, 1, "the file is sound and stays");
+}

@@ -83,6 +83,20 @@ impl ReportLog {
     }
 }
 
+/// What is wrong with the list of failed and done ids that a record names. No row hangs on it: a run asks for those ids again.
+///
+/// # Errors
+/// The store fails.
+pub(crate) async fn unusable_ids(log: &ReportLog, head: &Commit) -> Result<Option<Loss>, LoadError> {
+    let Some(named) = &head.failed else { return Ok(None) };
+    let reason = match checksum::sha256(log.destination(), &named.path).await? {
+        Some(found) if found == named.sha256 => return Ok(None),
+        Some(_) => "its SHA-256 is not what the last commit says",
+        None => "the last commit names it and it is not there",
+    };
+    Ok(Some(Loss { path: log.destination().shown(&named.path), reason: reason.to_owned() }))
+}
+
 /// Kept pages that the next run would go on from and that cannot be used: it asks for them again.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::attempt::scopes;
 use super::endpoint::Endpoint;
 use super::{SignInAttempt, SignInFailure};
-use crate::scrub::printable;
+use crate::scrub::{hide, printable};
 use crate::{ApiError, ExtractError, SignIn};
 
 /// Longest wait between two polls while the server cannot be reached.
@@ -51,7 +51,11 @@ impl SignInAttempt {
         let client = self.client(None);
         let asked = client.exchange_device_code().add_scopes(scopes()).add_extra_param("response_type", "code");
         match asked.request_async(&endpoint).await {
-            Ok(details) => Ok(DeviceCode(details)),
+            Ok(details) => {
+                // Whoever has it gets the tokens once the other code was typed in.
+                hide(details.device_code().secret());
+                Ok(DeviceCode(details))
+            }
             Err(_) => Err(endpoint.failure("device code", &self.authority.device_url, "code to type in")),
         }
     }

@@ -214,7 +214,8 @@ async fn beside(
     let state = state::damage(log, head, manifest).await?;
     verified.add(state.into_iter().map(|damage| finding(damage.loss, Mend::Rebuild)).collect());
     let pages = state::unusable_pages(log, head.version).await?;
-    verified.add(pages.into_iter().map(|loss| finding(loss, Mend::Run)).collect());
+    let ids = state::unusable_ids(log, head).await?;
+    verified.add(pages.into_iter().chain(ids).map(|loss| finding(loss, Mend::Run)).collect());
     let destination = log.destination();
     let foreign = foreign::find(destination, listing.account(), listing.folders()).await?;
     let shown = |(path, what): (String, String)| Finding { path: destination.shown(&path), what, mend: Mend::Remove };
