@@ -46,6 +46,7 @@ fn filtered(name: &str, text: &str) {
         (r"ctct-etl-under-test", "ctct-etl"),
         (r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "[run]"),
         (r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)", "[time]"),
+        (r"; waited \d+\.\d s for the rate limit", ""),
         (r"\d+\.\d s\b", "[seconds]"),
         (r"\d+(\.\d)? (kB|MB|B)\b", "[bytes]"),
         (r"http://127.0.0.1:\d+", "http://127.0.0.1:[port]"),

@@ -148,11 +148,9 @@ fn blank_secrets(text: &str) -> String {
             let (key, value) = rest.split_at(colon + 1);
             blanked.push_str(key);
             let secret = match value.strip_prefix("//") {
-                // Up to the last `@` of the host, or all of an address with a query.
+                // Up to the last `@`, since a password may hold a slash, or all of an address with a query.
                 Some(address) if address.contains('?') => value.len(),
-                Some(address) => {
-                    address.split(['/', ' ', '\n']).next().and_then(|host| host.rfind('@')).map_or(0, |at| at + 2)
-                }
+                Some(address) => user_of(address).map_or(0, |user| user + 2),
                 None if names_a_secret(key) && !is_reference(value) => value.len(),
                 None => 0,
             };
@@ -164,6 +162,19 @@ fn blank_secrets(text: &str) -> String {
         blanked.push_str(rest);
     }
     blanked
+}
+
+/// Where the user and the password of an address end; it begins behind the `//`.
+fn user_of(address: &str) -> Option<usize> {
+    let end = address.find([' ', '\t', '\n', '"', '\'']).unwrap_or(address.len());
+    address.get(..end)?.rfind('@')
+}
+
+/// The text without the user and the password of an address in it.
+pub(crate) fn without_user(text: &str) -> String {
+    let user =
+        text.split_once("://").and_then(|(scheme, address)| Some((scheme, address.split_at(user_of(address)?).1)));
+    user.map_or_else(|| text.to_owned(), |(scheme, host)| format!("{scheme}://***{host}"))
 }
 
 fn is_reference(value: &str) -> bool {
@@ -182,7 +193,7 @@ mod tests {
         assert_eq!(blanked.len(), text.len());
         assert_eq!(
             blanked,
-            "a: {access_token: ** ***\n  api_secret : *** **\nb: {access_token: { env: X}}\nu: https://*****@host/a@b: 1"
+            "a: {access_token: ** ***\n  api_secret : *** **\nb: {access_token: { env: X}}\nu: https://**********/*@b: 1"
         );
     }
 

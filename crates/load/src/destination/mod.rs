@@ -22,8 +22,7 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use url::Url;
 
-use crate::destination::folder::ACCOUNT;
-use crate::destination::folder::STATE_FOLDER;
+use crate::destination::folder::{ACCOUNT, STATE_FOLDER};
 use crate::destination::store::{Bucket, Cloud, StoreOptions};
 use crate::fault::{io_kind, is_conflict};
 use crate::{FileOptions, FileSettings, LoadError, StopFlag};
@@ -317,10 +316,15 @@ impl Destination {
         format!("{}{slash}{relative}", self.url)
     }
 
-    /// Names the file and the operation in an error of the store.
+    /// Names the file and the operation in an error of the store. A folder where a file should be is damage.
     pub(crate) fn failed(&self, action: &'static str, relative: &str) -> impl FnOnce(StoreError) -> LoadError {
         let path = self.shown(relative);
-        move |source| LoadError::Store { action, path, source }
+        move |source| match io_kind(&source) {
+            Some(ErrorKind::IsADirectory) => {
+                LoadError::Damaged { path, reason: "a folder is in its place; move the folder away first".to_owned() }
+            }
+            _ => LoadError::Store { action, path, source },
+        }
     }
 
     /// Creates an object, and fails with the store's `AlreadyExists` if there is one.

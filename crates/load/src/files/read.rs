@@ -128,7 +128,7 @@ impl StoredFile {
             ParquetError::External(cause) => match cause.downcast::<StoreError>() {
                 Ok(cause) => match *cause {
                     StoreError::Precondition { .. } | StoreError::NotFound { .. } => LoadError::Overtaken { path },
-                    source => LoadError::Store { action: "read", path, source },
+                    source => self.destination.failed("read", self.path())(source),
                 },
                 Err(cause) => LoadError::Damaged { path, reason: format!("it is no Parquet file: {cause}") },
             },

@@ -166,6 +166,15 @@ impl ReportLog {
         }
     }
 
+    /// Refuses tables and log that do not go together, even where a run would replace the tables: kept pages are those of
+    /// the log, and a log that lost its newest record would take the tables back.
+    ///
+    /// # Errors
+    /// [`LoadError::Damaged`]; also as [`Self::recover`].
+    pub async fn refuse_damage(&self, tables: &[Table]) -> Result<(), LoadError> {
+        self.open(tables, false).await.map(drop)
+    }
+
     /// The files of the report's tables: those of the catalogue and those that the newest record knows.
     pub(crate) async fn listing(&self, tables: &[Table], head: Option<&Commit>) -> Result<Listing, LoadError> {
         let known = head.into_iter().flat_map(|head| head.inventory.tables.keys().cloned());

@@ -185,3 +185,85 @@ async fn one_account_under_two_labels_is_refused() {
     let other = LoadPlan { identity: Owner::default(), ..of("new", "r2") };
     run(&destination, other, &everybody()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_copy_of_another_commit_is_found_by_what_it_holds_and_not_by_its_size() {
+    let people_of = |kind: &str| vec![person("a", kind, ""), person("b", kind, "")];
+    for (put_at, copied_at) in [(3, 2), (3, 1), (2, 3)] {
+        let destination = Destination::in_memory();
+        let mut copies = Vec::new();
+        for number in 1..=3 {
+            run(&destination, plan(Merge, &[], &format!("r{number}")), &people_of(&number.to_string())).await.unwrap();
+            let [path] = &table_files(&destination)
+                .await
+                .into_iter()
+                .filter(|path| path.starts_with("people/"))
+                .collect::<Vec<_>>()[..]
+            else {
+                panic!("one file");
+            };
+            copies.push((path.clone(), bytes(&destination, path).await));
+            assert_eq!(copies[0].1.len(), copies[copies.len() - 1].1.len(), "sizes tell nothing");
+            if number == 2 && put_at == 2 {
+                // The log stays that of the second run.
+                for path in destination.list("_ctct/acme/people").await.unwrap() {
+                    copies.push((path.clone(), bytes(&destination, &path).await));
+                }
+            }
+        }
+        let told = format!("the file of commit {copied_at} under the log of commit {put_at}");
+        let (path, copy) =
+            copies.iter().filter(|(path, _)| path.starts_with("people/")).nth(copied_at - 1).unwrap().clone();
+        if put_at == 2 {
+            for path in destination.list("_ctct/acme/people").await.unwrap() {
+                destination.delete(&path).await.unwrap();
+            }
+            for (path, content) in copies.iter().filter(|(path, _)| path.starts_with("_ctct")) {
+                put(&destination, path, content.clone()).await;
+            }
+        }
+        put(&destination, &path, copy).await;
+        let found = verify(&destination, "acme", &people(), &VerifyOptions::default()).await.unwrap().findings;
+        assert!(!found.is_empty(), "{told}");
+        let rebuilt = rebuild(&destination, &rebuilding(&people(), false)).await.unwrap();
+        assert!(matches!(rebuilt, Rebuilt::Done { .. }), "{told}: {rebuilt:?}");
+        let found = verify(&destination, "acme", &people(), &VerifyOptions::default()).await.unwrap().findings;
+        assert_eq!(found, [], "{told}");
+        run(&destination, plan(Merge, &[], "r9"), &people_of("3")).await.unwrap();
+        assert_eq!(table(&destination, "people", &["id", "kind"]).await, ["a 3", "b 3"], "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_in_the_place_of_a_file_is_damage_and_says_what_to_move() {
+    for (mode, place) in [(Append, "/seen/"), (Append, "/manifest/"), (Merge, "people/")] {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Destination::open("data", folder.path(), &StoreOptions::default()).unwrap().with_fsync(false);
+        let destination = open();
+        three_runs(&destination, mode).await;
+        let mut files = table_files(&destination).await;
+        files.extend(destination.list("_ctct/acme/people").await.unwrap());
+        let path = files.iter().rfind(|path| path.contains(place)).unwrap();
+        let at = folder.path().join("data").join(path);
+        std::fs::remove_file(&at).unwrap();
+        std::fs::create_dir(&at).unwrap();
+        std::fs::write(at.join("x"), "x").unwrap();
+        // A table's file is only gone, until something is to be written there.
+        drop(rebuild(&destination, &rebuilding(&people(), false)).await);
+        let all = || LoadPlan { rebuild: mode == Merge, ..adding(mode, "r9") };
+        let error = run(&destination, all(), &everybody()).await.err();
+        if let Some(error) = &error {
+            assert!(matches!(error, LoadError::Damaged { .. }), "{place}: {error}");
+            assert!(
+                error.to_string().contains("a folder is in its place; move the folder away first"),
+                "{place}: {error}"
+            );
+        }
+        std::fs::remove_dir_all(&at).unwrap();
+        let destination = open();
+        rebuild(&destination, &rebuilding(&people(), false)).await.unwrap();
+        let again = LoadPlan { run_id: "r10".to_owned(), ..all() };
+        run(&destination, again, &everybody()).await.unwrap();
+        is_whole(&destination, place).await;
+    }
+}

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 
 use super::Environment;
 use super::keys::{Key, Shape};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, without_user};
 use crate::yaml::{Entry, Node, Scalar, ScalarKind, Value};
 
 /// What decoding a file needs and gathers.
@@ -148,7 +148,7 @@ impl Text {
     pub(crate) fn shown(&self) -> String {
         match &self.variable {
             Some(variable) => format!("the value of ${variable}"),
-            None => format!("`{}`", self.value),
+            None => format!("`{}`", without_user(&self.value)),
         }
     }
 }

@@ -74,6 +74,9 @@ async fn replayed(
 
 async fn replay_report(writer: &ReportWriter<'_>, summary: &mut ReportSummary) -> Result<(), RunError> {
     let load = |error| writer.load(error);
+    let log = ReportLog::new(writer.destination, &writer.plan.account, writer.name()).map_err(load)?;
+    let sound = log.refuse_damage(writer.report_plan.report.tables());
+    writer.destination.stop().unless_stopped(sound).await.map_err(load)?;
     let load_plan = LoadPlan { rebuild: true, forgets_history: true, ..writer.load_plan() };
     let begun = Session::begin(writer.destination, load_plan);
     let mut session = writer.destination.stop().unless_stopped(begun).await.map_err(load)?;
@@ -85,7 +88,6 @@ async fn replay_report(writer: &ReportWriter<'_>, summary: &mut ReportSummary) -
     let raw = head.raw.filter(|raw| raw.since.is_some()).ok_or_else(nothing)?;
     summary.watermark_before = head.state.watermark;
     summary.watermark_after = head.state.watermark;
-    let log = ReportLog::new(writer.destination, &writer.plan.account, writer.name()).map_err(load)?;
     let by_id = !matches!(writer.report_plan.ids, Ids::None);
     let pages = log.replay(!by_id).await.map_err(load)?;
 

@@ -25,6 +25,8 @@ pub(super) struct Found {
     pub(super) stamp: Stamp,
     /// Whether it numbers events with equal keys.
     pub(super) counts: bool,
+    /// Whether the newest record names another file there: this one is an older copy, or a newer one than the log is.
+    pub(super) differs: bool,
 }
 
 impl Found {
@@ -101,9 +103,8 @@ async fn weigh(
     let Some(sha256) = checksum::sha256(destination, path).await? else {
         return Ok(not_ours("it has just gone".to_owned()));
     };
-    if let Some(Named { proof, .. }) = known
-        && proof.sha256.as_ref().is_some_and(|expected| *expected != sha256)
-    {
+    let differs = known.is_some_and(|known| known.proof.sha256.as_ref().is_some_and(|expected| *expected != sha256));
+    if let Some(Named { proof, .. }) = known.filter(|_| differs) {
         let newest = records.last().map_or(0, |commit| commit.version);
         let was_there = |commit: &Commit| commit.files.iter().any(|file| file.path == path && file.sha256 == sha256);
         // An older copy that a record proves counts as what it is, and so does what a commit wrote whose record is lost.
@@ -127,7 +128,7 @@ async fn weigh(
         joined: false,
         commits: Some(commits),
     };
-    Ok(Weighed::Sound(Box::new(Found { file, stamp, counts })))
+    Ok(Weighed::Sound(Box::new(Found { file, stamp, counts, differs })))
 }
 
 /// The first and the last commit whose rows a file holds, by its statistics. A file without rows holds those of none.

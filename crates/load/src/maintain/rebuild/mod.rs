@@ -135,7 +135,11 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
             Err(LoadError::Damaged { .. }) => true,
             Err(error) => return Err(error),
         };
-        let sound = !contradiction && damaged.is_empty() && files.broken.is_empty() && files.refused.is_empty();
+        let sound = !contradiction
+            && damaged.is_empty()
+            && files.broken.is_empty()
+            && files.refused.is_empty()
+            && !files.sound.iter().any(|found| found.differs);
         if sound && !head.state.is_ahead_of(plan.at) {
             let moved = records.move_damaged(&log, plan).await?;
             return Ok(Rebuilt::Sound { version: records.highest, moved });
