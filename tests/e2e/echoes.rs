@@ -48,11 +48,17 @@ struct Parrot {
 struct Heard {
     manner: Mutex<Manner>,
     secrets: Mutex<BTreeSet<String>>,
+    /// Those that are said again: a later process cannot know what an earlier one has used up.
+    repeated: Mutex<BTreeSet<String>>,
 }
 
 impl Parrot {
     async fn start() -> Self {
-        let heard = Arc::new(Heard { manner: Mutex::new(Manner::Tokens), secrets: Mutex::default() });
+        let heard = Arc::new(Heard {
+            manner: Mutex::new(Manner::Tokens),
+            secrets: Mutex::default(),
+            repeated: Mutex::default(),
+        });
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", socket.local_addr().unwrap());
         let router = Router::new().fallback(answer).with_state(Arc::clone(&heard));
@@ -62,6 +68,7 @@ impl Parrot {
 
     fn answers(&self, manner: Manner) {
         *self.heard.manner.lock().unwrap() = manner;
+        self.heard.repeated.lock().unwrap().clear();
     }
 
     /// Whether it has heard a secret, and so said it again.
@@ -78,9 +85,10 @@ impl Parrot {
 async fn answer(State(heard): State<Arc<Heard>>, uri: Uri, headers: HeaderMap, body: String) -> Response<String> {
     let new = secrets_of(&headers, &body);
     let all = {
-        let mut secrets = heard.secrets.lock().unwrap();
-        secrets.extend(new);
-        secrets.clone()
+        let mut repeated = heard.repeated.lock().unwrap();
+        repeated.extend(new);
+        heard.secrets.lock().unwrap().extend(repeated.iter().cloned());
+        repeated.clone()
     };
     let path = uri.path();
     if path.ends_with("/device/authorize") {
@@ -88,7 +96,7 @@ async fn answer(State(heard): State<Arc<Heard>>, uri: Uri, headers: HeaderMap, b
             "device_code": DEVICE, "user_code": "ABCDEFGH", "verification_uri": "http://127.0.0.1/activate",
             "expires_in": 600, "interval": 0,
         });
-        heard.secrets.lock().unwrap().insert(DEVICE.to_owned());
+        heard.repeated.lock().unwrap().insert(DEVICE.to_owned());
         return Response::new(body.to_string());
     }
     let forms: Vec<String> = all.iter().flat_map(|secret| said_again(secret)).collect();
@@ -105,7 +113,7 @@ async fn answer(State(heard): State<Arc<Heard>>, uri: Uri, headers: HeaderMap, b
     };
     match manner {
         Manner::Tokens => {
-            heard.secrets.lock().unwrap().extend([ACCESS, REFRESH].map(str::to_owned));
+            heard.repeated.lock().unwrap().extend([ACCESS, REFRESH].map(str::to_owned));
             let body = serde_json::json!({
                 "access_token": ACCESS, "refresh_token": REFRESH, "token_type": "Bearer", "expires_in": 1,
                 "scope": "contact_data campaign_data account_read offline_access", "echo": echo,
@@ -243,7 +251,8 @@ async fn no_object_store_that_repeats_a_secret_gets_it_said_or_kept() {
             let mut command = scene.command("unused-token", arguments);
             command.env("AWS_ACCESS_KEY_ID", "AKIA-not-a-secret").env("AWS_SECRET_ACCESS_KEY", STORE);
             let end = said(command.env("AWS_SESSION_TOKEN", SESSION));
-            assert_ne!(end.code, Some(0), "{manner:?}: {}", tail(&end.stderr));
+            // What is no list of a store may look like an empty one to those who only look.
+            assert!(arguments[0] != "run" || end.code != Some(0), "{manner:?}: {}", tail(&end.stderr));
             scene.said.push((format!("{arguments:?}, {manner:?}"), end));
         }
     }

@@ -108,7 +108,8 @@ mod tests {
         panic::set_hook(Box::new(|info| TOLD.lock().unwrap().push(in_words(info))));
         let secret = "s3cr3t-cell@example.com";
         panic::catch_unwind(|| panic!("no row of {secret}")).unwrap_err();
-        panic::catch_unwind(|| Err::<(), _>(secret).unwrap()).unwrap_err();
+        let failed: Result<(), &str> = std::hint::black_box(Err(secret));
+        panic::catch_unwind(|| failed.unwrap()).unwrap_err();
         drop(panic::take_hook());
         let told = TOLD.lock().unwrap().join("\n");
         assert!(told.matches("internal error at crates/cli/src/lib.rs:").count() >= 2, "{told}");
