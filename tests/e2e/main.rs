@@ -48,6 +48,8 @@ mod schedule;
 mod secrets;
 mod sixth_report;
 mod status;
+mod stopped;
+mod tls;
 mod upkeep;
 mod versions;
 mod views;

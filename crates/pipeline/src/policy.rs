@@ -151,7 +151,8 @@ impl Outcome {
             error if error.retry() == RetryAdvice::AfterSignIn => Self::SignIn,
             ExtractError::Quota { .. } => Self::Quota,
             error if error.retry() == RetryAdvice::Later => Self::Transient,
-            ExtractError::Config { .. }
+            ExtractError::Certificate { .. }
+            | ExtractError::Config { .. }
             | ExtractError::Setup { .. }
             | ExtractError::LedgerFile { .. }
             | ExtractError::Redirect { .. }
