@@ -2,6 +2,8 @@
 //! All of it is made from the summary that the stream of events ends with. What fails here is warned of and changes neither
 //! the outcome nor the exit code.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use ctct_load::{Destination, RunRow, add_run};
 
@@ -10,6 +12,9 @@ use crate::policy::Outcome;
 use crate::run::Context;
 use crate::summary::{ErrorSummary, ReportSummary, RunSummary};
 use crate::{metrics, notice};
+
+/// Time that what follows has where the run was told to stop: whoever stops it waits for its end.
+const STOPPED: Duration = Duration::from_secs(2);
 
 /// What a run does with the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +40,13 @@ pub(crate) async fn tell(
             tracing::warn!(%error, "the run has no row in the table of runs");
         }
     };
-    futures::join!(row, metrics::export(plan, context, summary), notice::send(plan, context, summary));
+    let told =
+        async { futures::join!(row, metrics::export(plan, context, summary), notice::send(plan, context, summary)) };
+    if summary.outcome != Outcome::Stopped {
+        told.await;
+    } else if tokio::time::timeout(STOPPED, told).await.is_err() {
+        tracing::warn!("the run was stopped, and its row, metrics and notice did not all arrive within two seconds");
+    }
 }
 
 /// One row for each report of the plan. Those that a run did not come to have its outcome.
