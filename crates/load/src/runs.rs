@@ -21,6 +21,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use crate::files::encode::{account_field, codec};
+use crate::files::footer;
 use crate::log::inventory::table_folder;
 use crate::{Destination, FileOptions, LoadError, Window, WriteMode, destination::folder};
 
@@ -323,7 +324,9 @@ fn encoded(rows: &RecordBatch, options: &FileOptions, metadata: Option<KeyValue>
 
 /// The rows of a file; `None` where it is none of ours.
 fn decode(file: Bytes) -> Option<Vec<RunEnd>> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).ok()?.build().ok()?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).ok()?;
+    footer::possible(builder.metadata()).ok()?;
+    let reader = builder.build().ok()?;
     let mut rows = Vec::new();
     for batch in reader {
         let batch = batch.ok()?;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{DateTime, SecondsFormat, Utc};
 use object_store::{GetOptions, GetRange, ObjectStore};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use serde::de::DeserializeOwned;
 
 use crate::log::ReportLog;
@@ -145,12 +145,26 @@ pub(crate) async fn read(
         let tail = tail.map_err(destination.failed("read", path))?;
         let mut reader = ParquetMetaDataReader::new();
         match reader.try_parse_sized(&tail, size) {
-            Ok(()) => return Ok(reader.finish().ok()),
+            Ok(()) => return Ok(reader.finish().ok().filter(|footer| possible(footer).is_ok())),
             Err(ParquetError::NeedMoreData(needed)) if (needed as u64) <= size => wanted = needed as u64,
             Err(_) => return Ok(None),
         }
     }
     Ok(None)
+}
+
+/// Refuses a footer by which a column lies where no file has bytes: the library takes its numbers for true, and panics.
+pub(crate) fn possible(footer: &ParquetMetaData) -> Result<(), ParquetError> {
+    let columns = footer.row_groups().iter().flat_map(RowGroupMetaData::columns);
+    let numbers = columns.flat_map(|column| {
+        let begins = column.dictionary_page_offset().unwrap_or_default();
+        [begins, column.data_page_offset(), column.compressed_size(), column.num_values()]
+    });
+    let rows = footer.row_groups().iter().map(RowGroupMetaData::num_rows);
+    if numbers.chain(rows).any(i64::is_negative) {
+        return Err(ParquetError::General("its footer holds a number below zero".to_owned()));
+    }
+    Ok(())
 }
 
 /// The stamp of a file, where it is one of this report's and stands where it belongs; else what it is.

@@ -10,6 +10,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::destination::folder::ACCOUNT;
+use crate::files::footer;
 use crate::files::read::StoredFile;
 use crate::log::inventory::{Listing, table_of};
 use crate::log::manifest::Manifest;
@@ -83,6 +84,7 @@ pub(crate) fn folder_of<'a>(path: &'a str, column: &str) -> Option<&'a str> {
 fn read_column(file: &StoredFile, column: &str) -> Result<StringArray, LoadError> {
     let failed = |error| file.failed(error);
     let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone()).map_err(failed)?;
+    footer::possible(builder.metadata()).map_err(failed)?;
     if builder.schema().field_with_name(column).is_err() {
         let reason = format!("it has no column `{column}`");
         return Err(LoadError::Damaged { path: file.shown(), reason });

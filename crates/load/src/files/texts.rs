@@ -11,6 +11,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::destination::folder::ACCOUNT;
+use crate::files::footer;
 use crate::files::ids::folder_of;
 use crate::files::read::StoredFile;
 use crate::{Destination, LoadError, NULL_FOLDER, destination::folder};
@@ -68,6 +69,7 @@ fn account_of(path: &str) -> Option<String> {
 fn read(file: &StoredFile, path: &str, columns: &[String]) -> Result<Vec<Vec<Option<String>>>, LoadError> {
     let failed = |error| file.failed(error);
     let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone()).map_err(failed)?;
+    footer::possible(builder.metadata()).map_err(failed)?;
     let there = columns.iter().map(String::as_str).filter(|name| builder.schema().field_with_name(name).is_ok());
     let mask = ProjectionMask::columns(builder.parquet_schema(), there);
     let mut rows = Vec::new();

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::LoadError;
 use crate::files::encode::ACCOUNT_COLUMN;
+use crate::files::footer::possible;
 use crate::files::read::StoredFile;
 use crate::merge::block::{Block, Blocks, Columns};
 use crate::merge::columns::{Shape, converter};
@@ -171,7 +172,9 @@ fn footer(file: &StoredFile, tail: &Piece) -> Result<ParquetMetaData, ParquetErr
         }
         parsed => parsed?,
     }
-    reader.finish()
+    let footer = reader.finish()?;
+    possible(&footer)?;
+    Ok(footer)
 }
 
 /// For each column of the table its place in a file.

@@ -17,6 +17,7 @@ use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
 use serde::{Deserialize, Serialize};
 
 use super::{AT_A_TIME, encoded, runs_folder, runs_schema};
+use crate::files::footer;
 use crate::{Destination, LoadError, destination::folder};
 
 /// Files that are joined when there are so many small ones.
@@ -190,6 +191,7 @@ fn rows(file: Bytes, account_column: bool, path: &str) -> Option<RecordBatch> {
     let schema = runs_schema(account_column);
     let known = runs_schema(true);
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).ok()?;
+    footer::possible(reader.metadata()).ok()?;
     let own = reader.schema();
     let is_known =
         |name: &str, data_type| known.field_with_name(name).is_ok_and(|field| field.data_type() == data_type);

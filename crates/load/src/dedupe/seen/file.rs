@@ -19,6 +19,7 @@ use crate::dedupe::index::{Entry, Index, RunBuilder};
 use crate::destination::checksum::hex;
 use crate::destination::upload::Upload;
 use crate::files::encode::{FileLayout, TableEncoder};
+use crate::files::footer;
 use crate::files::read::StoredFile;
 use crate::log::record::StateFile;
 use crate::{Destination, FileOptions, LoadError};
@@ -146,6 +147,7 @@ pub(super) async fn read(destination: &Destination, file: &StateFile) -> Result<
 pub(super) fn entries(file: impl ChunkReader + 'static) -> Result<Result<Read, LoadError>, ParquetError> {
     let bytes = file.len();
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    footer::possible(builder.metadata())?;
     let pairs = builder.metadata().file_metadata().key_value_metadata();
     let pair = |name: &str| pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == name)?.value.clone());
     if pair(HASHES.0).as_deref() != Some(HASHES.1) {

@@ -16,6 +16,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use super::Listed;
 use crate::files::encode::ACCOUNT_COLUMN;
+use crate::files::footer;
 use crate::files::read::StoredFile;
 use crate::log::manifest::Proof;
 use crate::{Destination, LoadError};
@@ -77,6 +78,7 @@ impl SourceFile {
                 Err(ParquetError::NeedMoreData(needed)) if needed as u64 > wanted => wanted = needed as u64,
                 Err(error) => return Err(damaged(&error)),
                 Ok(metadata) => {
+                    footer::possible(&metadata).map_err(|error| damaged(&error))?;
                     let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new());
                     let metadata = metadata.map_err(|error| damaged(&error))?;
                     return Ok(Self { file, metadata, tail });

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use super::CheckedFile;
 use crate::LoadError;
 use crate::destination::folder::{self, NULL_FOLDER};
+use crate::files::footer;
 use crate::files::read::StoredFile;
 use crate::log::ReportLog;
 use crate::log::inventory::partition_of;
@@ -122,6 +123,7 @@ impl Scan {
     fn read(&self, file: StoredFile, path: &str, at: usize, known: Option<&[u128]>) -> Result<Scanned, ArrowError> {
         let mut scanned = Scanned::default();
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+        footer::possible(builder.metadata())?;
         let has = |name: &str| builder.schema().field_with_name(name).is_ok();
         let Some(folders) = folders(path, self.columns.iter().filter(|name| !has(name))) else {
             // A part of the key is in no column and no folder: there is nothing to compare.
