@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::io::Write as _;
 use std::time::SystemTime;
 
+use ctct_test_support::skipped;
 use futures::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
@@ -29,9 +29,7 @@ impl Bucket {
         let servers = [("moto", "CTCT_TEST_S3_MOTO"), ("ceph", "CTCT_TEST_S3_CEPH")];
         let there = servers.into_iter().filter_map(|(name, variable)| {
             let Ok(endpoint) = env::var(variable) else {
-                // Past the capture of the test's output: whoever reads it must see what was not tested.
-                let line = format!("skipped: {test} on {name} ({variable} is not set)\n");
-                std::io::stderr().write_all(line.as_bytes()).unwrap();
+                skipped(&format!("{variable} is not set, so {name} is not there"));
                 return None;
             };
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();

@@ -4,16 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "all of it is tests; the lint knows only functions marked so")]
 #![expect(clippy::print_stdout, reason = "seeds and counts belong to the output of a test that draws lots")]
 
-#[path = "../e2e/truth.rs"]
-mod truth;
-
-#[expect(dead_code, reason = "the end-to-end tests use the rest of it")]
-#[path = "../e2e/tables.rs"]
-mod tables;
-
-#[expect(dead_code, reason = "the end-to-end tests use the rest of it")]
-#[path = "../e2e/program.rs"]
-mod program;
+use ctct_test_support::{program, tables, truth};
 
 mod account;
 mod bucket;

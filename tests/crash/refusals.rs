@@ -2,12 +2,13 @@
 //! store is well again the next run leaves the truth.
 
 use std::fs::{self, Permissions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use ctct_pipeline::Outcome;
+use ctct_test_support::skipped;
 use ctct_testkit::{Fault, Spot};
 
 use crate::account::{APPEND, Account, Keys, MERGE};
@@ -94,7 +95,7 @@ async fn a_folder_whose_permission_is_taken_away() {
         let first = bound(&job, &account);
         if first.code.is_none() {
             // The program may stand where nobody may go.
-            writeln!(io::stderr(), "skipped: a folder whose permission is taken away ({})", first.stderr).unwrap();
+            skipped(&format!("another user cannot start the program here: {}", first.stderr));
             return;
         }
         assert_eq!(first.code, Some(0), "{first:#?}");

@@ -1,8 +1,9 @@
 //! A real browser without a window, driven over plain HTTP (W3C `WebDriver`) through `chromedriver`.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use ctct_test_support::skipped;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -29,9 +30,7 @@ impl Browser {
             asked.is_ok_and(|status| status.success())
         };
         if !found(&chromium) || !found("chromedriver") {
-            // Past the capture of the test's output: whoever reads it must see what was not tested.
-            let line = format!("skipped: signing in with a browser (there is no `{chromium}` with `chromedriver`)\n");
-            std::io::stderr().write_all(line.as_bytes()).unwrap();
+            skipped(&format!("there is no `{chromium}` with `chromedriver`"));
             return None;
         }
         let mut driver =

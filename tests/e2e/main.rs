@@ -2,13 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "all of it is tests; the lint knows only functions marked so")]
 
-mod harness;
-mod incremental;
-mod listener;
-mod program;
-mod scripted;
-mod tables;
-mod truth;
+use ctct_test_support::{harness, listener, program, scripted, tables, truth};
 
 mod accounts;
 mod auth;
@@ -30,6 +24,7 @@ mod fan_out;
 mod help;
 mod hostile;
 mod identity;
+mod incremental;
 mod init;
 mod kept_state;
 mod last_pages;

@@ -1,12 +1,12 @@
 //! `ctct-etl schedule`: what it writes, and what systemd and cron make of it. Airflow's part is in `integrations/airflow`.
 
 use std::fs;
-use std::io::Write;
 use std::process::{Command, Stdio};
 
 use chrono::{DateTime, Utc};
 use ctct_catalog::Catalog;
 use ctct_pipeline::{Environment, Pipeline};
+use ctct_test_support::skipped;
 use tempfile::TempDir;
 
 use crate::program::{self, Said, run, said};
@@ -41,9 +41,7 @@ fn is_there(program: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
     let found = found.is_ok_and(|status| status.success());
     if !found {
-        // Past the capture of the test's output: whoever reads it must see what was not tested.
-        let line = format!("skipped: entries of schedulers checked by {program} (it is not on this host)\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        skipped(&format!("there is no `{program}`"));
     }
     found
 }
@@ -57,8 +55,7 @@ fn every_target_starts_this_program_with_absolute_paths() {
             program::command(folder.path(), &["schedule", "acme.yaml", "--target", target]).env("USER", "etl"),
         );
         assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{target}");
-        let text =
-            said.stdout.replace(path, "/etl").replace(env!("CARGO_BIN_EXE_ctct-etl-under-test"), "/usr/bin/ctct-etl");
+        let text = said.stdout.replace(path, "/etl").replace(program::path().to_str().unwrap(), "/usr/bin/ctct-etl");
         let text = text.replace(&format!("the host's, {}.", host_zone()), "the host's, UTC.");
         // Of the DAG, what differs from the file in the repository.
         let shown = match text.split_once("# --- end of the settings ---") {

@@ -1,10 +1,11 @@
 //! A server with a certificate of its own: refused where nobody trusts it, read where `SSL_CERT_FILE` names it.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use ctct_test_support::skipped;
 use tempfile::TempDir;
 
 use crate::harness::pipeline_at;
@@ -52,9 +53,7 @@ fn a_certificate_counts_where_it_is_named_and_nowhere_else() {
         .current_dir(at)
         .output();
     let Ok(made) = made else {
-        // Past the capture of the test's output: whoever reads it must see what was not tested.
-        let line = "skipped: TLS with a certificate of its own (there is no `openssl`)\n";
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        skipped("there is no `openssl`");
         return;
     };
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));

@@ -2,11 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "all of it is tests; the lint knows only functions marked so")]
 
-#[expect(dead_code, reason = "the end-to-end tests look at schemas too")]
-#[path = "../e2e/tables.rs"]
-mod tables;
-#[path = "../e2e/truth.rs"]
-mod truth;
+use ctct_test_support::{tables, truth};
 
 mod account;
 mod contacts;

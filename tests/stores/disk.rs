@@ -4,9 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use ctct_test_support::skipped;
 use tempfile::TempDir;
-
-use crate::store::skipped;
 
 const PIPELINE: &str = "version: 1
 name: disk
@@ -24,7 +23,7 @@ fn with_disk(folder: &Path, script: &str) -> Option<Output> {
     fs::write(folder.join("disk.yaml"), PIPELINE).unwrap();
     let script = format!(
         "mount -t tmpfs -o size=700k tmpfs disk || exit 99\nrun() {{ {} --quiet run disk.yaml; echo \"exit $?\"; }}\n{script}",
-        env!("CARGO_BIN_EXE_ctct-etl-under-test")
+        ctct_test_support::program::path().display()
     );
     let output =
         Command::new("unshare").args(["--map-root-user", "--mount", "sh", "-c", &script]).current_dir(folder).output();

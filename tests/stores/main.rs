@@ -3,14 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "all of it is tests; the lint knows only functions marked so")]
 
-#[expect(dead_code, reason = "the end-to-end tests use more of it")]
-#[path = "../e2e/harness.rs"]
-mod harness;
-#[expect(dead_code, reason = "the end-to-end tests use more of it")]
-#[path = "../e2e/tables.rs"]
-mod tables;
-#[path = "../e2e/truth.rs"]
-mod truth;
+use ctct_test_support::{harness, tables, truth};
 
 mod proxy;
 mod sessions;

@@ -1,14 +1,14 @@
 //! A place to write to, by our own way in (a pipeline's `destination`) and by another one: a client of its own, or the disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::path::Path as FilePath;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use ctct_load::{Destination, StoreOptions};
 use ctct_pipeline::{Context, Environment};
+use ctct_test_support::skipped;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -177,15 +177,6 @@ fn endpoint(variable: &str) -> Option<String> {
         skipped(&format!("{variable} is not set"));
     }
     endpoint
-}
-
-/// Says so once, past the capture of the test harness, so that nobody takes what was skipped for tested.
-pub(crate) fn skipped(why: &str) {
-    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    if SAID.lock().unwrap().insert(why.to_owned()) {
-        let said = writeln!(io::stderr(), "skipped: {why}");
-        assert!(said.is_ok(), "stderr is closed");
-    }
 }
 
 /// A prefix that no other test and no earlier run of this one has used.

@@ -26,7 +26,7 @@ impl Host {
         for name in ["home", "bin", "work"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        symlink(env!("CARGO_BIN_EXE_ctct-etl-under-test"), folder.path().join("bin/ctct-etl")).unwrap();
+        symlink(ctct_test_support::program::path(), folder.path().join("bin/ctct-etl")).unwrap();
         Self { folder }
     }
 

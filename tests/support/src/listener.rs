@@ -11,7 +11,8 @@ use bytes::Bytes;
 
 /// What the server does with a request.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Answer {
+pub enum Answer {
+    /// This status, without a body.
     Status(u16),
     /// To itself, under another path.
     Redirect,
@@ -21,19 +22,26 @@ pub(crate) enum Answer {
 
 /// One request.
 #[derive(Debug, Clone)]
-pub(crate) struct Received {
-    pub(crate) method: Method,
-    pub(crate) path: String,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+pub struct Received {
+    /// Its method.
+    pub method: Method,
+    /// Its path.
+    pub path: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
 }
 
 /// The server. It ends with the test's runtime.
-pub(crate) struct Listener {
-    pub(crate) address: SocketAddr,
+#[derive(Debug)]
+pub struct Listener {
+    /// Where it listens.
+    pub address: SocketAddr,
     log: Arc<Log>,
 }
 
+#[derive(Debug)]
 struct Log {
     /// What is still to be answered so; after these, the last one holds.
     answers: Vec<Answer>,
@@ -42,7 +50,7 @@ struct Log {
 
 impl Listener {
     /// Answers the first request with the first of these, and so on, and all others with the last.
-    pub(crate) async fn start(answers: &[Answer]) -> Self {
+    pub async fn start(answers: &[Answer]) -> Self {
         let log = Arc::new(Log { answers: answers.to_vec(), received: Mutex::default() });
         let socket = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = socket.local_addr().unwrap();
@@ -52,12 +60,12 @@ impl Listener {
     }
 
     /// An address of it.
-    pub(crate) fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// All requests so far.
-    pub(crate) fn received(&self) -> Vec<Received> {
+    pub fn received(&self) -> Vec<Received> {
         self.log.received.lock().unwrap().clone()
     }
 }

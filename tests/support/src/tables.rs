@@ -13,10 +13,10 @@ use parquet::file::reader::ChunkReader;
 use serde_json::{Map, Value};
 
 /// A row as JSON, without the keys of null columns.
-pub(crate) type Row = Map<String, Value>;
+pub type Row = Map<String, Value>;
 
 /// Every Parquet file below a folder, sorted.
-pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let path = entry.unwrap().path();
@@ -31,17 +31,17 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// All rows below a folder.
-pub(crate) fn rows(folder: &Path) -> Vec<Row> {
+pub fn rows(folder: &Path) -> Vec<Row> {
     files(folder).iter().flat_map(|file| rows_of(file)).collect()
 }
 
 /// The rows of one file.
-pub(crate) fn rows_of(file: &Path) -> Vec<Row> {
+pub fn rows_of(file: &Path) -> Vec<Row> {
     rows_in(File::open(file).unwrap())
 }
 
 /// The rows of Parquet wherever it is.
-pub(crate) fn rows_in(parquet: impl ChunkReader + 'static) -> Vec<Row> {
+pub fn rows_in(parquet: impl ChunkReader + 'static) -> Vec<Row> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(parquet).unwrap().build().unwrap();
     let mut json = LineDelimitedWriter::new(Vec::new());
     for batch in reader {
@@ -67,6 +67,6 @@ fn with_offsets(batch: &RecordBatch) -> RecordBatch {
 }
 
 /// The schema of one file.
-pub(crate) fn schema(file: &Path) -> SchemaRef {
+pub fn schema(file: &Path) -> SchemaRef {
     Arc::clone(ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap()).unwrap().schema())
 }

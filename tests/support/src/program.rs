@@ -1,21 +1,29 @@
 //! Starts the program as a user does and keeps what it says.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// What one call of the program said.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub struct Said {
     /// Exit code; `None` where a signal ended it.
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+    pub code: Option<i32>,
+    /// What it wrote there.
+    pub stdout: String,
+    /// What it wrote there.
+    pub stderr: String,
+}
+
+/// Where the program is: cargo puts binaries above the folder of the test programs.
+pub fn path() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap().join("ctct-etl-under-test")
 }
 
 /// The program, about to run in a folder, with no variable of the tests' own environment that it would read.
-pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ctct-etl-under-test"));
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(path());
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for name in ["CTCT_LOG", "CTCT_ACCESS_TOKEN", "NO_COLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE", "COLUMNS"] {
         command.env_remove(name);
@@ -27,19 +35,20 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 /// Runs the program to its end.
-pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Said {
+pub fn run(folder: &Path, arguments: &[&str]) -> Said {
     said(&mut command(folder, arguments))
 }
 
 /// Runs a command to its end.
-pub(crate) fn said(command: &mut Command) -> Said {
+pub fn said(command: &mut Command) -> Said {
     let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// A program that goes on while the test does.
-pub(crate) struct Running {
+#[derive(Debug)]
+pub struct Running {
     child: Child,
     stderr: BufReader<std::process::ChildStderr>,
     stdout: BufReader<std::process::ChildStdout>,
@@ -47,7 +56,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(command: &mut Command) -> Self {
+    /// Starts a command whose stdout and stderr are pipes.
+    pub fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -55,7 +65,7 @@ impl Running {
     }
 
     /// Waits for a line on stderr that contains `text`, and gives it.
-    pub(crate) fn wait_for(&mut self, text: &str) -> String {
+    pub fn wait_for(&mut self, text: &str) -> String {
         let mut line = String::new();
         while !line.contains(text) {
             line.clear();
@@ -70,12 +80,12 @@ impl Running {
     }
 
     /// Types something in, for a command with a pipe for its stdin; nothing follows it.
-    pub(crate) fn type_in(&mut self, text: &str) {
+    pub fn type_in(&mut self, text: &str) {
         self.child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
     /// The next line on stdout that contains `text`.
-    pub(crate) fn line_with(&mut self, text: &str) -> String {
+    pub fn line_with(&mut self, text: &str) -> String {
         let mut line = String::new();
         while !line.contains(text) {
             line.clear();
@@ -85,13 +95,13 @@ impl Running {
     }
 
     /// Sends SIGTERM, as a scheduler does.
-    pub(crate) fn terminate(&self) {
+    pub fn terminate(&self) {
         let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
     /// Waits for the end.
-    pub(crate) fn end(mut self) -> Said {
+    pub fn end(mut self) -> Said {
         let (mut stdout, mut stderr) = (String::new(), std::mem::take(&mut self.seen));
         self.stdout.read_to_string(&mut stdout).unwrap();
         self.stderr.read_to_string(&mut stderr).unwrap();

@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 use crate::tables::Row;
 
 /// Rows by table.
-pub(crate) type Tables = BTreeMap<String, Vec<Row>>;
+pub type Tables = BTreeMap<String, Vec<Row>>;
 
 /// Adds a record and everything nested in it. `key` names the columns that children carry.
-pub(crate) fn add(tables: &mut Tables, table: &str, record: &impl serde::Serialize, key: &[&str]) {
+pub fn add(tables: &mut Tables, table: &str, record: &impl serde::Serialize, key: &[&str]) {
     let Value::Object(record) = serde_json::to_value(record).unwrap() else { panic!("a record is an object") };
     let carried = key.iter().map(|name| ((*name).to_owned(), record[*name].clone())).collect();
     let mut row = Row::new();
@@ -72,7 +72,7 @@ fn typed(column: &str, value: &Value) -> Value {
 }
 
 /// An instant of any spelling as `2026-01-31T00:00:00.000000Z`.
-pub(crate) fn instant(text: &str) -> String {
+pub fn instant(text: &str) -> String {
     let instant = DateTime::parse_from_rfc3339(text)
         .map(|instant| instant.to_utc())
         .or_else(|_| text.parse::<NaiveDate>().map(|day| day.and_hms_opt(0, 0, 0).unwrap().and_utc()));
@@ -81,7 +81,7 @@ pub(crate) fn instant(text: &str) -> String {
 }
 
 /// Rows as comparable text: instants in one spelling, columns of the program's own left out, sorted.
-pub(crate) fn comparable(rows: &[Row]) -> Vec<String> {
+pub fn comparable(rows: &[Row]) -> Vec<String> {
     let mut lines: Vec<String> = rows
         .iter()
         .map(|row| {

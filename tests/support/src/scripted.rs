@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 /// One answer.
-#[derive(Clone)]
-pub(crate) struct Answer {
+#[derive(Debug, Clone)]
+pub struct Answer {
     status: u16,
     body: Vec<u8>,
     /// Promises more than it sends, then closes the connection.
@@ -24,50 +24,55 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Any body with status 200.
-    pub(crate) fn body(body: impl Into<Vec<u8>>) -> Self {
+    pub fn body(body: impl Into<Vec<u8>>) -> Self {
         Self { status: 200, body: body.into(), breaks_off: false, date: None }
     }
 
     /// A page or another JSON value.
-    pub(crate) fn json(body: &Value) -> Self {
+    pub fn json(body: &Value) -> Self {
         Self::body(body.to_string())
     }
 
     /// A refusal in the gateway's shape.
-    pub(crate) fn refusal(status: u16, key: &str) -> Self {
+    pub fn refusal(status: u16, key: &str) -> Self {
         Self { status, ..Self::body(format!(r#"{{"error_key":"{key}","error_message":"No."}}"#)) }
     }
 
     /// The same with another `Date`; one that is no date stands for none.
-    pub(crate) fn dated(self, date: &'static str) -> Self {
+    #[must_use]
+    pub fn dated(self, date: &'static str) -> Self {
         Self { date: Some(date), ..self }
     }
 
     /// The same, but the connection closes before its end.
-    pub(crate) fn breaking_off(self) -> Self {
+    #[must_use]
+    pub fn breaking_off(self) -> Self {
         Self { breaks_off: true, ..self }
     }
 }
 
 /// The answers by path below `/v3`, and what was asked.
+#[derive(Debug)]
 struct Script {
     answers: HashMap<String, Vec<Answer>>,
     asked: Mutex<Vec<String>>,
 }
 
 /// A running server. Each request to a path gets the path's next answer; the last one repeats.
-pub(crate) struct Scripted {
+#[derive(Debug)]
+pub struct Scripted {
     script: Arc<Script>,
     base_url: String,
 }
 
 impl Scripted {
-    pub(crate) async fn start<const N: usize>(routes: [(&str, Vec<Answer>); N]) -> Self {
+    /// Answers by path below `/v3`.
+    pub async fn start<const N: usize>(routes: [(&str, Vec<Answer>); N]) -> Self {
         Self::with(routes.into_iter().map(|(path, answers)| (path.to_owned(), answers)).collect()).await
     }
 
     /// The same for any number of paths.
-    pub(crate) async fn with(routes: Vec<(String, Vec<Answer>)>) -> Self {
+    pub async fn with(routes: Vec<(String, Vec<Answer>)>) -> Self {
         let answers = routes.into_iter().map(|(path, answers)| (format!("/v3{path}"), answers)).collect();
         let script = Arc::new(Script { answers, asked: Mutex::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -77,12 +82,13 @@ impl Scripted {
         Self { script, base_url }
     }
 
-    pub(crate) fn base_url(&self) -> &str {
+    /// What a pipeline calls `base_url`.
+    pub fn base_url(&self) -> &str {
         &self.base_url
     }
 
     /// Path and query of every request so far, but for whose account it is where the script has no answer to that.
-    pub(crate) fn asked(&self) -> Vec<String> {
+    pub fn asked(&self) -> Vec<String> {
         self.script.asked.lock().unwrap().clone()
     }
 }
