@@ -11,6 +11,12 @@ demo:
 test:
     cargo test --workspace
 
+# All tests side by side, then the ten slowest; needs cargo-nextest. The report is target/nextest/default/junit.xml.
+nextest:
+    cargo nextest run --workspace
+    grep -oP '<testcase name="\K[^"]+|(?<= time=")[0-9.]+' target/nextest/default/junit.xml | paste - - | awk '{print $2, $1}' | sort -rn | head
+    cargo test --workspace --doc
+
 # The readers (DuckDB, Polars, PyArrow, Spark) and a real Airflow; needs Python and Java.
 test-readers:
     cargo build --package ctct-tests
