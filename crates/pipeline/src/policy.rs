@@ -1,292 +1,147 @@
-//! The one table from what went wrong to what follows: exit code, who tries again, and advice.
+//! What to do about what ended a run or a report: commands to copy.
 
-use std::fmt;
-
-use ctct_extract::{ExtractError, RetryAdvice};
+use ctct_extract::ExtractError;
 use ctct_load::LoadError;
-use serde::Serialize;
 
-/// How a run or a report ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Done; nothing new is done too.
-    #[default]
-    Done,
-    /// The pipeline, the command line or the destination needs mending.
-    Configuration,
-    /// A person must sign in.
-    SignIn,
-    /// The day's quota is used up.
-    Quota,
-    /// It may work when tried again.
-    Transient,
-    /// Somebody asked for it to stop, or its time was up.
-    Stopped,
-    /// Another run holds the report.
-    Held,
-    /// Some of it failed, and trying again alone will not mend that.
-    Partial,
-    /// The stored state contradicts itself.
-    Damaged,
-    /// A mistake in this program.
-    Bug,
-}
+use super::error::RunError;
 
-/// What follows from an outcome.
-#[derive(Debug, Clone, Copy)]
-pub struct Policy {
-    /// Exit code of the process.
-    pub exit_code: u8,
-    /// Whether a scheduler should start the same command again, and when.
-    pub retry: Retry,
-    /// What to tell the user to do.
-    pub advice: &'static str,
-}
-
-/// How loud an outcome is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Nothing is wrong.
-    Info,
-    /// The next run may do it.
-    Warn,
-    /// A person is needed.
-    Error,
-}
-
-impl Severity {
-    /// What an exit code means, `status` and its codes included.
-    pub fn of_exit_code(code: u8) -> Self {
-        match code {
-            0 => Self::Info,
-            11..=14 | 20 => Self::Warn,
-            _ => Self::Error,
-        }
-    }
-
-    /// Its name in logs.
-    pub fn name(self) -> &'static str {
+impl RunError {
+    /// What to do; `file` is the pipeline's.
+    pub(super) fn advice(&self, file: &str) -> String {
         match self {
-            Self::Info => "INFO",
-            Self::Warn => "WARN",
-            Self::Error => "ERROR",
-        }
-    }
-}
-
-/// When the same command may be started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
-    /// There is nothing to try again.
-    Never,
-    /// Soon.
-    Soon,
-    /// After 00:00 UTC, when the quota is new.
-    Tomorrow,
-    /// When somebody has done what the advice says.
-    AfterMending,
-}
-
-impl Outcome {
-    /// All outcomes, in the order of the documentation.
-    pub const ALL: [Self; 10] = [
-        Self::Done,
-        Self::Bug,
-        Self::Configuration,
-        Self::SignIn,
-        Self::Quota,
-        Self::Transient,
-        Self::Stopped,
-        Self::Held,
-        Self::Partial,
-        Self::Damaged,
-    ];
-
-    /// The row of the table.
-    pub fn policy(self) -> Policy {
-        let row = |exit_code, retry, advice| Policy { exit_code, retry, advice };
-        match self {
-            Self::Done => row(0, Retry::Never, "nothing to do"),
-            Self::Bug => row(1, Retry::Never, "please report this, with the lines above"),
-            Self::Configuration => row(2, Retry::AfterMending, "fix the problem above, then run again"),
-            Self::SignIn => row(10, Retry::AfterMending, "give the pipeline a valid access token, then run again"),
-            Self::Quota => row(11, Retry::Tomorrow, "run again after 00:00 UTC, when the API's daily quota is new"),
-            Self::Transient => row(12, Retry::Soon, "run again; if it keeps failing, check the API's status page"),
-            Self::Stopped => row(12, Retry::Soon, "run again to resume where it stopped"),
-            Self::Held => row(13, Retry::Soon, "wait until the other run has ended, then run again"),
-            Self::Partial => row(14, Retry::AfterMending, "fix the problem above; the same run would fail again"),
-            Self::Damaged => row(15, Retry::AfterMending, "do not run again until the state is repaired"),
-        }
-    }
-
-    /// How loud it is told.
-    pub fn severity(self) -> Severity {
-        Severity::of_exit_code(self.policy().exit_code)
-    }
-
-    /// What to do, with the very commands for the pipeline `file`; without them where its name is empty.
-    pub(crate) fn advice(self, file: &str) -> String {
-        let advice = self.policy().advice;
-        match self {
-            _ if file.is_empty() => advice.to_owned(),
-            Self::Done | Self::Bug => advice.to_owned(),
-            Self::Configuration => format!("{advice}; `ctct-etl validate {file}` checks the pipeline"),
-            Self::SignIn => format!("{advice}; `ctct-etl auth status` shows who is signed in and what may be read"),
-            Self::Quota => format!("{advice}; `ctct-etl plan {file}` shows what is left and what a run takes"),
-            Self::Transient | Self::Stopped => format!("{advice}: `ctct-etl run {file}`"),
-            Self::Held => format!("{advice}; `ctct-etl state {file}` shows what is committed"),
-            Self::Partial => {
-                format!("{advice}; `ctct-etl plan {file}` shows what is asked, `ctct-etl state {file}` what is stored")
+            Self::NoToken { account } => format!(
+                "run `ctct-etl auth login --account {account}`, or add `access_token: {{env: NAME}}` to `source`"
+            ),
+            Self::NoAccounts { .. } => {
+                "`ctct-etl auth list` shows those that are; `ctct-etl auth login` adds one".to_owned()
             }
-            Self::Damaged => format!("{advice}; `ctct-etl verify {file}` shows all that is wrong"),
-        }
-    }
-
-    /// What an error of the API side means.
-    pub fn of_extract(error: &ExtractError) -> Self {
-        match error {
-            error if error.has_wrong_scheme() || error.lacks_version().is_some() => Self::Configuration,
-            ExtractError::Forbidden { .. } => Self::SignIn,
-            error if error.retry() == RetryAdvice::AfterSignIn => Self::SignIn,
-            ExtractError::Quota { .. } => Self::Quota,
-            error if error.retry() == RetryAdvice::Later => Self::Transient,
-            ExtractError::Certificate { .. }
-            | ExtractError::Config { .. }
-            | ExtractError::Setup { .. }
-            | ExtractError::LedgerFile { .. }
-            | ExtractError::Redirect { .. }
-            | ExtractError::Profile { .. }
-            | ExtractError::SigningIn(_)
-            | ExtractError::TokensOpen { .. }
-            | ExtractError::TokenKey { .. }
-            | ExtractError::TokenStore { .. } => Self::Configuration,
-            // One report's request or answer is wrong; the others may be fine.
-            _ => Self::Partial,
-        }
-    }
-
-    /// What an error of the storing side means.
-    pub(crate) fn of_load(error: &LoadError) -> Self {
-        match error {
-            LoadError::Stopped => Self::Stopped,
-            LoadError::Fenced { .. } | LoadError::Overtaken { .. } => Self::Held,
-            LoadError::Damaged { .. }
-            | LoadError::Moved { .. }
-            | LoadError::Ahead { .. }
-            | LoadError::Foreign { .. }
-            | LoadError::NewerFormat { .. }
-            | LoadError::Lost { .. } => Self::Damaged,
-            LoadError::TooMuchRemoved { .. } | LoadError::CannotStay { .. } => Self::Partial,
-            LoadError::Shape { .. } | LoadError::Task { .. } => Self::Bug,
-            error if error.is_transient() => Self::Transient,
-            _ => Self::Configuration,
-        }
-    }
-
-    /// The outcome of a whole from those of its parts.
-    ///
-    /// What a person must mend, what waits for tomorrow and what another run holds come before the rest. A whole of which
-    /// some parts are done and some failed is `Partial`; where all failed alike it has their outcome.
-    pub fn of_parts(parts: &[Self]) -> Self {
-        for first in [Self::Bug, Self::Damaged, Self::SignIn, Self::Quota, Self::Held] {
-            if parts.contains(&first) {
-                return first;
+            Self::NoTokenKey => {
+                "set it to the key that they were stored with; `ctct-etl auth key` makes a new one".to_owned()
             }
-        }
-        match parts.iter().max() {
-            None => Self::Done,
-            Some(&worst) if parts.iter().all(|&part| part == worst) => worst,
-            Some(_) => Self::Partial,
+            Self::NoSource { table, .. } => format!(
+                "add the report `{table}` to the pipeline where it is not there, and run it first: \
+                 `ctct-etl run {file} --report {table}`"
+            ),
+            Self::SourceFailed { on, .. } => {
+                format!("fix `{on}` first; `ctct-etl run {file} --report {on}` runs it alone")
+            }
+            Self::NoProgress { .. } => "report it to the API's support with the request id; the next run reads it \
+                 again from where this one began"
+                .to_owned(),
+            Self::NoneFound { .. } => "check the ids, and that the token belongs to their account".to_owned(),
+            Self::NothingKept { report, .. } => format!(
+                "set `keep_raw: true` from the first run on, or, in merge and replace, run once \
+                 `ctct-etl run {file} --report {report} --full-refresh --keep-raw`"
+            ),
+            Self::OtherAccount { account, found, stored_sign_in, .. } => {
+                let right = if *stored_sign_in {
+                    format!("sign in to the right one with `ctct-etl auth login --account {account} --replace`")
+                } else {
+                    "give the pipeline the right token".to_owned()
+                };
+                format!(
+                    "{right}, or keep {found} apart under another `account:` or in another destination; only if its rows \
+                     belong among the stored ones, run once `ctct-etl state adopt {file}`"
+                )
+            }
+            Self::UnknownAccount { .. } => {
+                "give the token the scope `account_read`, or use one that has it, then run this again".to_owned()
+            }
+            Self::OtherServer { account, wanted, .. } => format!(
+                "remove `base_url` from `source`, or sign in for that server: \
+                 `ctct-etl auth login --account {account} --base-url {wanted}`"
+            ),
+            Self::DoesNotFit { needed, allowance } if *needed > allowance.daily => format!(
+                "`ctct-etl run {file} --over-days`: each run does what its day allows, and the run of day {} ends it",
+                allowance.days(*needed)
+            ),
+            Self::DoesNotFit { .. } => format!(
+                "run again after that, or `ctct-etl run {file} --over-days`: it does what fits today, and the next run goes on"
+            ),
+            Self::Held { .. } => format!("wait until it has ended; `ctct-etl run {file} --wait` does so and then runs"),
+            Self::Stopped { .. } => format!("run again to resume where it stopped: `ctct-etl run {file}`"),
+            Self::Destination(source) | Self::Load { source, .. } if source.is_transient() => {
+                "run again; if it stays, look at the destination's store and the way to it".to_owned()
+            }
+            Self::Extract(source) if source.has_wrong_scheme() => {
+                format!("correct the scheme of `base_url`, then `ctct-etl run {file}`")
+            }
+            Self::Extract(source) if source.lacks_version().is_some() => format!(
+                "`base_url` has no `/v3`, which the paths of the API begin with: write `base_url: .../v3`, then \
+                 `ctct-etl run {file}`"
+            ),
+            Self::Extract(source) => match &**source {
+                ExtractError::NotSignedIn { account, .. }
+                | ExtractError::LoginNeeded { account, .. }
+                | ExtractError::ClientRefused { account, .. }
+                | ExtractError::TokensDamaged { account, .. } => {
+                    format!("`ctct-etl auth login --account {account}`, then `ctct-etl run {file}`")
+                }
+                ExtractError::Forbidden { .. } => {
+                    "`ctct-etl auth status` shows what may be read; once the application has the \
+                     scope, and its user the right, sign in again with `ctct-etl auth login`"
+                        .to_owned()
+                }
+                _ => self.outcome().advice(file),
+            },
+            Self::Load { source, .. } if matches!(**source, LoadError::NewerFormat { .. }) => {
+                format!("upgrade ctct-etl, then `ctct-etl run {file}`")
+            }
+            Self::Load { report, source } => {
+                advice_on_stored(source, file, report).unwrap_or_else(|| self.outcome().advice(file))
+            }
+            _ => self.advice_on_rows(file).unwrap_or_else(|| self.outcome().advice(file)),
         }
     }
 
-    /// The same where somebody asked to stop: a whole that was cut short is to be run again, whatever was done by then.
-    pub fn of_stopped_parts(parts: &[Self]) -> Self {
-        match Self::of_parts(parts) {
-            Self::Partial | Self::Transient if parts.contains(&Self::Stopped) => Self::Stopped,
-            Self::Partial if parts.contains(&Self::Transient) => Self::Transient,
-            outcome => outcome,
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Done => "done",
-            Self::Configuration => "configuration error",
-            Self::SignIn => "sign-in needed",
-            Self::Quota => "quota used up",
-            Self::Transient => "temporary failure",
-            Self::Stopped => "stopped",
-            Self::Held => "held by another run",
-            Self::Partial => "failed in part",
-            Self::Damaged => "state damaged",
-            Self::Bug => "bug",
+    /// What to do about rows that cannot be used, did not all come, or were chosen otherwise.
+    fn advice_on_rows(&self, file: &str) -> Option<String> {
+        Some(match self {
+            Self::TooManyRejected { report, .. } => format!(
+                "read the reasons in that file (`zstd -dc`); the next run asks for the same again; to publish the rest all the \
+                 same, set `max_rejected` of `{report}` to a larger share, then `ctct-etl run {file} --report {report}`"
+            ),
+            Self::IdsFailed { report, .. } => format!(
+                "the next run requests these ids again, after all others: `ctct-etl run {file} --report {report}`; if one keeps \
+                 failing, give its request id to the API's support"
+            ),
+            Self::Incomplete { report, .. } => format!(
+                "`ctct-etl run {file} --report {report}` reads everything again; if it stays, compare the table with the \
+                 account: report rows that lack to the API's support, or set `check_count: false` of `{report}` if none lack"
+            ),
+            Self::LettersNotAdded { report, .. } => {
+                format!("`ctct-etl run {file} --report {report}` reads all of it again and takes in what fits now")
+            }
+            Self::OtherRows { report, owner: Some(_), .. } => format!(
+                "give one of the two pipelines a destination of its own, or let this one take the tables over: \
+                 `ctct-etl run {file} --report {report} --full-refresh`"
+            ),
+            Self::OtherRows { report, .. } => format!(
+                "take the change back, read everything once with `ctct-etl run {file} --report {report} --full-refresh`, or set \
+                 `write_mode: replace`"
+            ),
+            _ => return None,
         })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_whole_is_what_a_scheduler_must_know_first() {
-        use Outcome::{Bug, Damaged, Done, Held, Partial, Quota, SignIn, Stopped, Transient};
-        for (parts, whole) in [
-            (&[][..], Done),
-            (&[Done, Done], Done),
-            (&[Transient, Transient], Transient),
-            (&[Done, Transient], Partial),
-            (&[Transient, Partial], Partial),
-            (&[Partial], Partial),
-            (&[Done, Quota, Transient], Quota),
-            (&[Quota, SignIn], SignIn),
-            (&[Done, Held, Partial], Held),
-            (&[Held, Damaged], Damaged),
-            (&[Damaged, Bug], Bug),
-            (&[Stopped, Stopped], Stopped),
-        ] {
-            assert_eq!(Outcome::of_parts(parts), whole, "{parts:?}");
+/// What to do about stored rows and their state.
+fn advice_on_stored(error: &LoadError, file: &str, report: &str) -> Option<String> {
+    let again = format!("`ctct-etl run {file} --report {report}");
+    Some(match error {
+        LoadError::Ahead { .. } => format!(
+            "look at this host's clock; where that is right, run `ctct-etl state rebuild {file} --report {report}`, and the \
+             next run reads again from a watermark that holds"
+        ),
+        error if error.is_mended_by_rebuild() => format!(
+            "restore it from a backup, or run `ctct-etl state rebuild {file} --report {report}`; \
+             `ctct-etl verify {file} --report {report}` shows all that is wrong"
+        ),
+        LoadError::KeyChanged { .. } => format!("run once {again} --full-refresh`"),
+        LoadError::Moved { .. } => format!("{again} --full-refresh` writes all partitions"),
+        LoadError::TooMuchRemoved { .. } => {
+            format!("look at the account; if the rows are really gone, run once {again} --allow-removal`")
         }
-    }
-
-    #[test]
-    fn what_was_stopped_is_called_so_unless_something_worse_happened() {
-        use Outcome::{Damaged, Done, Partial, Quota, Stopped, Transient};
-        for (parts, whole) in [
-            (&[Done, Done][..], Done),
-            (&[Done, Stopped], Stopped),
-            (&[Done, Transient], Transient),
-            (&[Stopped, Transient], Stopped),
-            (&[Stopped, Partial], Stopped),
-            (&[Stopped, Quota], Quota),
-            (&[Stopped, Damaged], Damaged),
-        ] {
-            assert_eq!(Outcome::of_stopped_parts(parts), whole, "{parts:?}");
-        }
-    }
-
-    #[test]
-    fn a_person_is_told_of_as_an_error_and_what_passes_as_a_warning() {
-        for outcome in Outcome::ALL {
-            let expected = match outcome.policy().exit_code {
-                0 => Severity::Info,
-                11..=14 => Severity::Warn,
-                _ => Severity::Error,
-            };
-            assert_eq!(outcome.severity(), expected, "{outcome}");
-        }
-    }
-
-    #[test]
-    fn every_outcome_has_its_own_code() {
-        let table = Outcome::ALL.map(|outcome| {
-            let Policy { exit_code, retry, advice } = outcome.policy();
-            format!("{exit_code:>2} {outcome}: {retry:?}: {advice}")
-        });
-        insta::assert_snapshot!(table.join("\n"));
-    }
+        _ => return None,
+    })
 }
