@@ -1,9 +1,7 @@
-//! The one table from what went wrong to what follows: exit code, who tries again, and advice.
+//! How a run or a report ended, and how a whole ends from its parts. What follows from each is in `policy.rs`.
 
 use std::fmt;
 
-use ctct_extract::{ExtractError, RetryAdvice};
-use ctct_load::LoadError;
 use serde::Serialize;
 
 /// How a run or a report ended.
@@ -33,61 +31,6 @@ pub enum Outcome {
     Bug,
 }
 
-/// What follows from an outcome.
-#[derive(Debug, Clone, Copy)]
-pub struct Policy {
-    /// Exit code of the process.
-    pub exit_code: u8,
-    /// Whether a scheduler should start the same command again, and when.
-    pub retry: Retry,
-    /// What to tell the user to do.
-    pub advice: &'static str,
-}
-
-/// How loud an outcome is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Nothing is wrong.
-    Info,
-    /// The next run may do it.
-    Warn,
-    /// A person is needed.
-    Error,
-}
-
-impl Severity {
-    /// What an exit code means, `status` and its codes included.
-    pub fn of_exit_code(code: u8) -> Self {
-        match code {
-            0 => Self::Info,
-            11..=14 | 20 => Self::Warn,
-            _ => Self::Error,
-        }
-    }
-
-    /// Its name in logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Info => "INFO",
-            Self::Warn => "WARN",
-            Self::Error => "ERROR",
-        }
-    }
-}
-
-/// When the same command may be started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
-    /// There is nothing to try again.
-    Never,
-    /// Soon.
-    Soon,
-    /// After 00:00 UTC, when the quota is new.
-    Tomorrow,
-    /// When somebody has done what the advice says.
-    AfterMending,
-}
-
 impl Outcome {
     /// All outcomes, in the order of the documentation.
     pub const ALL: [Self; 10] = [
@@ -102,87 +45,6 @@ impl Outcome {
         Self::Partial,
         Self::Damaged,
     ];
-
-    /// The row of the table.
-    pub fn policy(self) -> Policy {
-        let row = |exit_code, retry, advice| Policy { exit_code, retry, advice };
-        match self {
-            Self::Done => row(0, Retry::Never, "nothing to do"),
-            Self::Bug => row(1, Retry::Never, "please report this, with the lines above"),
-            Self::Configuration => row(2, Retry::AfterMending, "fix the problem above, then run again"),
-            Self::SignIn => row(10, Retry::AfterMending, "give the pipeline a valid access token, then run again"),
-            Self::Quota => row(11, Retry::Tomorrow, "run again after 00:00 UTC, when the API's daily quota is new"),
-            Self::Transient => row(12, Retry::Soon, "run again; if it keeps failing, check the API's status page"),
-            Self::Stopped => row(12, Retry::Soon, "run again to resume where it stopped"),
-            Self::Held => row(13, Retry::Soon, "wait until the other run has ended, then run again"),
-            Self::Partial => row(14, Retry::AfterMending, "fix the problem above; the same run would fail again"),
-            Self::Damaged => row(15, Retry::AfterMending, "do not run again until the state is repaired"),
-        }
-    }
-
-    /// How loud it is told.
-    pub fn severity(self) -> Severity {
-        Severity::of_exit_code(self.policy().exit_code)
-    }
-
-    /// What to do, with the very commands for the pipeline `file`; without them where its name is empty.
-    pub(crate) fn advice(self, file: &str) -> String {
-        let advice = self.policy().advice;
-        match self {
-            _ if file.is_empty() => advice.to_owned(),
-            Self::Done | Self::Bug => advice.to_owned(),
-            Self::Configuration => format!("{advice}; `ctct-etl validate {file}` checks the pipeline"),
-            Self::SignIn => format!("{advice}; `ctct-etl auth status` shows who is signed in and what may be read"),
-            Self::Quota => format!("{advice}; `ctct-etl plan {file}` shows what is left and what a run takes"),
-            Self::Transient | Self::Stopped => format!("{advice}: `ctct-etl run {file}`"),
-            Self::Held => format!("{advice}; `ctct-etl state {file}` shows what is committed"),
-            Self::Partial => {
-                format!("{advice}; `ctct-etl plan {file}` shows what is asked, `ctct-etl state {file}` what is stored")
-            }
-            Self::Damaged => format!("{advice}; `ctct-etl verify {file}` shows all that is wrong"),
-        }
-    }
-
-    /// What an error of the API side means.
-    pub fn of_extract(error: &ExtractError) -> Self {
-        match error {
-            error if error.has_wrong_scheme() || error.lacks_version().is_some() => Self::Configuration,
-            ExtractError::Forbidden { .. } => Self::SignIn,
-            error if error.retry() == RetryAdvice::AfterSignIn => Self::SignIn,
-            ExtractError::Quota { .. } => Self::Quota,
-            error if error.retry() == RetryAdvice::Later => Self::Transient,
-            ExtractError::Certificate { .. }
-            | ExtractError::Config { .. }
-            | ExtractError::Setup { .. }
-            | ExtractError::LedgerFile { .. }
-            | ExtractError::Redirect { .. }
-            | ExtractError::Profile { .. }
-            | ExtractError::SigningIn(_)
-            | ExtractError::TokensOpen { .. }
-            | ExtractError::TokenKey { .. }
-            | ExtractError::TokenStore { .. } => Self::Configuration,
-            // One report's request or answer is wrong; the others may be fine.
-            _ => Self::Partial,
-        }
-    }
-
-    /// What an error of the storing side means.
-    pub(crate) fn of_load(error: &LoadError) -> Self {
-        match error {
-            LoadError::Stopped => Self::Stopped,
-            LoadError::Fenced { .. } | LoadError::Overtaken { .. } => Self::Held,
-            LoadError::Damaged { .. }
-            | LoadError::Moved { .. }
-            | LoadError::Ahead { .. }
-            | LoadError::Foreign { .. }
-            | LoadError::NewerFormat { .. }
-            | LoadError::Lost { .. } => Self::Damaged,
-            LoadError::TooMuchRemoved { .. } | LoadError::CannotStay { .. } => Self::Partial,
-            LoadError::Shape { .. } | LoadError::Task { .. } => Self::Bug,
-            error if error.is_transient() => Self::Transient,
-            _ => Self::Configuration,
-        }
-    }
 
     /// The outcome of a whole from those of its parts.
     ///
@@ -267,26 +129,5 @@ mod tests {
         ] {
             assert_eq!(Outcome::of_stopped_parts(parts), whole, "{parts:?}");
         }
-    }
-
-    #[test]
-    fn a_person_is_told_of_as_an_error_and_what_passes_as_a_warning() {
-        for outcome in Outcome::ALL {
-            let expected = match outcome.policy().exit_code {
-                0 => Severity::Info,
-                11..=14 => Severity::Warn,
-                _ => Severity::Error,
-            };
-            assert_eq!(outcome.severity(), expected, "{outcome}");
-        }
-    }
-
-    #[test]
-    fn every_outcome_has_its_own_code() {
-        let table = Outcome::ALL.map(|outcome| {
-            let Policy { exit_code, retry, advice } = outcome.policy();
-            format!("{exit_code:>2} {outcome}: {retry:?}: {advice}")
-        });
-        insta::assert_snapshot!(table.join("\n"));
     }
 }

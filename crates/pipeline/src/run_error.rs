@@ -1,17 +1,14 @@
-//! What can end a run or a report, with its row in the policy table.
-
-use std::error::Error;
+//! What can end a run or a report. What follows from each is in `policy.rs`.
 
 use chrono::SecondsFormat;
-use ctct_extract::{ExtractError, Identity, shown};
+use ctct_extract::{ExtractError, Identity};
 use ctct_load::{Held, LoadError};
 use ctct_sandbox::SandboxError;
 use ctct_transform::TransformError;
 
-use crate::error::ConfigErrors;
-use crate::fit::Allowance;
-use crate::policy::Outcome;
-use crate::summary::ErrorSummary;
+use crate::allowance::Allowance;
+use crate::document::error::ConfigErrors;
+use crate::outcome::Outcome;
 
 /// What ended a run or a report.
 #[derive(Debug, thiserror::Error)]
@@ -276,44 +273,8 @@ impl From<ExtractError> for RunError {
 }
 
 impl RunError {
-    /// Which row of the policy table holds.
-    pub fn outcome(&self) -> Outcome {
-        match self {
-            // Where the token may not read the report, trying again is no use.
-            Self::Outage { first, .. } if first.outcome() == Outcome::SignIn => Outcome::SignIn,
-            Self::Configuration(_)
-            | Self::Sandbox(_)
-            | Self::NoTokenKey
-            | Self::NoSource { .. }
-            | Self::OtherRows { .. }
-            | Self::LettersNotAdded { .. }
-            | Self::OtherAccount { .. }
-            | Self::UnknownAccount { .. }
-            | Self::OtherServer { .. }
-            | Self::NothingKept { .. } => Outcome::Configuration,
-            Self::NoToken { .. } | Self::NoAccounts { .. } => Outcome::SignIn,
-            Self::DoesNotFit { .. } => Outcome::Quota,
-            Self::Held { .. } => Outcome::Held,
-            // Before the first request nothing is lost: whatever the store said, the destination wants mending.
-            Self::Destination(source) if matches!(**source, LoadError::Stopped) => Outcome::Stopped,
-            Self::Destination(source) if !source.is_transient() => Outcome::Configuration,
-            Self::Destination(_) | Self::Outage { .. } => Outcome::Transient,
-            Self::Stopped { .. } => Outcome::Stopped,
-            Self::Extract(source) => Outcome::of_extract(source),
-            Self::Transform { .. }
-            | Self::NoneFound { .. }
-            | Self::NoProgress { .. }
-            | Self::TooManyRejected { .. }
-            | Self::IdsFailed { .. }
-            | Self::Incomplete { .. } => Outcome::Partial,
-            Self::SourceFailed { outcome, .. } => *outcome,
-            Self::Load { source, .. } => Outcome::of_load(source),
-            Self::WorkerDied { .. } | Self::Panicked { .. } => Outcome::Bug,
-        }
-    }
-
     /// Whether a run that took up so many kept pages may have failed because of them, so that it should do without.
-    pub(super) fn is_of_kept_pages(&self, resumed: u64) -> bool {
+    pub(crate) fn is_of_kept_pages(&self, resumed: u64) -> bool {
         match self {
             Self::Extract(error) => matches!(**error, ExtractError::StaleCursor { .. }),
             Self::Transform { .. } | Self::NoProgress { .. } => resumed > 0,
@@ -322,7 +283,7 @@ impl RunError {
     }
 
     /// Whether kept pages led to an answer that will not change, so that they would lead there again.
-    pub(super) fn spoils_kept_pages(&self) -> bool {
+    pub(crate) fn spoils_kept_pages(&self) -> bool {
         match self {
             Self::Extract(error) => {
                 use ExtractError::{ForeignLink, NoProgress, RepeatedCursor};
@@ -331,138 +292,5 @@ impl RunError {
             Self::Transform { .. } | Self::NoProgress { .. } => true,
             _ => false,
         }
-    }
-
-    /// For the summary: what happened, and what to do. `file` is the pipeline's, for commands to copy.
-    pub fn summary(&self, file: &str) -> ErrorSummary {
-        let advice = self.advice(file);
-        let message = match self {
-            Self::Destination(source) | Self::Load { source, .. } if source.explains_itself() => self.to_string(),
-            _ => with_causes(self),
-        };
-        // Here everything passes that is printed, stored and sent: causes may quote what a server or a store said.
-        ErrorSummary { message: shown(&message), advice: shown(&advice) }
-    }
-}
-
-/// The error and what caused it, in one line. A cause that its error's own text tells already is not told again.
-pub fn with_causes(error: &dyn Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !message.contains(&text) {
-            message += ": ";
-            message += &text;
-        }
-        cause = error.source();
-    }
-    message
-}
-
-#[cfg(test)]
-mod tests {
-    use chrono::DateTime;
-
-    use super::*;
-
-    #[test]
-    fn every_error_says_what_to_do_next() {
-        let (account, report, table) = (|| "acme".to_owned(), || "contacts".to_owned(), || "contacts".to_owned());
-        let resets_at = DateTime::parse_from_rfc3339("2026-03-02T00:00:00Z").unwrap().to_utc();
-        let allowance = |left| Allowance { left, daily: 10_000, spent: 10_000 - left, resets_at };
-        let load = |error| RunError::Load { report: report(), source: Box::new(error) };
-        let identity = |name: &str, account: &str| Identity {
-            name: Some(name.to_owned()),
-            account: Some(account.to_owned()),
-            ..Identity::default()
-        };
-        let path = || "contacts/1.parquet".to_owned();
-        let errors = [
-            RunError::NoToken { account: account() },
-            RunError::NoAccounts { pattern: "franchise-*".to_owned() },
-            RunError::NoTokenKey,
-            RunError::Destination(Box::new(LoadError::Unconditional { url: "s3://bucket".to_owned() })),
-            RunError::from(ExtractError::NotSignedIn { account: account(), path: "accounts/acme.json".to_owned() }),
-            RunError::from(ExtractError::Config { key: "daily_requests", reason: "must be above 0".to_owned() }),
-            RunError::Transform {
-                report: report(),
-                page: 3,
-                request_id: "0a1b".to_owned(),
-                source: TransformError::NotJson { reason: "it ends early".to_owned() },
-            },
-            load(LoadError::Fenced { account: account(), report: report(), version: 4, winner: "run-2".to_owned() }),
-            load(LoadError::Damaged { path: path(), reason: "its length is another".to_owned() }),
-            load(LoadError::Moved { path: path(), reason: "created_at changed".to_owned() }),
-            load(LoadError::NewerFormat { path: path(), of: "format", format: 9, known: 1 }),
-            RunError::NoSource { report: "contact_activity_details".to_owned(), table: table() },
-            RunError::SourceFailed {
-                report: "contact_activity_details".to_owned(),
-                on: table(),
-                outcome: Outcome::Partial,
-            },
-            RunError::NoProgress { report: report(), page: 9, request_id: "0a1b".to_owned() },
-            RunError::Panicked { what: report() },
-            RunError::NoneFound { report: report(), ids: 3 },
-            RunError::NothingKept { report: report(), place: "/data/acme".to_owned() },
-            RunError::IdsFailed {
-                report: report(),
-                failed: 3,
-                ids: 400,
-                ordinal: 17,
-                first: Box::new(RunError::NoSource { report: report(), table: table() }),
-                file: Some("/data/acme/_ctct/acme/contacts/failed_ids/1.json".to_owned()),
-            },
-            RunError::Outage {
-                report: report(),
-                failed: 90,
-                ids: 400,
-                first: Box::new(RunError::NoSource { report: report(), table: table() }),
-            },
-            load(LoadError::TooMuchRemoved { account: account(), report: report(), removed: 900, stored: 1000 }),
-            RunError::TooManyRejected {
-                report: report(),
-                rejected: 30,
-                records: 100,
-                kept: Some("s3://bucket/_ctct/acme/contacts/rejected/run-1.jsonl.zst".to_owned()),
-            },
-            RunError::Incomplete { report: report(), read: 199, counted: 200 },
-            RunError::LettersNotAdded { report: report(), mode: "replace" },
-            RunError::OtherRows {
-                report: report(),
-                stored: "contact_status: all".to_owned(),
-                wanted: "contact_status: active".to_owned(),
-                owner: None,
-            },
-            RunError::OtherRows {
-                report: report(),
-                stored: "contact_status: all".to_owned(),
-                wanted: "contact_status: active".to_owned(),
-                owner: Some("nightly".to_owned()),
-            },
-            RunError::OtherAccount {
-                account: account(),
-                report: report(),
-                stored: Box::new(identity("Acme", "a07e1")),
-                found: Box::new(identity("Beta", "a07e2")),
-                stored_sign_in: false,
-            },
-            RunError::UnknownAccount { account: account() },
-            RunError::OtherServer {
-                account: account(),
-                signed_in: "http://127.0.0.1:8080/v3".to_owned(),
-                wanted: "https://api.cc.email/v3".to_owned(),
-            },
-            RunError::DoesNotFit { needed: 25_000, allowance: allowance(9_000) },
-            RunError::DoesNotFit { needed: 9_500, allowance: allowance(9_000) },
-            RunError::Stopped { report: report() },
-            RunError::WorkerDied { report: report() },
-        ];
-        let table = errors.map(|error| {
-            let (exit_code, ErrorSummary { message, advice }) =
-                (error.outcome().policy().exit_code, error.summary("acme.yaml"));
-            format!("{exit_code:>2} {message}\n   next: {advice}")
-        });
-        insta::assert_snapshot!(table.join("\n"));
     }
 }

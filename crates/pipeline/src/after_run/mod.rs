@@ -2,23 +2,31 @@
 //! All of it is made from the summary that the stream of events ends with. What fails here is warned of and changes neither
 //! the outcome nor the exit code.
 
+mod metrics;
+pub(crate) mod notice;
+mod push;
+pub(crate) mod runs_table;
+
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use ctct_load::{Destination, RunRow, add_run};
+use ctct_load::Destination;
 
+use crate::outcome::Outcome;
 use crate::plan::{Plan, ReportPlan, Scope};
-use crate::policy::Outcome;
-use crate::run::Context;
-use crate::summary::{ErrorSummary, ReportSummary, RunSummary};
-use crate::{metrics, notice};
+pub use metrics::{METRICS, Metric};
+pub use runs_table::RUNS_TABLE;
+use runs_table::{RunRow, add_run};
+
+use crate::context::Context;
+use crate::summary::{ErrorSummary, ReportSummary, RunSummary, TableSummary};
 
 /// Time that what follows has where the run was told to stop: whoever stops it waits for its end.
 const STOPPED: Duration = Duration::from_secs(2);
 
 /// What a run does with the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum RunKind {
     /// It asks.
     Run,
     /// It reads the pages again that earlier runs had kept.
@@ -29,7 +37,7 @@ pub(crate) enum Kind {
 pub(crate) async fn tell(
     plan: &Plan,
     context: &Context,
-    kind: Kind,
+    kind: RunKind,
     destination: Option<&Destination>,
     summary: &RunSummary,
 ) {
@@ -50,7 +58,7 @@ pub(crate) async fn tell(
 }
 
 /// One row for each report of the plan. Those that a run did not come to have its outcome.
-fn rows(plan: &Plan, kind: Kind, summary: &RunSummary) -> Vec<RunRow> {
+fn rows(plan: &Plan, kind: RunKind, summary: &RunSummary) -> Vec<RunRow> {
     let found = |name: &str| summary.reports.iter().find(|report| report.report == name);
     let refused = |name: &str| ReportSummary {
         report: name.to_owned(),
@@ -68,10 +76,10 @@ fn rows(plan: &Plan, kind: Kind, summary: &RunSummary) -> Vec<RunRow> {
     plan.reports.iter().map(row).collect()
 }
 
-fn row(plan: &ReportPlan, kind: Kind, run: &RunSummary, report: ReportSummary) -> RunRow {
+fn row(plan: &ReportPlan, kind: RunKind, run: &RunSummary, report: ReportSummary) -> RunRow {
     let drift_fields = report.drift_fields();
     let (error, advice) = report.error.map(|ErrorSummary { message, advice }| (message, advice)).unzip();
-    let total = |of: fn(&crate::TableSummary) -> u64| report.tables.iter().map(of).sum();
+    let total = |of: fn(&TableSummary) -> u64| report.tables.iter().map(of).sum();
     #[expect(clippy::cast_possible_truncation, reason = "a run takes less than 300,000 years")]
     let took = TimeDelta::microseconds((report.seconds * 1e6) as i64);
     RunRow {
@@ -81,10 +89,10 @@ fn row(plan: &ReportPlan, kind: Kind, run: &RunSummary, report: ReportSummary) -
         started_at: report.started_at,
         finished_at: report.started_at + took,
         scope: match (kind, plan.scope) {
-            (Kind::Replay, _) => "replay",
-            (Kind::Run, Scope::Live) => "incremental",
-            (Kind::Run, Scope::Everything) => "full",
-            (Kind::Run, Scope::Between { .. }) => "backfill",
+            (RunKind::Replay, _) => "replay",
+            (RunKind::Run, Scope::Live) => "incremental",
+            (RunKind::Run, Scope::Everything) => "full",
+            (RunKind::Run, Scope::Between { .. }) => "backfill",
         },
         write_mode: plan.write_mode,
         window: report.window,

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
+use crate::after_run::push::post;
+use crate::context::Context;
+use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::policy::Outcome;
-use crate::push::post;
-use crate::run::Context;
 use crate::summary::{ErrorSummary, RunSummary};
 
 /// Warns, while there is time to mend it, where the notice of a failure would reach nobody.

@@ -10,7 +10,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use tokio::time::sleep;
 use url::Url;
 
-use crate::run::with_causes;
+use crate::causes::with_causes;
 
 /// Time that one try may take. One that had no answer by then is not repeated, since it may have arrived.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,5 +1,6 @@
 //! The table of runs, `_runs`: one row for each report and run, for whoever wants to query how runs went. Each run adds one
-//! file, whole and once, and joins small ones where there are many; no commit log speaks of them, and nothing depends on them.
+//! file, `<url>/_runs/account=<account>/<run>.parquet`, complete and once, and joins small ones where there are many. No commit
+//! log speaks of them, and nothing depends on them.
 
 mod join;
 
@@ -13,17 +14,11 @@ use arrow::datatypes::{
 };
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use ctct_load::{
+    Destination, FileOptions, LoadError, Window, WriteMode, account_field, account_folder, decode_folder, decode_rows,
+    encode_folder, encode_rows,
+};
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::ObjectStoreExt;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
-
-use crate::files::encode::{account_field, codec};
-use crate::files::footer;
-use crate::log::inventory::table_folder;
-use crate::{Destination, FileOptions, LoadError, Window, WriteMode, destination::folder};
 
 /// Name of the table. No report's table begins with `_`.
 pub const RUNS_TABLE: &str = "_runs";
@@ -34,90 +29,90 @@ const AT_A_TIME: usize = 8;
 
 /// How one report of one run ended.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RunRow {
+pub(crate) struct RunRow {
     /// The run.
-    pub run_id: String,
+    pub(crate) run_id: String,
     /// Name of the pipeline.
-    pub pipeline: String,
+    pub(crate) pipeline: String,
     /// The report.
-    pub report: String,
+    pub(crate) report: String,
     /// When the report began.
-    pub started_at: DateTime<Utc>,
+    pub(crate) started_at: DateTime<Utc>,
     /// When it ended.
-    pub finished_at: DateTime<Utc>,
+    pub(crate) finished_at: DateTime<Utc>,
     /// What the run was for: `incremental`, `full`, `backfill` or `replay`.
-    pub scope: &'static str,
+    pub(crate) scope: &'static str,
     /// How rows met those that were there.
-    pub write_mode: WriteMode,
+    pub(crate) write_mode: WriteMode,
     /// The span of time that was asked for.
-    pub window: Window,
+    pub(crate) window: Window,
     /// Watermark of the commit before.
-    pub watermark_before: Option<DateTime<Utc>>,
+    pub(crate) watermark_before: Option<DateTime<Utc>>,
     /// Watermark after the run.
-    pub watermark_after: Option<DateTime<Utc>>,
+    pub(crate) watermark_after: Option<DateTime<Utc>>,
     /// Version of its commit.
-    pub commit: Option<i64>,
+    pub(crate) commit: Option<i64>,
     /// Pages read, kept ones included.
-    pub pages: u64,
+    pub(crate) pages: u64,
     /// Pages among them that an earlier run had kept.
-    pub resumed_pages: u64,
+    pub(crate) resumed_pages: u64,
     /// Rows of the report's own table that were read.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Rows written, over all tables.
-    pub written_rows: u64,
+    pub(crate) written_rows: u64,
     /// Files written.
-    pub written_files: u64,
+    pub(crate) written_files: u64,
     /// Bytes of Parquet written.
-    pub written_bytes: u64,
+    pub(crate) written_bytes: u64,
     /// Requests sent.
-    pub requests: u64,
+    pub(crate) requests: u64,
     /// Requests sent again.
-    pub retries: u64,
+    pub(crate) retries: u64,
     /// Answers that said `throttled`.
-    pub throttled: u64,
+    pub(crate) throttled: u64,
     /// Bytes of the answers' bodies.
-    pub read_bytes: u64,
+    pub(crate) read_bytes: u64,
     /// Seconds that requests waited for the pace.
-    pub paced_seconds: f64,
+    pub(crate) paced_seconds: f64,
     /// Seconds that requests waited before they were sent again.
-    pub backed_off_seconds: f64,
+    pub(crate) backed_off_seconds: f64,
     /// Fields that the catalogue does not know.
-    pub drift_fields: u64,
+    pub(crate) drift_fields: u64,
     /// Records that could not be typed.
-    pub dead_letters: u64,
+    pub(crate) dead_letters: u64,
     /// How it ended, in words.
-    pub outcome: String,
+    pub(crate) outcome: String,
     /// The exit code that says the same.
-    pub exit_code: u8,
+    pub(crate) exit_code: u8,
     /// What went wrong.
-    pub error: Option<String>,
+    pub(crate) error: Option<String>,
     /// What to do about it.
-    pub advice: Option<String>,
+    pub(crate) advice: Option<String>,
     /// Version of the program.
-    pub program_version: &'static str,
+    pub(crate) program_version: &'static str,
 }
 
 /// How one report of a run ended, as far as it is read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunEnd {
+pub(crate) struct RunEnd {
     /// The run.
-    pub run_id: String,
+    pub(crate) run_id: String,
     /// Name of the pipeline.
-    pub pipeline: String,
+    pub(crate) pipeline: String,
     /// The report.
-    pub report: String,
+    pub(crate) report: String,
     /// When it ended.
-    pub finished_at: DateTime<Utc>,
+    pub(crate) finished_at: DateTime<Utc>,
     /// The exit code that says how.
-    pub exit_code: i64,
+    pub(crate) exit_code: i64,
     /// What went wrong.
-    pub error: Option<String>,
+    pub(crate) error: Option<String>,
     /// What to do about it.
-    pub advice: Option<String>,
+    pub(crate) advice: Option<String>,
 }
 
 /// A column of the table.
-struct Column {
+struct RunColumn {
     name: &'static str,
     doc: &'static str,
     cell: Cell,
@@ -132,14 +127,14 @@ enum Cell {
     Seconds(fn(&RunRow) -> Option<f64>),
 }
 
-const fn column(name: &'static str, cell: Cell, doc: &'static str) -> Column {
-    Column { name, doc, cell }
+const fn column(name: &'static str, cell: Cell, doc: &'static str) -> RunColumn {
+    RunColumn { name, doc, cell }
 }
 
 use Cell::{Count, Moment, Seconds, Text, Version};
 
 /// All columns. They are part of the tool's contract: columns are added, never renamed. The account is the folder.
-const COLUMNS: &[Column] = &[
+const COLUMNS: &[RunColumn] = &[
     column("run_id", Text(|row| Some(&row.run_id)), "The run; with `report` the key of the row."),
     column("pipeline", Text(|row| Some(&row.pipeline)), "Name of the pipeline."),
     column("report", Text(|row| Some(&row.report)), "The report."),
@@ -147,7 +142,7 @@ const COLUMNS: &[Column] = &[
     column("finished_at", Moment(|row| Some(row.finished_at)), "When the report ended."),
     column("seconds", Seconds(|row| Some(row.seconds())), "How long it took."),
     column("scope", Text(|row| Some(row.scope)), "What the run was for: incremental, full, backfill or replay."),
-    column("write_mode", Text(|row| Some(mode(row.write_mode))), "How its rows met those that were there."),
+    column("write_mode", Text(|row| Some(row.write_mode.name())), "How its rows met those that were there."),
     column("window_from", Moment(|row| row.window.after), "Lower end of the span that was asked for; null means open."),
     column("window_to", Moment(|row| row.window.before), "Upper end of it; null means open."),
     column("watermark_before", Moment(|row| row.watermark_before), "Watermark of the commit before the run."),
@@ -188,16 +183,6 @@ impl RunRow {
     }
 }
 
-/// A write mode as a pipeline names it.
-fn mode(mode: WriteMode) -> &'static str {
-    match mode {
-        WriteMode::Append => "append",
-        WriteMode::Merge => "merge",
-        WriteMode::Replace => "replace",
-        WriteMode::Partition => "partition",
-    }
-}
-
 impl Cell {
     fn data_type(&self) -> DataType {
         match self {
@@ -227,7 +212,7 @@ impl Cell {
 
 /// The schema of every file of the table; with a column of the account where `account_column` is set. The meaning of each
 /// column is in its metadata, under `comment`.
-pub fn runs_schema(account_column: bool) -> SchemaRef {
+pub(crate) fn runs_schema(account_column: bool) -> SchemaRef {
     let fields = COLUMNS.iter().map(|column| {
         let comment = [(COMMENT.to_owned(), column.doc.to_owned())];
         Field::new(column.name, column.cell.data_type(), true).with_metadata(HashMap::from(comment))
@@ -241,37 +226,37 @@ pub fn runs_schema(account_column: bool) -> SchemaRef {
 ///
 /// # Errors
 /// The store cannot be written.
-pub async fn add_run(destination: &Destination, account: &str, run_id: &str, rows: &[RunRow]) -> Result<(), LoadError> {
-    use object_store::Error::AlreadyExists;
+pub(crate) async fn add_run(
+    destination: &Destination,
+    account: &str,
+    run_id: &str,
+    rows: &[RunRow],
+) -> Result<(), LoadError> {
     let runs = runs_folder(account);
     // What runs left that were killed at this very point. One that is alive begins its file again.
-    destination.sweep(&runs, |_| true).await;
-    destination.sweep(&join::records_folder(account), |_| true).await;
-    let path = format!("{runs}/{}.parquet", folder::encode(run_id));
-    match destination.create(&path, encode(rows, account, &destination.file_options())?.into()).await {
-        Err(LoadError::Store { source: AlreadyExists { .. }, .. }) | Ok(()) => {}
-        Err(error) => return Err(error),
-    }
+    destination.remove_unfinished(&runs).await;
+    destination.remove_unfinished(&join::records_folder(account)).await;
+    let path = format!("{runs}/{}.parquet", encode_folder(run_id));
+    destination.create_file(&path, encode(rows, account, &destination.file_options())?).await?;
     if let Err(error) = join::join_due(destination, account, run_id).await {
         tracing::debug!(%error, "could not join the files of the table of runs; a later run will");
     }
     Ok(())
 }
 
-/// The rows of the last `runs` runs of an account, the newest first; of a file that holds several runs, all of them. Names of runs ascend with time. A file that is no
-/// Parquet is passed over: nothing rests on it.
+/// The rows of the last `runs` runs of an account, the newest first; of a file that holds several runs, all of them. Names of
+/// runs ascend with time. A file that is not Parquet is skipped: nothing depends on it.
 ///
 /// # Errors
 /// The store cannot be read.
-pub async fn last_runs(destination: &Destination, account: &str, runs: usize) -> Result<Vec<RunEnd>, LoadError> {
-    let paths = destination.list(&runs_folder(account)).await?;
-    let newest = paths.into_iter().rev().filter(|path| path.ends_with(".parquet")).take(runs);
+pub(crate) async fn last_runs(destination: &Destination, account: &str, runs: usize) -> Result<Vec<RunEnd>, LoadError> {
+    let paths = destination.list_files(&runs_folder(account)).await?;
+    let newest = paths.into_keys().rev().filter(|path| path.ends_with(".parquet")).take(runs);
     let read = newest.map(|path| async move {
-        let failed = || destination.failed("read", &path);
-        let found = destination.store.get(&destination.key(&path)?).await.map_err(failed())?;
-        let bytes = found.bytes().await.map_err(failed())?;
+        // A run that joins small files may have removed it since.
+        let Some(bytes) = destination.read_file(&path).await? else { return Ok(Vec::new()) };
         Ok::<_, LoadError>(decode(bytes).unwrap_or_else(|| {
-            tracing::warn!(path, "it is no file of the table of runs and was passed over");
+            tracing::warn!(path, "this is not a file of the table of runs; it was skipped");
             Vec::new()
         }))
     });
@@ -290,13 +275,13 @@ pub async fn last_runs(destination: &Destination, account: &str, runs: usize) ->
 }
 
 fn runs_folder(account: &str) -> String {
-    table_folder(RUNS_TABLE, &folder::encode(account))
+    account_folder(RUNS_TABLE, account)
 }
 
 /// The account that a path of the table names.
 fn account_of(path: &str) -> String {
     let folder = path.split('/').find_map(|level| level.strip_prefix("account="));
-    folder.and_then(folder::decode).unwrap_or_default()
+    folder.and_then(decode_folder).unwrap_or_default()
 }
 
 /// A column with one text in every row.
@@ -309,46 +294,30 @@ fn encode(rows: &[RunRow], account: &str, options: &FileOptions) -> Result<Bytes
     let own = options.account_column.then(|| repeated(account, rows.len()));
     let columns = COLUMNS.iter().map(|column| column.cell.array(rows)).chain(own).collect();
     let failed = |source| LoadError::Arrow { table: RUNS_TABLE.to_owned(), action: "write", source };
-    encoded(&RecordBatch::try_new(schema, columns).map_err(failed)?, options, None)
-}
-
-fn encoded(rows: &RecordBatch, options: &FileOptions, metadata: Option<KeyValue>) -> Result<Bytes, LoadError> {
-    let parquet = |source| LoadError::Parquet { table: RUNS_TABLE.to_owned(), action: "write", source };
-    let properties = WriterProperties::builder()
-        .set_compression(codec(options)?)
-        .set_key_value_metadata(metadata.map(|pair| vec![pair]));
-    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties.build())).map_err(parquet)?;
-    writer.write(rows).map_err(parquet)?;
-    writer.into_inner().map(Bytes::from).map_err(parquet)
+    encode_rows(RUNS_TABLE, &RecordBatch::try_new(schema, columns).map_err(failed)?, options, None)
 }
 
 /// The rows of a file; `None` where it is none of ours.
 fn decode(file: Bytes) -> Option<Vec<RunEnd>> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).ok()?;
-    footer::possible(builder.metadata()).ok()?;
-    let reader = builder.build().ok()?;
-    let mut rows = Vec::new();
-    for batch in reader {
-        let batch = batch.ok()?;
-        let text = |name: &str| batch.column_by_name(name)?.as_string_opt::<i32>().cloned();
-        let (run_id, pipeline, report) = (text("run_id")?, text("pipeline")?, text("report")?);
-        let (error, advice) = (text("error")?, text("advice")?);
-        let finished = primitive::<TimestampMicrosecondType>(&batch, "finished_at")?;
-        let code = primitive::<Int64Type>(&batch, "exit_code")?;
-        let optional = |array: &StringArray, at| array.is_valid(at).then(|| array.value(at).to_owned());
-        for at in 0..batch.num_rows() {
-            rows.push(RunEnd {
-                run_id: run_id.value(at).to_owned(),
-                pipeline: pipeline.value(at).to_owned(),
-                report: report.value(at).to_owned(),
-                finished_at: DateTime::from_timestamp_micros(finished.value(at))?,
-                exit_code: code.value(at),
-                error: optional(&error, at),
-                advice: optional(&advice, at),
-            });
-        }
-    }
-    Some(rows)
+    let batch = decode_rows(file)?;
+    let text = |name: &str| batch.column_by_name(name)?.as_string_opt::<i32>().cloned();
+    let (run_id, pipeline, report) = (text("run_id")?, text("pipeline")?, text("report")?);
+    let (error, advice) = (text("error")?, text("advice")?);
+    let finished = primitive::<TimestampMicrosecondType>(&batch, "finished_at")?;
+    let code = primitive::<Int64Type>(&batch, "exit_code")?;
+    let optional = |array: &StringArray, at| array.is_valid(at).then(|| array.value(at).to_owned());
+    let rows = (0..batch.num_rows()).map(|at| {
+        Some(RunEnd {
+            run_id: run_id.value(at).to_owned(),
+            pipeline: pipeline.value(at).to_owned(),
+            report: report.value(at).to_owned(),
+            finished_at: DateTime::from_timestamp_micros(finished.value(at))?,
+            exit_code: code.value(at),
+            error: optional(&error, at),
+            advice: optional(&advice, at),
+        })
+    });
+    rows.collect()
 }
 
 fn primitive<T: ArrowPrimitiveType>(batch: &RecordBatch, name: &str) -> Option<arrow::array::PrimitiveArray<T>> {
@@ -419,16 +388,15 @@ mod tests {
         let destination = Destination::in_memory();
         add_run(&destination, "acme", "019a", &[row("019a", "contacts")]).await.unwrap();
         let foreign = format!("{}/019b.parquet", runs_folder("acme"));
-        destination.create(&foreign, "not Parquet".into()).await.unwrap();
+        destination.create_file(&foreign, "not Parquet".into()).await.unwrap();
         assert_eq!(last_runs(&destination, "acme", 9).await.unwrap().len(), 1);
     }
 
     #[test]
     fn every_column_says_what_it_means_and_holds_it() {
         let bytes = encode(&[row("019a", "contacts")], "acme", &FileOptions::default()).unwrap();
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
-        assert_eq!(reader.schema(), &runs_schema(false));
-        let batch = reader.build().unwrap().next().unwrap().unwrap();
+        let batch = decode_rows(bytes).unwrap();
+        assert_eq!(batch.schema(), runs_schema(false));
         let mut shown = String::new();
         for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
             let value = arrow::util::display::array_value_to_string(column, 0);

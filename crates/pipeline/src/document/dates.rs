@@ -96,6 +96,13 @@ fn first_instant(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
         .map_or_else(|| midnight.and_utc(), |instant| instant.to_utc())
 }
 
+/// Whether an instant can be a time at which somebody ran this program, or will.
+pub(crate) fn is_sane(instant: &DateTime<Utc>) -> bool {
+    /// 2000-01-01 and 2200-01-01, in seconds since 1970.
+    const YEARS: std::ops::Range<i64> = 946_684_800..7_258_118_400;
+    YEARS.contains(&instant.timestamp())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

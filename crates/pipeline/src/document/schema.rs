@@ -5,8 +5,8 @@ use ctct_catalog::{Catalog, OptionKind, Param, ParamType, Report, ReportOption};
 use ctct_load::{Cloud, OptionKind as StoreOptionKind, PartitionBy};
 use serde_json::{Map, Value, json};
 
-use crate::dates::MAX_DAYS_BACK;
 use crate::document::Period;
+use crate::document::dates::MAX_DAYS_BACK;
 use crate::document::keys::{self, Key, Shape};
 use crate::document::write::fitting;
 

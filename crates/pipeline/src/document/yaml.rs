@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Location, MergeKeyPolicy, MessageFormatter, Spanned, UserMessageFormatter};
 
-use crate::error::ConfigError;
+use crate::document::error::ConfigError;
 
 /// Mappings and sequences may be nested this deep; the deepest legal pipeline needs seven levels.
 const MAX_DEPTH: usize = 24;

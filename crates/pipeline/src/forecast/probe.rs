@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use ctct_extract::Request;
 
-use super::standing::Standing;
-use super::{Ids, Plan, ReportPlan};
-use crate::run::{Context, RunError, client};
+use super::stored_state::StoredState;
+use crate::context::Context;
+use crate::plan::{Ids, Plan, ReportPlan};
+use crate::run_error::RunError;
+use crate::source;
 
 /// What the API counted.
 #[derive(Debug, Default)]
@@ -19,14 +21,14 @@ pub(crate) struct Counts {
 }
 
 /// Counts the rows of every report of a plan that the API can count. `standings` are those of the plan's reports.
-pub(crate) async fn counts(plan: &Plan, standings: &[Standing], context: &Context) -> Result<Counts, RunError> {
+pub(crate) async fn counts(plan: &Plan, states: &[StoredState], context: &Context) -> Result<Counts, RunError> {
     let mut counts = Counts::default();
-    let asked = plan.reports.iter().zip(standings);
-    let requests: Vec<_> = asked.filter_map(|(report, standing)| counting(report, standing)).collect();
+    let asked = plan.reports.iter().zip(states);
+    let requests: Vec<_> = asked.filter_map(|(report, state)| counting(report, state)).collect();
     if requests.is_empty() {
         return Ok(counts);
     }
-    let source = client::open(plan, context).await?;
+    let source = source::open(plan, context).await?;
     let mut counted = Ok(());
     for request in requests {
         let name = request.report.name.clone();
@@ -44,11 +46,11 @@ pub(crate) async fn counts(plan: &Plan, standings: &[Standing], context: &Contex
 }
 
 /// The request that makes the API count what the first query matches.
-fn counting(plan: &ReportPlan, standing: &Standing) -> Option<Request> {
+fn counting(plan: &ReportPlan, state: &StoredState) -> Option<Request> {
     let report = &plan.report;
     let count = report.count.as_ref().filter(|_| matches!(plan.ids, Ids::None) && !plan.has_param_alone())?;
     let limit = report.paging.as_ref().and_then(|paging| paging.limit.as_ref());
-    let query = standing.ask.queries.first()?;
+    let query = state.request.queries.first()?;
     let mut params: Vec<(String, String)> =
         query.params.iter().filter(|(name, _)| *name != count.param).cloned().collect();
     params.push((count.param.clone(), "true".to_owned()));

@@ -5,8 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ctct_load::Commit;
 use serde::Serialize;
 
-use super::standing::{IdsLeft, Standing};
-use super::{Ids, ReportPlan};
+use super::stored_state::{IdsToRead, StoredState};
+use crate::plan::{Ids, ReportPlan};
 
 /// How many requests a run of a report takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -34,7 +34,7 @@ pub enum Basis {
     Unknown,
 }
 
-impl Standing {
+impl StoredState {
     /// How many requests a run at `now` takes. `counted` is how many rows match the first query as the API counts them, or
     /// for a report by id how many rows the report has that its ids come from.
     pub(crate) fn requests(&self, plan: &ReportPlan, counted: Option<u64>, now: DateTime<Utc>) -> Requests {
@@ -51,14 +51,14 @@ impl Standing {
 
     fn requests_of_lists(&self, plan: &ReportPlan, counted: Option<u64>, now: DateTime<Utc>) -> Requests {
         let end = |query: &str| self.kept.get(query);
-        let open = self.ask.queries.iter().filter(|query| end(&query.name).is_none_or(|end| end.next.is_some()));
+        let open = self.request.queries.iter().filter(|query| end(&query.name).is_none_or(|end| end.next.is_some()));
         let open: Vec<&str> = open.map(|query| query.name.as_str()).collect();
         let each_once = open.len() as u64;
         let Some(page_rows) = plan.report.page_rows().map(u64::from) else {
             return Requests { least: each_once, most: Some(each_once), basis: Basis::Certain };
         };
         // Of the first query, where it is not kept to its end.
-        let first = self.ask.queries.first().map(|query| query.name.as_str());
+        let first = self.request.queries.first().map(|query| query.name.as_str());
         let counted = counted.filter(|_| first.is_some_and(|first| open.contains(&first)));
         let counted = counted.map(|rows| {
             let kept = first.and_then(end).map_or(0, |end| u64::from(end.number));
@@ -82,7 +82,7 @@ impl Standing {
             return self.pages_of_everything().or(stored);
         }
         let span = |after: Option<DateTime<Utc>>, before: DateTime<Utc>| after.map(|after| before - after);
-        let wanted = span(self.ask.window.after, self.ask.window.before.unwrap_or(now));
+        let wanted = span(self.request.window.after, self.request.window.before.unwrap_or(now));
         let windows = self.whole().filter(|commit| !reads_everything(commit)).filter_map(|commit| {
             let taken = span(commit.window.after, commit.window.before.unwrap_or(commit.committed_at));
             Some(stretched(pages(commit)?, taken?, wanted?))
@@ -92,7 +92,7 @@ impl Standing {
 
     /// Whether the run reads from the beginning of the tables' history.
     pub(crate) fn reads_everything(&self, plan: &ReportPlan) -> bool {
-        self.ask.sweep || self.ask.window.after == plan.since
+        self.request.sweep || self.request.window.after == plan.since
     }
 
     /// Pages of the largest read of everything among the last commits.
@@ -105,7 +105,7 @@ impl Standing {
         self.history.iter().filter(|commit| is_whole(commit))
     }
 
-    fn requests_by_id(&self, plan: &ReportPlan, ids: IdsLeft, counted: Option<u64>) -> Requests {
+    fn requests_by_id(&self, plan: &ReportPlan, ids: IdsToRead, counted: Option<u64>) -> Requests {
         let asked = ids.left - ids.kept;
         // What the other report will have, where that is known better than by what is stored.
         let expected = counted.map_or(asked, |rows| asked.max(rows.saturating_sub(ids.all - asked)));

@@ -3,35 +3,33 @@
 
 use std::collections::BTreeMap;
 
+use crate::plan::fingerprint::crawl_of;
+use crate::plan::request_plan::RequestPlan;
+use crate::plan::{Ids, Plan, ReportPlan, Scope};
 use chrono::{DateTime, Utc};
-use ctct_load::{
-    Commit, CrawlEnd, Destination, IdsLeft as IdsOfCommit, LoadError, ReportLog, WriteMode, distinct_ids, survey,
-};
-
-use super::question::crawl_of;
-use super::{Ask, Ids, Plan, ReportPlan, Scope};
+use ctct_load::{Commit, CrawlEnd, Destination, IdsLeft, LoadError, ReportLog, WriteMode, distinct_ids, survey};
 
 /// Commits that are looked at, to tell how much the next run may take.
 const HISTORY: usize = 20;
 
 /// What the next run of a report starts from.
 #[derive(Debug, Clone)]
-pub(crate) struct Standing {
+pub(crate) struct StoredState {
     /// The last commits, the newest first.
     pub(crate) history: Vec<Commit>,
     /// What the run asks.
-    pub(crate) ask: Ask,
+    pub(crate) request: RequestPlan,
     /// How far the crawls go that an earlier run had begun, by their names.
     pub(crate) kept: BTreeMap<String, CrawlEnd>,
     /// The ids that are to be read one by one; `None` for a list, and where the destination holds none yet.
-    pub(crate) ids: Option<IdsLeft>,
+    pub(crate) ids: Option<IdsToRead>,
     /// Rows that the report's own table holds, where they were counted.
     pub(crate) stored_rows: Option<u64>,
 }
 
 /// Ids that are read one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct IdsLeft {
+pub(crate) struct IdsToRead {
     /// All of them.
     pub(crate) all: u64,
     /// Those that are not done by an earlier commit's progress.
@@ -42,14 +40,20 @@ pub(crate) struct IdsLeft {
     pub(crate) may_go: bool,
 }
 
-impl Standing {
+impl StoredState {
     /// Where nothing is stored, or nothing can be known.
     pub(crate) fn nothing(report: &ReportPlan, now: DateTime<Utc>) -> Self {
         let ids = match &report.ids {
-            Ids::List { ids, .. } => Some(IdsLeft::new(distinct(ids.clone()), |_| false, |_| false)),
+            Ids::List { ids, .. } => Some(IdsToRead::new(distinct(ids.clone()), |_| false, |_| false)),
             Ids::None | Ids::From { .. } => None,
         };
-        Self { history: Vec::new(), ask: report.ask(None, now), kept: BTreeMap::new(), ids, stored_rows: None }
+        Self {
+            history: Vec::new(),
+            request: report.request_plan(None, now),
+            kept: BTreeMap::new(),
+            ids,
+            stored_rows: None,
+        }
     }
 
     /// What the destination has of a report of the plan.
@@ -69,13 +73,13 @@ impl Standing {
         if let Some(head) = head.filter(|_| report.scope != Scope::Everything) {
             log.refuse_ahead(head, now)?;
         }
-        let ask = report.ask(head.map(|commit| &commit.state), now).of(source);
+        let request = report.request_plan(head.map(|commit| &commit.state), now).of(source);
         let base = head.map_or(0, Commit::pages_base);
-        let mut pages = log.kept_pages(base, &ask.fingerprint(), report.delivery.keep_raw).await?;
+        let mut pages = log.kept_pages(base, &request.fingerprint(), report.delivery.keep_raw).await?;
         let first = pages.next().await?;
-        let ask = match first.as_ref().and_then(|pages| pages.first()) {
-            Some(page) => report.ask_again(ask, report.after_of(&page.params)),
-            None => ask,
+        let request = match first.as_ref().and_then(|pages| pages.first()) {
+            Some(page) => report.resumed(request, report.after_of(&page.params)),
+            None => request,
         };
         while pages.next().await?.is_some() {}
         let kept = pages.ends().clone();
@@ -89,7 +93,7 @@ impl Standing {
         let progress = head.and_then(|commit| report.progress(&commit.state));
         let left = match head.filter(|_| ids.is_some()) {
             Some(head) => log.ids_left(head).await?,
-            None => IdsOfCommit::default(),
+            None => IdsLeft::default(),
         };
         let now_days = report.period();
         // Of days that an earlier run had begun, what is left is requested before all of those of now.
@@ -99,9 +103,9 @@ impl Standing {
             None => progress.is_some_and(|progress| progress.covers(id)),
         };
         let is_kept = |id: &str| kept.get(&crawl_of(id, &now_days)).is_some_and(|end| end.next.is_none());
-        let ids = ids.map(|ids| IdsLeft { may_go: plan.ids_may_go(report), ..IdsLeft::new(ids, is_done, is_kept) });
+        let ids = ids.map(|ids| IdsToRead { may_go: plan.ids_may_go(report), ..IdsToRead::new(ids, is_done, is_kept) });
         let ids = ids.map(|ids| if is_of_now || progress.is_none() { ids } else { ids.and_days_of_now() });
-        Ok(Self { history, ask, kept, ids, stored_rows: None })
+        Ok(Self { history, request, kept, ids, stored_rows: None })
     }
 
     /// Counts the stored rows, where the run reads everything and none of the last commits did, so that nothing else tells
@@ -128,7 +132,7 @@ impl Standing {
     }
 }
 
-impl IdsLeft {
+impl IdsToRead {
     /// The same where what is left is of earlier days: all of those of now come after it.
     fn and_days_of_now(self) -> Self {
         Self { all: self.all * 2, left: self.left + self.all, ..self }
@@ -168,7 +172,7 @@ mod tests {
     use ctct_catalog::Catalog;
 
     use super::*;
-    use crate::{Environment, Pipeline};
+    use crate::document::{Environment, Pipeline};
 
     #[test]
     fn ids_may_go_where_the_report_that_has_them_is_written_anew_before() {

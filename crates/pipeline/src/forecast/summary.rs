@@ -10,14 +10,17 @@ use ctct_load::{Commit, LoadError, PartitionBy, Window, WriteMode, refuse_manner
 use futures::future::join_all;
 use serde::Serialize;
 
+use super::Requests;
 use super::probe::{Counts, counts};
-use super::standing::Standing;
-use super::{Ids, OtherRows, Plan, ReportPlan, Requests, Scope};
-use crate::document::{Access, Pace};
-use crate::fit::Allowance;
-use crate::identity;
-use crate::policy::Outcome;
-use crate::run::{Context, RunError};
+use super::stored_state::StoredState;
+use crate::allowance::Allowance;
+use crate::context::Context;
+use crate::document::{Credentials, PaceConfig};
+use crate::outcome::Outcome;
+use crate::plan::fingerprint::OtherRows;
+use crate::plan::{Ids, Plan, ReportPlan, Scope};
+use crate::run_error::RunError;
+use crate::source::identity;
 use crate::summary::ErrorSummary;
 
 /// What a run of a plan would ask, and what it takes.
@@ -216,43 +219,44 @@ pub async fn forecast(plan: &Plan, context: &Context, probe: bool) -> PlanSummar
     let now = context.clock.now();
     let mut unknown = Vec::new();
     let stored = |why: &str| format!("what is stored, so bounds are those of a first run: {why}");
-    let opened = context.open_destination(plan).map_err(|error| unknown.push(stored(&error.to_string()))).ok();
+    let opened =
+        context.open_destination(&plan.pipeline).map_err(|error| unknown.push(stored(&error.to_string()))).ok();
     let destination = opened.as_ref();
     let foreseen = identity::foresee(plan, context, destination).await;
     let source = foreseen.reader.source.as_str();
     let read = plan.reports.iter().map(|report| async move {
         match destination {
             Some(destination) => {
-                Standing::read(plan, report, destination, source, now)
+                StoredState::read(plan, report, destination, source, now)
                     .await?
                     .count_stored(plan, report, destination)
                     .await
             }
-            None => Ok(Standing::nothing(report, now)),
+            None => Ok(StoredState::nothing(report, now)),
         }
     });
-    let mut standings = Vec::with_capacity(plan.reports.len());
+    let mut states = Vec::with_capacity(plan.reports.len());
     let mut error = foreseen.error;
-    for (report, standing) in plan.reports.iter().zip(join_all(read).await) {
-        standings.push(standing.unwrap_or_else(|failed| {
+    for (report, state) in plan.reports.iter().zip(join_all(read).await) {
+        states.push(state.unwrap_or_else(|failed| {
             unknown.push(stored(&format!("{}: {failed}", report.report.name)));
             if matches!(failed, LoadError::Ahead { .. }) {
                 error = Some(RunError::Load { report: report.report.name.clone(), source: Box::new(failed) });
             }
-            Standing::nothing(report, now)
+            StoredState::nothing(report, now)
         }));
     }
-    let counted = if probe { counts(plan, &standings, context).await } else { Ok(Counts::default()) };
+    let counted = if probe { counts(plan, &states, context).await } else { Ok(Counts::default()) };
     let counts = counted.unwrap_or_else(|failed| {
         error.get_or_insert(failed);
         Counts::default()
     });
-    for (report, standing) in plan.reports.iter().zip(&standings) {
-        if let Some(refused) = standing.history.first().and_then(|commit| refusal(plan, report, commit)) {
+    for (report, state) in plan.reports.iter().zip(&states) {
+        if let Some(refused) = state.history.first().and_then(|commit| refusal(plan, report, commit)) {
             error.get_or_insert(refused);
         }
     }
-    let allowance = match Allowance::of(plan, context).await {
+    let allowance = match super::quota_check::allowance(plan, context).await {
         Ok(allowance) => Some(allowance),
         Err(failed) => {
             unknown.push(format!("what is left of the day: {failed}"));
@@ -263,7 +267,7 @@ pub async fn forecast(plan: &Plan, context: &Context, probe: bool) -> PlanSummar
             None
         }
     };
-    let mut summary = PlanSummary::new(plan, &standings, &counts, allowance, now);
+    let mut summary = PlanSummary::new(plan, &states, &counts, allowance, now);
     if let Some(destination) = destination {
         destination.url().clone_into(&mut summary.destination);
     }
@@ -288,7 +292,7 @@ impl PlanSummary {
     /// The summary of a plan whose reports stand like this.
     pub(super) fn new(
         plan: &Plan,
-        standings: &[Standing],
+        states: &[StoredState],
         counts: &Counts,
         quota: Option<Allowance>,
         now: DateTime<Utc>,
@@ -297,8 +301,8 @@ impl PlanSummary {
         let reports: Vec<PlannedReport> = plan
             .reports
             .iter()
-            .zip(standings)
-            .map(|(report, standing)| planned(plan, report, standing, &counts.rows, now))
+            .zip(states)
+            .map(|(report, state)| planned(plan, report, state, &counts.rows, now))
             .collect();
         let cost = cost(&reports, (0, 0), pipeline.pace(), quota.as_ref());
         let fits = fits(&cost, quota.as_ref());
@@ -306,11 +310,11 @@ impl PlanSummary {
             pipeline: pipeline.name.clone(),
             description: pipeline.description.clone(),
             account: plan.account.clone(),
-            access: match &pipeline.source.access {
-                Access::Stored => "stored sign-in",
-                Access::Seeded(_) => "a refresh token",
-                Access::Token(_) => "a bearer token",
-                Access::Sandbox(_) => "the embedded API",
+            access: match &pipeline.source.credentials {
+                Credentials::Stored => "stored sign-in",
+                Credentials::Seeded(_) => "a refresh token",
+                Credentials::Token(_) => "a bearer token",
+                Credentials::Sandbox(_) => "the embedded API",
             },
             server: pipeline.source.base_url.as_ref().map(ToString::to_string),
             destination: plan.destination.clone(),
@@ -335,7 +339,7 @@ impl PlanSummary {
 fn planned(
     plan: &Plan,
     report: &ReportPlan,
-    standing: &Standing,
+    state: &StoredState,
     rows: &BTreeMap<String, u64>,
     now: DateTime<Utc>,
 ) -> PlannedReport {
@@ -343,7 +347,7 @@ fn planned(
         Ids::From { source, .. } => rows.get(&source.report),
         Ids::None | Ids::List { .. } => rows.get(&report.report.name),
     };
-    let asks = standing.ask.queries.iter().map(|query| {
+    let asks = state.request.queries.iter().map(|query| {
         let pairs: Vec<String> = query.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mark = if pairs.is_empty() { "" } else { "?" };
         format!("{}{mark}{}", report.report.path, pairs.join("&"))
@@ -363,34 +367,34 @@ fn planned(
             .iter()
             .map(|(name, value)| PlannedOption { name: name.clone(), value: value.clone() })
             .collect(),
-        last_commit: standing.history.first().map(last),
-        window: standing.ask.window,
+        last_commit: state.history.first().map(last),
+        window: state.request.window,
         incremental: report.is_incremental() && report.scope == Scope::Live,
         overlap_minutes: report.delivery.overlap.num_minutes(),
-        reconciles: standing.ask.sweep,
+        reconciles: state.request.sweep,
         asks: asks.collect(),
-        other_rows: standing
+        other_rows: state
             .history
             .first()
             .and_then(|commit| report.other_rows(commit, &plan.pipeline.name))
             .map(|other| other.stored),
-        kept_pages: standing.kept_pages(),
-        ids: standing.ids.map(|ids| ids.left - ids.kept),
+        kept_pages: state.kept_pages(),
+        ids: state.ids.map(|ids| ids.left - ids.kept),
         counted: counted.copied().filter(|_| matches!(report.ids, Ids::None)),
         page_rows: report.report.page_rows(),
-        requests: standing.requests(report, counted.copied(), now),
+        requests: state.requests(report, counted.copied(), now),
         countable: counted.is_none() && is_countable(plan, report),
         ids_from: match &report.ids {
             Ids::From { source, .. } => Some(format!("{} of {}", source.column, source.report)),
             Ids::None | Ids::List { .. } => None,
         },
         gaps: report.gaps().iter().map(ToString::to_string).collect(),
-        warnings: standing
+        warnings: state
             .history
             .first()
             .and_then(|commit| commit.told_of_columns(plan.pipeline.destination.files.account_column))
             .into_iter()
-            .chain(small_partitions(plan, report, standing, counted.copied(), now))
+            .chain(small_partitions(plan, report, state, counted.copied(), now))
             .chain(report.warnings.iter().cloned())
             .collect(),
     }
@@ -405,19 +409,19 @@ const ROW_BYTES: u64 = 100;
 fn small_partitions(
     plan: &Plan,
     report: &ReportPlan,
-    standing: &Standing,
+    state: &StoredState,
     counted: Option<u64>,
     now: DateTime<Utc>,
 ) -> Option<String> {
     let own = report.report.tables().first().filter(|_| !report.partition_by.is_empty())?;
-    let stored = standing.history.first().and_then(|head| head.inventory.tables.get(&own.name));
+    let stored = state.history.first().and_then(|head| head.inventory.tables.get(&own.name));
     let each = if let Some(stored) = stored {
-        let files = standing.history.iter().flat_map(|commit| &commit.files).filter(|file| file.table == own.name);
+        let files = state.history.iter().flat_map(|commit| &commit.files).filter(|file| file.table == own.name);
         let folders: BTreeSet<&str> = files.map(|file| file.partition.as_str()).collect();
         stored.bytes / (folders.len() as u64).max(1)
     } else {
-        let embedded = match &plan.pipeline.source.access {
-            Access::Sandbox(spec) if report.report.name == "contacts" => Some(spec.config(now).contacts),
+        let embedded = match &plan.pipeline.source.credentials {
+            Credentials::Sandbox(spec) if report.report.name == "contacts" => Some(spec.config(now).contacts),
             _ => None,
         };
         let buckets = report.partition_by.iter().map(|entry| match entry {
@@ -483,7 +487,7 @@ fn scheduled(plan: &Plan, summary: &PlanSummary, now: DateTime<Utc>) -> Option<S
     Some(Scheduled { runs, least, most, share_of_day })
 }
 
-fn cost(reports: &[PlannedReport], beside: (u64, u64), pace: Pace, quota: Option<&Allowance>) -> Cost {
+fn cost(reports: &[PlannedReport], beside: (u64, u64), pace: PaceConfig, quota: Option<&Allowance>) -> Cost {
     #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
     let price = |requests: u64| Price {
         requests,

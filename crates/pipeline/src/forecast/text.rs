@@ -3,11 +3,10 @@
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use ctct_load::WriteMode;
 
 use super::{AtLeastAtMost, Basis, Cost, Fits, PlanSummary, PlannedOption, PlannedReport, Price, Requests, Scheduled};
-use crate::dates::wire;
-use crate::fit::Allowance;
+use crate::allowance::Allowance;
+use crate::document::dates::wire;
 
 impl fmt::Display for PlanSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,7 +103,7 @@ impl PlanSummary {
 
 impl fmt::Display for PlannedReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.report, mode(self.write_mode))?;
+        write!(f, "{}: {}", self.report, self.write_mode.name())?;
         if !self.partition_by.is_empty() {
             write!(f, ", partitioned by {}", self.partition_by.join(", "))?;
         }
@@ -128,8 +127,8 @@ impl fmt::Display for PlannedReport {
         if self.reconciles {
             line("reads", "everything, to find deleted rows")?;
         }
-        for (at, ask) in self.asks.iter().enumerate() {
-            line(if at == 0 { "asks" } else { "and" }, &format!("GET {ask}"))?;
+        for (at, request) in self.asks.iter().enumerate() {
+            line(if at == 0 { "asks" } else { "and" }, &format!("GET {request}"))?;
         }
         if self.incremental && self.last_commit.is_none() {
             let overlap = shortest(self.overlap_minutes);
@@ -234,11 +233,6 @@ fn shortest(minutes: i64) -> String {
         (_, 0) => format!("{}h", minutes / 60),
         _ => format!("{minutes}m"),
     }
-}
-
-/// The mode's name in a pipeline; the two are alike but for the capital.
-fn mode(mode: WriteMode) -> String {
-    format!("{mode:?}").to_lowercase()
 }
 
 /// `10000` as `10,000`.

@@ -4,10 +4,13 @@ use ctct_load::{Adopted, Destination, Owner, owners};
 use serde::Serialize;
 
 use super::{Unopened, failed, open};
-use crate::identity::owner;
+use crate::context::Context;
+use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::policy::Outcome;
-use crate::run::{Context, RunError, client, lease};
+use crate::run::lease;
+use crate::run_error::RunError;
+use crate::source;
+use crate::source::identity::owner;
 use crate::summary::ErrorSummary;
 
 /// What adopting the reports of a pipeline came to.
@@ -129,9 +132,9 @@ async fn adopt_all(
 
 /// Whose account the plan reads, by the API itself.
 async fn asked(plan: &Plan, context: &Context) -> Result<Owner, RunError> {
-    let source = client::open(plan, context).await?;
+    let source = source::open(plan, context).await?;
     // The embedded API is known by its seed.
-    let told = source.told().identity.clone();
+    let told = source.facts().identity.clone();
     let identity = if source.is_embedded() { Ok(told.clone()) } else { source.client.identify().await };
     source.close().await?;
     let identity = identity?;

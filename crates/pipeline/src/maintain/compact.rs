@@ -2,9 +2,11 @@
 
 use ctct_load::{Compaction, Destination, LoadError, TableCompaction, WriteMode};
 
+use crate::context::Context;
+use crate::outcome::Outcome;
 use crate::plan::{Plan, ReportPlan};
-use crate::policy::Outcome;
-use crate::run::{Context, RunError, lease};
+use crate::run::lease;
+use crate::run_error::RunError;
 use crate::summary::ErrorSummary;
 
 /// What compacting the reports of a pipeline came to.
@@ -50,7 +52,7 @@ impl CompactSummary {
 /// The destination cannot be used.
 pub async fn compact(plan: &Plan, context: &Context, dry_run: bool) -> Result<CompactSummary, RunError> {
     let unusable = |error: LoadError| RunError::Destination(Box::new(error));
-    let destination = context.open_destination(plan)?;
+    let destination = context.open_destination(&plan.pipeline)?;
     if !dry_run {
         destination.probe().await.map_err(unusable)?;
     }

@@ -15,14 +15,15 @@ use ctct_load::{Destination, LoadError};
 pub use adopt::{AdoptSummary, AdoptedReport, adopt};
 pub use compact::{CompactSummary, CompactedReport, compact};
 pub use rebuild::{LossSummary, RebuildResult, RebuildSummary, ReportRebuild, rebuild};
-pub use state::{CommitSummary, PileSummary, ReportState, StagedSummary, StateSummary, state};
+pub use state::{CommitSummary, FileGroupSummary, StagedSummary, StateSummary, StoredReport, state};
 pub use status::{Expectation, Health, LastError, ReportStatus, StatusSummary, status};
 pub use unfinished::{FailedIdsSummary, HolderSummary};
 pub use verify::{CountSummary, FindingSummary, ReportVerified, VerifiedTableSummary, VerifySummary, verify};
 
+use crate::context::Context;
+use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::policy::Outcome;
-use crate::run::{Context, RunError};
+use crate::run_error::RunError;
 use crate::summary::ErrorSummary;
 
 /// How a command over all reports of a pipeline ended before it came to any of them.
@@ -33,7 +34,9 @@ struct Unopened {
 
 /// Opens the destination of a plan; nothing is written.
 fn open(plan: &Plan, context: &Context) -> Result<Destination, Unopened> {
-    context.open_destination(plan).map_err(|error| Unopened { outcome: error.outcome(), error: plan.told(&error) })
+    context
+        .open_destination(&plan.pipeline)
+        .map_err(|error| Unopened { outcome: error.outcome(), error: plan.told(&error) })
 }
 
 /// What an error of one report means, and what to do about it.

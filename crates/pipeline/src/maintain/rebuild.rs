@@ -5,9 +5,10 @@ use ctct_load::{Commit, Loss, Rebuild, Rebuilt, TableRebuilt};
 use serde::Serialize;
 
 use super::{Unopened, failed, open};
+use crate::context::Context;
+use crate::outcome::Outcome;
 use crate::plan::{Plan, ReportPlan};
-use crate::policy::Outcome;
-use crate::run::{Context, lease};
+use crate::run::lease;
 use crate::summary::{ErrorSummary, TableSummary};
 
 /// What a rebuild of a pipeline's reports came to.

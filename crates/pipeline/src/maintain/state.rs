@@ -10,9 +10,9 @@ use super::adopt::shown;
 use super::status::is_zero;
 use super::unfinished::{failed_ids, holder_of};
 use super::{FailedIdsSummary, HolderSummary, Unopened, failed, open};
+use crate::context::Context;
+use crate::outcome::Outcome;
 use crate::plan::{Plan, ReportPlan};
-use crate::policy::Outcome;
-use crate::run::Context;
 use crate::summary::{ErrorSummary, TableSummary};
 
 /// Commits of the history that are shown.
@@ -32,7 +32,7 @@ pub struct StateSummary {
     /// Exit code of the process.
     pub exit_code: u8,
     /// One entry a report, in the order of the plan.
-    pub reports: Vec<ReportState>,
+    pub reports: Vec<StoredReport>,
     /// Why nothing could be looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorSummary>,
@@ -40,7 +40,7 @@ pub struct StateSummary {
 
 /// The state of one report.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct ReportState {
+pub struct StoredReport {
     /// The report.
     pub report: String,
     /// `done`, or what `error` means.
@@ -85,9 +85,9 @@ pub struct ReportState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_by: Option<HolderSummary>,
     /// Pages that are kept to go on from, or to replay.
-    pub pages: PileSummary,
+    pub pages: FileGroupSummary,
     /// Files with records that could not be typed.
-    pub dead_letters: PileSummary,
+    pub dead_letters: FileGroupSummary,
     /// Why the next run would not begin, or why there was nothing to see.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorSummary>,
@@ -143,14 +143,14 @@ pub struct StagedSummary {
 
 /// Some files.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
-pub struct PileSummary {
+pub struct FileGroupSummary {
     /// How many.
     pub files: u64,
     /// Bytes of them all.
     pub bytes: u64,
 }
 
-impl From<Pile> for PileSummary {
+impl From<Pile> for FileGroupSummary {
     fn from(Pile { files, bytes }: Pile) -> Self {
         Self { files, bytes }
     }
@@ -176,7 +176,7 @@ pub async fn state(plan: &Plan, context: &Context) -> StateSummary {
                     Ok(state) => state,
                     Err(error) => {
                         let (outcome, error) = failed(plan, name, error);
-                        ReportState { report: name.to_owned(), outcome, error: Some(error), ..ReportState::default() }
+                        StoredReport { report: name.to_owned(), outcome, error: Some(error), ..StoredReport::default() }
                     }
                 });
             }
@@ -196,16 +196,16 @@ async fn report_state(
     report: &ReportPlan,
     destination: &Destination,
     now: DateTime<Utc>,
-) -> Result<ReportState, LoadError> {
+) -> Result<StoredReport, LoadError> {
     let name = report.report.name.as_str();
     let survey = survey(destination, &plan.account, &report.report, HISTORY).await?;
     let log = ReportLog::new(destination, &plan.account, name)?;
     let failed_ids = failed_ids(&log, survey.head.as_ref()).await?;
     let held_by = holder_of(name, &leases(destination, &plan.account, now).await?);
-    Ok(ReportState { failed_ids, held_by, ..of_survey(plan, name, survey) })
+    Ok(StoredReport { failed_ids, held_by, ..of_survey(plan, name, survey) })
 }
 
-fn of_survey(plan: &Plan, name: &str, survey: Survey) -> ReportState {
+fn of_survey(plan: &Plan, name: &str, survey: Survey) -> StoredReport {
     let Survey { head, history, records, tables, staged, unpublished, pages, dead_letters, damage } = survey;
     let (outcome, error) = match damage {
         Some(damage) => {
@@ -214,7 +214,7 @@ fn of_survey(plan: &Plan, name: &str, survey: Survey) -> ReportState {
         }
         None => (Outcome::Done, None),
     };
-    let mut state = ReportState {
+    let mut state = StoredReport {
         report: name.to_owned(),
         outcome,
         commits: history.iter().map(commit_summary).collect(),
@@ -243,7 +243,7 @@ fn of_survey(plan: &Plan, name: &str, survey: Survey) -> ReportState {
         pages: pages.into(),
         dead_letters: dead_letters.into(),
         error,
-        ..ReportState::default()
+        ..StoredReport::default()
     };
     if let Some(head) = head {
         state.owner = head.identity.account.is_some().then(|| shown(&head.identity));

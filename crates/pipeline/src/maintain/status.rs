@@ -4,15 +4,18 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ctct_load::{Commit, Destination, LoadError, ReportLog, RunEnd, last_runs, leases};
+use ctct_load::{Commit, Destination, LoadError, ReportLog, leases};
 use serde::Serialize;
 
 use super::unfinished::{failed_ids, holder_of};
-use super::{FailedIdsSummary, HolderSummary, PileSummary, Unopened, failed, open};
-use crate::fit::Allowance;
+use super::{FailedIdsSummary, FileGroupSummary, HolderSummary, Unopened, failed, open};
+use crate::after_run::runs_table::{RunEnd, last_runs};
+use crate::allowance::Allowance;
+use crate::context::Context;
+use crate::forecast::quota_check;
+use crate::outcome::Outcome;
 use crate::plan::{Plan, ReportPlan};
-use crate::policy::Outcome;
-use crate::run::{Context, FIRST_PAGE_AT};
+use crate::run::FIRST_PAGE_AT;
 use crate::summary::ErrorSummary;
 
 /// Commits that are looked at for the last one of a whole run; others are joins, replays, backfills and parts.
@@ -114,7 +117,7 @@ pub struct ReportStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_by: Option<HolderSummary>,
     /// Pages that the next run goes on from.
-    pub kept_pages: PileSummary,
+    pub kept_pages: FileGroupSummary,
     /// How the last run failed, where it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<LastError>,
@@ -194,10 +197,10 @@ impl StatusSummary {
 
 /// What is left of the day.
 async fn quota(plan: &Plan, context: &Context) -> Result<Option<Allowance>, Unopened> {
-    if matches!(plan.pipeline.source.access, crate::document::Access::Sandbox(_)) {
+    if matches!(plan.pipeline.source.credentials, crate::document::Credentials::Sandbox(_)) {
         return Ok(None);
     }
-    let left = Allowance::of(plan, context).await;
+    let left = quota_check::allowance(plan, context).await;
     left.map(Some).map_err(|error| Unopened { outcome: error.outcome(), error: plan.told(&error) })
 }
 

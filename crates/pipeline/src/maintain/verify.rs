@@ -8,10 +8,12 @@ use ctct_load::{Destination, Finding, Mend, Verified, VerifyOptions};
 use serde::Serialize;
 
 use super::{Unopened, failed, open};
-use crate::identity;
+use crate::context::Context;
+use crate::outcome::Outcome;
 use crate::plan::{Ids, Plan, ReportPlan};
-use crate::policy::Outcome;
-use crate::run::{Context, RunError, client};
+use crate::run_error::RunError;
+use crate::source;
+use crate::source::identity;
 use crate::summary::ErrorSummary;
 
 /// What was found out about a pipeline's reports.
@@ -132,7 +134,7 @@ async fn verify_all(
     destination: &Destination,
     counts: bool,
 ) -> Result<Vec<ReportVerified>, RunError> {
-    let source = if counts { Some(client::open(plan, context).await?) } else { None };
+    let source = if counts { Some(source::open(plan, context).await?) } else { None };
     if let Some(source) = &source {
         // What another account counts says nothing of these tables.
         identity::establish(plan, context, destination, source).await?;

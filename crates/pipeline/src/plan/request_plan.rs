@@ -8,8 +8,7 @@ use ctct_load::{Rejected, ReportState, Window, WriteMode};
 use sha2::{Digest, Sha256};
 
 use super::{Ids, ReportPlan};
-use crate::dates::wire;
-use crate::run::clocks::is_sane;
+use crate::document::dates::{is_sane, wire};
 
 /// A row that changes while it is read leaves a window with an upper end, and a cursor that counts rows then skips its
 /// neighbour. So an upper end is sent only where it lies this far back, and rows that still change lie outside.
@@ -41,7 +40,7 @@ pub enum Scope {
 
 /// What a run asks of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
+pub struct RequestPlan {
     /// The span of time that is asked for.
     pub window: Window,
     /// The queries, one after the other. A row may come in more than one.
@@ -50,7 +49,7 @@ pub struct Ask {
     pub sweep: bool,
     /// What is asked, as a text that is the same for a later run that may go on with the pages of this one: relative dates
     /// of the pipeline stand in it as they are written.
-    pub question: String,
+    pub text: String,
 }
 
 /// One query: a chain of pages, or one chain for each id.
@@ -62,15 +61,15 @@ pub struct Query {
     pub params: Vec<(String, String)>,
 }
 
-impl Ask {
+impl RequestPlan {
     /// The same question to a source: pages of another account do not answer it.
     pub(crate) fn of(self, source: &str) -> Self {
-        Self { question: format!("{} from {source}", self.question), ..self }
+        Self { text: format!("{} from {source}", self.text), ..self }
     }
 
     /// A short name for the question, in hex.
     pub fn fingerprint(&self) -> String {
-        fingerprint(&self.question)
+        fingerprint(&self.text)
     }
 }
 
@@ -82,17 +81,17 @@ pub(super) fn fingerprint(text: &str) -> String {
 
 impl ReportPlan {
     /// What a run asks at `now`, when the last commit left `previous`.
-    pub fn ask(&self, previous: Option<&ReportState>, now: DateTime<Utc>) -> Ask {
+    pub fn request_plan(&self, previous: Option<&ReportState>, now: DateTime<Utc>) -> RequestPlan {
         let sweep = self.sweep_is_due(previous, now);
         let window = self.window(previous, now, sweep);
-        let question = self.question(window, sweep);
-        Ask { window, queries: self.queries(window, sweep), sweep, question }
+        let text = self.text(window, sweep);
+        RequestPlan { window, queries: self.queries(window, sweep), sweep, text }
     }
 
     /// The same for the window that an earlier run had begun with.
-    pub fn ask_again(&self, ask: Ask, after: Option<DateTime<Utc>>) -> Ask {
-        let window = Window { after, ..ask.window };
-        Ask { window, queries: self.queries(window, ask.sweep), ..ask }
+    pub fn resumed(&self, request: RequestPlan, after: Option<DateTime<Utc>>) -> RequestPlan {
+        let window = Window { after, ..request.window };
+        RequestPlan { window, queries: self.queries(window, request.sweep), ..request }
     }
 
     /// The lower end of a window by the parameters of one of its requests.
@@ -218,7 +217,7 @@ impl ReportPlan {
         self.report.option(&watermark.option)?.params.first().map(String::as_str)
     }
 
-    fn question(&self, window: Window, sweep: bool) -> String {
+    fn text(&self, window: Window, sweep: bool) -> String {
         let from = match (self.begins, window.after) {
             (Some(begins), after) if after == self.since => begins.to_string(),
             (_, after) => after.map(wire).unwrap_or_default(),

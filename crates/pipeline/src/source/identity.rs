@@ -7,9 +7,11 @@
 use ctct_extract::Identity;
 use ctct_load::{Destination, Owned, Owner, owners};
 
-use crate::document::Access;
+use crate::context::Context;
+use crate::document::Credentials;
 use crate::plan::Plan;
-use crate::run::{Context, RunError, Source, Told, client};
+use crate::run_error::RunError;
+use crate::source::{self, OpenSource, SourceFacts};
 
 /// Whose account a run reads.
 #[derive(Debug, Clone, Default)]
@@ -43,16 +45,16 @@ pub(crate) async fn establish(
     plan: &Plan,
     context: &Context,
     destination: &Destination,
-    source: &Source,
+    source: &OpenSource,
 ) -> Result<Reader, RunError> {
     let stored = stored(plan, destination).await?;
-    let told = source.told();
-    let identity = if told.identity.account.is_some() {
-        told.identity.clone()
+    let facts = source.facts();
+    let identity = if facts.identity.account.is_some() {
+        facts.identity.clone()
     } else {
         let asking = async {
             let of_token = source.client.token_identity().await?;
-            match remembered(told, &of_token, &stored) {
+            match remembered(facts, &of_token, &stored) {
                 Some(identity) => Ok(identity),
                 None => source.client.identify().await,
             }
@@ -64,13 +66,13 @@ pub(crate) async fn establish(
         }
     };
     refuse_other(plan, &stored, &identity)?;
-    Ok(Reader::new(&identity, told, &plan.account))
+    Ok(Reader::new(&identity, facts, &plan.account))
 }
 
 /// What can be known of that without a request. What cannot be looked at is not known.
 pub(crate) async fn foresee(plan: &Plan, context: &Context, destination: Option<&Destination>) -> Foreseen {
-    let told = match client::told(plan, context).await {
-        Ok(told) => told,
+    let facts = match source::facts(plan, context).await {
+        Ok(facts) => facts,
         Err(error @ RunError::OtherServer { .. }) => return Foreseen { error: Some(error), ..Foreseen::default() },
         Err(_) => return Foreseen::default(),
     };
@@ -78,10 +80,10 @@ pub(crate) async fn foresee(plan: &Plan, context: &Context, destination: Option<
         Some(destination) => stored(plan, destination).await.unwrap_or_default(),
         None => Vec::new(),
     };
-    let server = told.server.as_ref().map(ToString::to_string);
-    let (identity, requests) = match (&told.identity.account, &told.of_token) {
-        (Some(_), _) => (Some(told.identity.clone()), (0, 0)),
-        (None, Some(of_token)) => match remembered(&told, of_token, &stored) {
+    let server = facts.server.as_ref().map(ToString::to_string);
+    let (identity, requests) = match (&facts.identity.account, &facts.of_token) {
+        (Some(_), _) => (Some(facts.identity.clone()), (0, 0)),
+        (None, Some(of_token)) => match remembered(&facts, of_token, &stored) {
             Some(identity) => (Some(identity), (0, 0)),
             None => (None, (1, 1)),
         },
@@ -91,7 +93,7 @@ pub(crate) async fn foresee(plan: &Plan, context: &Context, destination: Option<
     let error = identity.as_ref().and_then(|identity| refuse_other(plan, &stored, identity).err());
     // A run whose account is not known yet goes on with what it finds, if that is its own.
     let identity = identity.or_else(|| newest(&stored).map(identity_of)).unwrap_or_default();
-    Foreseen { reader: Reader::new(&identity, &told, &plan.account), requests, server, error }
+    Foreseen { reader: Reader::new(&identity, &facts, &plan.account), requests, server, error }
 }
 
 async fn stored(plan: &Plan, destination: &Destination) -> Result<Vec<Owned>, RunError> {
@@ -99,7 +101,7 @@ async fn stored(plan: &Plan, destination: &Destination) -> Result<Vec<Owned>, Ru
 }
 
 /// What was learnt of this token or its user before: whose account it is, or that nothing tells.
-fn remembered(told: &Told, of_token: &Identity, stored: &[Owned]) -> Option<Identity> {
+fn remembered(facts: &SourceFacts, of_token: &Identity, stored: &[Owned]) -> Option<Identity> {
     let known = stored.iter().filter(|owned| owned.owner.account.is_some());
     let known = known.filter(|owned| identity_of(owned).holds_for(of_token));
     if let Some(owned) = known.max_by_key(|owned| owned.committed_at) {
@@ -107,7 +109,7 @@ fn remembered(told: &Told, of_token: &Identity, stored: &[Owned]) -> Option<Iden
         return Some(Identity { account, name, ..of_token.clone() });
     }
     let asked = |hash: &Option<String>| hash.is_some() && *hash == of_token.token;
-    let in_vain = asked(&told.identity.token) || stored.iter().any(|owned| asked(&owned.owner.asked));
+    let in_vain = asked(&facts.identity.token) || stored.iter().any(|owned| asked(&owned.owner.asked));
     in_vain.then(|| of_token.clone())
 }
 
@@ -125,7 +127,7 @@ fn refuse_other(plan: &Plan, stored: &[Owned], identity: &Identity) -> Result<()
                 report: owned.report.clone(),
                 stored: Box::new(stored),
                 found: Box::new(identity.clone()),
-                stored_sign_in: matches!(plan.pipeline.source.access, Access::Stored),
+                stored_sign_in: matches!(plan.pipeline.source.credentials, Credentials::Stored),
             });
         }
     }
@@ -150,11 +152,11 @@ pub(crate) fn owner(identity: &Identity) -> Owner {
 }
 
 impl Reader {
-    fn new(identity: &Identity, told: &Told, label: &str) -> Self {
+    fn new(identity: &Identity, facts: &SourceFacts, label: &str) -> Self {
         let known = identity.account.as_ref().map(|account| format!("account={account}"));
         // Without the account, pages of one user or one sign-in are still not mixed with another's.
         let user = || identity.user.as_ref().map(|user| format!("user={user}"));
-        let signed_in = || told.signed_in_at.map(|at| format!("signed_in={}", at.timestamp_micros()));
+        let signed_in = || facts.signed_in_at.map(|at| format!("signed_in={}", at.timestamp_micros()));
         let token = || identity.token.as_ref().map(|token| format!("token={token}"));
         let source = known.or_else(user).or_else(signed_in).or_else(token).unwrap_or_else(|| "unknown".to_owned());
         let warning = identity.account.is_none().then(|| {

@@ -1,5 +1,7 @@
 //! The source of a run: a client for the API, and the embedded API itself where the pipeline asks for it.
 
+pub(crate) mod identity;
+
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,23 +12,24 @@ use ctct_extract::{
     SecretString, SignIn, Token, Url,
 };
 
-use super::{Context, RunError};
-use crate::document::{Access, Seed};
-use crate::plan::Plan;
+use crate::context::Context;
+use crate::document::{AccountNames, Credentials, Seed};
+use crate::plan::{Plan, Shard};
+use crate::run_error::RunError;
 
 /// Where the vendor serves the API (vendor's OpenAPI description: `host`, `basePath`).
 const VENDOR: &str = "https://api.cc.email/v3";
 
 /// A client, and the server behind it where that is our own.
-pub(crate) struct Source {
+pub(crate) struct OpenSource {
     pub(crate) client: Client,
-    told: Told,
+    facts: SourceFacts,
     sandbox: Option<ctct_sandbox::Sandbox>,
 }
 
 /// What a source tells of itself without a request.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct SourceFacts {
     /// Whose account it is, where the sign-in or the embedded API says so.
     pub(crate) identity: Identity,
     /// What the access token says of itself, where there is one already.
@@ -37,10 +40,10 @@ pub(crate) struct Told {
     pub(crate) server: Option<Url>,
 }
 
-impl Source {
+impl OpenSource {
     /// What it tells of itself.
-    pub(crate) fn told(&self) -> &Told {
-        &self.told
+    pub(crate) fn facts(&self) -> &SourceFacts {
+        &self.facts
     }
 
     /// Whether it is the embedded API.
@@ -61,30 +64,58 @@ impl Source {
     }
 }
 
+impl Plan {
+    /// A plan for each account that the pipeline reads, or for those in a part of them, in the order of the pipeline;
+    /// those that fit a pattern by name.
+    ///
+    /// # Errors
+    /// The sign-ins cannot be listed, or no stored account fits the pattern.
+    pub async fn by_account(&self, shard: Option<Shard>, context: &Context) -> Result<Vec<Self>, RunError> {
+        let names = match &self.pipeline.source.accounts {
+            AccountNames::One(name) => vec![name.clone()],
+            AccountNames::Several(names) => names.clone(),
+            AccountNames::Matching(pattern) => {
+                let mut names = context.accounts(&self.pipeline)?.names().await?;
+                names.retain(|name| pattern.matches(name));
+                if names.is_empty() {
+                    return Err(RunError::NoAccounts { pattern: pattern.as_str().to_owned() });
+                }
+                names
+            }
+        };
+        let mine = names.into_iter().filter(|name| shard.is_none_or(|shard| shard.holds(name)));
+        Ok(mine.map(|account| Self { account, ..self.clone() }).collect())
+    }
+}
+
 /// How requests are signed, and whose quota they count against.
-struct Right {
+struct OpenedCredentials {
     token: Token,
     /// Names the API key.
     api_key: String,
-    told: Told,
+    facts: SourceFacts,
 }
 
 /// Opens the plan's source. Sends nothing to the API.
-pub(crate) async fn open(plan: &Plan, context: &Context) -> Result<Source, RunError> {
+pub(crate) async fn open(plan: &Plan, context: &Context) -> Result<OpenSource, RunError> {
     let source = &plan.pipeline.source;
-    let (base_url, right, sandbox) = match &source.access {
-        Access::Stored => {
-            let right = stored(plan, context).await?;
-            (right.told.server.clone().map_or_else(|| server(plan), Ok)?, right, None)
+    let (base_url, opened, sandbox) = match &source.credentials {
+        Credentials::Stored => {
+            let opened = stored(plan, context).await?;
+            (opened.facts.server.clone().map_or_else(|| server(plan), Ok)?, opened, None)
         }
-        Access::Seeded(seed) => (server(plan)?, seeded(seed, plan, context).await?, None),
-        Access::Token(token) => {
+        Credentials::Seeded(seed) => (server(plan)?, seeded(seed, plan, context).await?, None),
+        Credentials::Token(token) => {
             let token = plan.pipeline.secret(token, &context.environment, &context.base_dir)?;
             let token = AccessToken::from(token);
             let api_key = token.api_key().unwrap_or_else(|| source.application.clone());
-            (server(plan)?, Right { token: Token::Bearer(token), api_key, told: Told::default() }, None)
+            (
+                server(plan)?,
+                OpenedCredentials { token: Token::Bearer(token), api_key, facts: SourceFacts::default() },
+                None,
+            )
         }
-        Access::Sandbox(spec) => {
+        Credentials::Sandbox(spec) => {
             let address_of = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let sandbox = {
                 let clock = context.clock.clone();
@@ -98,15 +129,15 @@ pub(crate) async fn open(plan: &Plan, context: &Context) -> Result<Source, RunEr
                 client_secret: None,
                 refresh_token: SecretString::from(sandbox.refresh_token()),
             };
-            let (api_key, told) = (sandbox.client_id().to_owned(), of_sandbox(sandbox.identity()));
-            let right = Right { token: Token::Refresh(grant), api_key, told };
-            (address(&sandbox.base_url())?, right, Some(sandbox))
+            let (api_key, facts) = (sandbox.client_id().to_owned(), of_sandbox(sandbox.identity()));
+            let opened = OpenedCredentials { token: Token::Refresh(grant), api_key, facts };
+            (address(&sandbox.base_url())?, opened, Some(sandbox))
         }
     };
     let ledger = match &sandbox {
         // Its quota ends with the run, and so does what is counted.
         Some(_) => Ledger::in_memory(),
-        None => context.keeping.ledger(&plan.pipeline, context, &base_url, &right.api_key)?,
+        None => context.ledger(&plan.pipeline, &base_url, &opened.api_key)?,
     };
     let config = ClientConfig {
         pace: pace(source.pace),
@@ -116,49 +147,49 @@ pub(crate) async fn open(plan: &Plan, context: &Context) -> Result<Source, RunEr
         allow_http: source.allow_http,
         // The run's id is unique, so two runs that fail together do not retry together.
         seed: RandomState::new().hash_one(&context.run_id),
-        ..ClientConfig::new(base_url, right.token)
+        ..ClientConfig::new(base_url, opened.token)
     };
-    Ok(Source { client: Client::new(config)?, told: right.told, sandbox })
+    Ok(OpenSource { client: Client::new(config)?, facts: opened.facts, sandbox })
 }
 
 /// The ledger that the plan's requests will be counted in. `None` for the embedded API, whose quota begins with the run.
 pub(crate) async fn ledger(plan: &Plan, context: &Context) -> Result<Option<Ledger>, RunError> {
     let source = &plan.pipeline.source;
-    let (server, api_key) = match &source.access {
-        Access::Sandbox(_) => return Ok(None),
-        Access::Stored => {
-            let Right { api_key, told, .. } = stored(plan, context).await?;
-            (told.server.map_or_else(|| server(plan), Ok)?, api_key)
+    let (server, api_key) = match &source.credentials {
+        Credentials::Sandbox(_) => return Ok(None),
+        Credentials::Stored => {
+            let OpenedCredentials { api_key, facts, .. } = stored(plan, context).await?;
+            (facts.server.map_or_else(|| server(plan), Ok)?, api_key)
         }
-        Access::Seeded(seed) => (server(plan)?, seed.client_id.clone()),
-        Access::Token(token) => {
+        Credentials::Seeded(seed) => (server(plan)?, seed.client_id.clone()),
+        Credentials::Token(token) => {
             // Without the token there is no run, but there can be a plan.
             let token = plan.pipeline.secret(token, &context.environment, &context.base_dir).ok();
             let api_key = token.and_then(|token| AccessToken::from(token).api_key());
             (server(plan)?, api_key.unwrap_or_else(|| source.application.clone()))
         }
     };
-    context.keeping.ledger(&plan.pipeline, context, &server, &api_key).map(Some)
+    context.ledger(&plan.pipeline, &server, &api_key).map(Some)
 }
 
 /// What the plan's source will tell of itself. Sends and changes nothing.
-pub(crate) async fn told(plan: &Plan, context: &Context) -> Result<Told, RunError> {
-    match &plan.pipeline.source.access {
-        Access::Sandbox(spec) => Ok(of_sandbox(spec.config(context.clock.now()).identity())),
-        Access::Stored => Ok(stored(plan, context).await?.told),
+pub(crate) async fn facts(plan: &Plan, context: &Context) -> Result<SourceFacts, RunError> {
+    match &plan.pipeline.source.credentials {
+        Credentials::Sandbox(spec) => Ok(of_sandbox(spec.config(context.clock.now()).identity())),
+        Credentials::Stored => Ok(stored(plan, context).await?.facts),
         // A new refresh token in the pipeline begins a new sign-in, which only the run can tell.
-        Access::Seeded(_) => Ok(Told { server: Some(server(plan)?), ..Told::default() }),
-        Access::Token(token) => {
+        Credentials::Seeded(_) => Ok(SourceFacts { server: Some(server(plan)?), ..SourceFacts::default() }),
+        Credentials::Token(token) => {
             let token = plan.pipeline.secret(token, &context.environment, &context.base_dir)?;
             let of_token = Some(Identity::of_token(&AccessToken::from(token)));
-            Ok(Told { of_token, server: Some(server(plan)?), ..Told::default() })
+            Ok(SourceFacts { of_token, server: Some(server(plan)?), ..SourceFacts::default() })
         }
     }
 }
 
-fn of_sandbox((account, name): (String, String)) -> Told {
+fn of_sandbox((account, name): (String, String)) -> SourceFacts {
     let identity = Identity { account: Some(account), name: Some(name), ..Identity::default() };
-    Told { identity, ..Told::default() }
+    SourceFacts { identity, ..SourceFacts::default() }
 }
 
 /// The server that an account signed in at. Its token goes to no other.
@@ -175,22 +206,22 @@ fn own_server(plan: &Plan, sign_in: &SignIn) -> Result<Url, RunError> {
 }
 
 /// What `auth login` stored.
-async fn stored(plan: &Plan, context: &Context) -> Result<Right, RunError> {
+async fn stored(plan: &Plan, context: &Context) -> Result<OpenedCredentials, RunError> {
     let account = plan.account.clone();
-    let accounts = context.keeping.accounts(&plan.pipeline, context)?;
+    let accounts = context.accounts(&plan.pipeline)?;
     let Some(sign_in) = accounts.read(&account).await? else { return Err(RunError::NoToken { account }) };
     let ended = sign_in.expires_at.is_some_and(|end| end <= context.clock.now());
-    let told = Told {
+    let facts = SourceFacts {
         server: Some(own_server(plan, &sign_in)?),
         of_token: sign_in.access_token.as_ref().filter(|_| !ended).map(Identity::of_token),
         signed_in_at: Some(sign_in.signed_in_at),
         identity: sign_in.identity,
     };
-    Ok(Right { api_key: sign_in.client_id, token: Token::Stored { accounts, account }, told })
+    Ok(OpenedCredentials { api_key: sign_in.client_id, token: Token::Stored { accounts, account }, facts })
 }
 
 /// What has become of the refresh token that the pipeline names.
-async fn seeded(seed: &Seed, plan: &Plan, context: &Context) -> Result<Right, RunError> {
+async fn seeded(seed: &Seed, plan: &Plan, context: &Context) -> Result<OpenedCredentials, RunError> {
     let secret = |secret| plan.pipeline.secret(secret, &context.environment, &context.base_dir);
     let grant = RefreshGrant {
         token_url: seed.token_url.clone().unwrap_or_else(|| Authority::vendor().token_url),
@@ -198,17 +229,17 @@ async fn seeded(seed: &Seed, plan: &Plan, context: &Context) -> Result<Right, Ru
         client_secret: seed.client_secret.as_ref().map(secret).transpose()?,
         refresh_token: secret(&seed.refresh_token)?,
     };
-    let accounts = context.keeping.accounts(&plan.pipeline, context)?;
+    let accounts = context.accounts(&plan.pipeline)?;
     accounts.seed(&plan.account, &plan.pipeline.source.application, &grant, &context.clock).await?;
     let token = Token::Stored { accounts, account: plan.account.clone() };
-    Ok(Right { api_key: seed.client_id.clone(), token, told: Told::default() })
+    Ok(OpenedCredentials { api_key: seed.client_id.clone(), token, facts: SourceFacts::default() })
 }
 
 fn server(plan: &Plan) -> Result<Url, RunError> {
     plan.pipeline.source.base_url.clone().map_or_else(|| address(VENDOR), Ok)
 }
 
-fn pace(pace: crate::document::Pace) -> Pace {
+fn pace(pace: crate::document::PaceConfig) -> Pace {
     Pace {
         requests_per_second: pace.requests_per_second,
         daily_requests: u64::from(pace.daily_requests),

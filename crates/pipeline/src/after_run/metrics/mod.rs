@@ -9,10 +9,10 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use crate::context::Context;
 use crate::document::Otlp;
+use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::policy::Outcome;
-use crate::run::Context;
 use crate::summary::{ReportSummary, RunSummary};
 
 /// Names the folder of text files where the pipeline names none.

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{Sample, samples};
+use crate::after_run::push::{PushError, post};
+use crate::context::Context;
 use crate::document::Otlp;
-use crate::push::{PushError, post};
-use crate::run::Context;
 use crate::summary::RunSummary;
 
 /// Names this program to collectors.

@@ -79,7 +79,7 @@ mod tests {
 
     use super::super::METRICS;
     use super::*;
-    use crate::policy::Outcome;
+    use crate::outcome::Outcome;
     use crate::summary::{ApiSummary, ReportSummary};
 
     fn summary(at: i64, reports: &[(&str, Outcome)]) -> RunSummary {

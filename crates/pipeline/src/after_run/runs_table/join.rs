@@ -10,15 +10,11 @@ use std::collections::BTreeMap;
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::concat_batches;
 use bytes::Bytes;
+use ctct_load::{ACCOUNT_COLUMN, Destination, LoadError, decode_rows, encode_folder, encode_rows, footer_text};
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{Error as StoreError, ObjectStoreExt};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
 use serde::{Deserialize, Serialize};
 
-use super::{AT_A_TIME, encoded, runs_folder, runs_schema};
-use crate::files::footer;
-use crate::{Destination, LoadError, destination::folder};
+use super::{AT_A_TIME, RUNS_TABLE, runs_folder, runs_schema};
 
 /// Files that are joined when there are so many small ones.
 const FILES: usize = 16;
@@ -53,19 +49,15 @@ struct Record {
 /// The store fails. Nothing is lost then.
 pub(super) async fn join_due(destination: &Destination, account: &str, name: &str) -> Result<(), LoadError> {
     // In this order: every joined file that is seen is one that the last record, or one before it, speaks of.
-    let objects = destination.objects(&runs_folder(account)).await?;
-    let mut sizes: BTreeMap<String, u64> = objects
-        .iter()
-        .map(|object| (destination.relative(&object.location).to_owned(), object.size))
-        .filter(|(path, _)| path.ends_with(".parquet"))
-        .collect();
+    let mut sizes: BTreeMap<String, u64> = destination.list_files(&runs_folder(account)).await?;
+    sizes.retain(|path, _| path.ends_with(".parquet"));
     let mut number = 1;
     if let Some(last) = last(destination, account).await? {
         if !sizes.contains_key(&last.join.joined) {
             return last.finish(destination).await;
         }
         for dead in sizes.extract_if(.., |path, _| last.join.has_outlived(path)) {
-            destination.delete(&dead.0).await?;
+            destination.delete_file(&dead.0).await?;
         }
         number = last.number + 1;
     }
@@ -80,23 +72,22 @@ pub(super) async fn join_due(destination: &Destination, account: &str, name: &st
     if members.len() < 2 {
         return Ok(());
     }
-    let joined = format!("{}/{}{JOINED}", runs_folder(account), folder::encode(name));
+    let joined = format!("{}/{}{JOINED}", runs_folder(account), encode_folder(name));
     let others = sizes.into_keys().filter(|path| path.ends_with(JOINED) && !members.contains(path)).collect();
     let record = Record::new(destination, number, Join { joined, members, others }, &batches)?;
     let path = record_path(account, number);
-    match destination.create(&path, record.file.clone().into()).await {
+    if !destination.create_file(&path, record.file.clone()).await? {
         // Another run is at it.
-        Err(LoadError::Store { source: StoreError::AlreadyExists { .. }, .. }) => return Ok(()),
-        created => created?,
+        return Ok(());
     }
     // A run that slept since it looked may have taken a number that was used and removed. Nobody goes by that record.
     if numbers(destination, account).await?.last() != Some(&number) {
-        return destination.delete(&path).await;
+        return destination.delete_file(&path).await;
     }
     record.finish(destination).await?;
     // No older one is needed, and a run that stops in front of this leaves it to the next join.
     for older in numbers(destination, account).await?.into_iter().filter(|older| *older < number) {
-        destination.delete(&record_path(account, older)).await?;
+        destination.delete_file(&record_path(account, older)).await?;
     }
     Ok(())
 }
@@ -113,19 +104,16 @@ impl Record {
     fn new(destination: &Destination, number: u64, join: Join, batches: &[RecordBatch]) -> Result<Self, LoadError> {
         let options = destination.file_options();
         let rows = concat_batches(&runs_schema(options.account_column), batches)
-            .map_err(|source| LoadError::Arrow { table: super::RUNS_TABLE.to_owned(), action: "join", source })?;
-        let file = encoded(&rows, &options, Some(KeyValue::new(JOIN.to_owned(), serde_json::json!(join).to_string())))?;
+            .map_err(|source| LoadError::Arrow { table: RUNS_TABLE.to_owned(), action: "join", source })?;
+        let file = encode_rows(RUNS_TABLE, &rows, &options, Some((JOIN, serde_json::json!(join).to_string())))?;
         Ok(Self { number, join, file })
     }
 
     /// Puts the joined file in the place of its members.
     async fn finish(self, destination: &Destination) -> Result<(), LoadError> {
-        let removals = self.join.members.iter().map(|member| destination.delete(member));
+        let removals = self.join.members.iter().map(|member| destination.delete_file(member));
         stream::iter(removals).buffer_unordered(AT_A_TIME).try_collect::<()>().await?;
-        match destination.create(&self.join.joined, self.file.into()).await {
-            Err(LoadError::Store { source: StoreError::AlreadyExists { .. }, .. }) => Ok(()),
-            created => created,
-        }
+        destination.create_file(&self.join.joined, self.file).await.map(drop)
     }
 }
 
@@ -133,17 +121,13 @@ impl Record {
 async fn last(destination: &Destination, account: &str) -> Result<Option<Record>, LoadError> {
     let Some(number) = numbers(destination, account).await?.pop() else { return Ok(None) };
     let path = record_path(account, number);
-    let file = match destination.store.get(&destination.key(&path)?).await {
-        Ok(found) => found.bytes().await.map_err(destination.failed("read", &path))?,
-        Err(StoreError::NotFound { .. }) => return Ok(None),
-        Err(error) => return Err(destination.failed("read", &path)(error)),
-    };
+    let Some(file) = destination.read_file(&path).await? else { return Ok(None) };
     let Some(join) = join_of(&file, &runs_folder(account)) else {
         tracing::warn!(
             path,
             "this is not a record of joined runs and was removed; its runs are still in their own files"
         );
-        destination.delete(&path).await?;
+        destination.delete_file(&path).await?;
         return Ok(None);
     };
     Ok(Some(Record { number, join, file }))
@@ -151,7 +135,7 @@ async fn last(destination: &Destination, account: &str) -> Result<Option<Record>
 
 /// The folder of an account's records.
 pub(super) fn records_folder(account: &str) -> String {
-    format!("_ctct/.runs/{}", folder::encode(account))
+    format!("_ctct/.runs/{}", encode_folder(account))
 }
 
 fn record_path(account: &str, number: u64) -> String {
@@ -160,18 +144,16 @@ fn record_path(account: &str, number: u64) -> String {
 
 /// The numbers of an account's records, ascending.
 async fn numbers(destination: &Destination, account: &str) -> Result<Vec<u64>, LoadError> {
-    let paths = destination.list(&records_folder(account)).await?;
+    let paths = destination.list_files(&records_folder(account)).await?;
     let number = |path: &String| path.rsplit('/').next()?.strip_suffix(".parquet")?.parse().ok();
-    let mut numbers: Vec<u64> = paths.iter().filter_map(number).collect();
+    let mut numbers: Vec<u64> = paths.keys().filter_map(number).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
 
 /// What a record says; `None` where it says nothing, or speaks of a file outside of this folder.
 fn join_of(file: &Bytes, folder: &str) -> Option<Join> {
-    let footer = ParquetMetaDataReader::new().parse_and_finish(file).ok()?;
-    let pairs = footer.file_metadata().key_value_metadata()?;
-    let join: Join = serde_json::from_str(pairs.iter().find(|pair| pair.key == JOIN)?.value.as_deref()?).ok()?;
+    let join: Join = serde_json::from_str(&footer_text(file, JOIN)?).ok()?;
     let inside = |path: &String| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
     let all_inside = inside(&join.joined) && join.members.iter().chain(&join.others).all(inside);
     all_inside.then_some(join)
@@ -179,31 +161,24 @@ fn join_of(file: &Bytes, folder: &str) -> Option<Join> {
 
 /// The rows of a file in the columns of today; `None` where it is not ours, or has a column that this version does not know.
 async fn member(destination: &Destination, path: &str) -> Result<Option<RecordBatch>, LoadError> {
-    let found = match destination.store.get(&destination.key(path)?).await {
-        Ok(found) => found.bytes().await.map_err(destination.failed("read", path))?,
-        Err(StoreError::NotFound { .. }) => return Ok(None),
-        Err(error) => return Err(destination.failed("read", path)(error)),
-    };
-    Ok(rows(found, destination.file_options().account_column, path))
+    let found = destination.read_file(path).await?;
+    Ok(found.and_then(|file| rows(file, destination.file_options().account_column, path)))
 }
 
 fn rows(file: Bytes, account_column: bool, path: &str) -> Option<RecordBatch> {
     let schema = runs_schema(account_column);
     let known = runs_schema(true);
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).ok()?;
-    footer::possible(reader.metadata()).ok()?;
-    let own = reader.schema();
+    let batch = decode_rows(file).filter(|batch| batch.num_rows() > 0)?;
+    let own = batch.schema();
     let is_known =
         |name: &str, data_type| known.field_with_name(name).is_ok_and(|field| field.data_type() == data_type);
     if !own.fields().iter().all(|field| is_known(field.name(), field.data_type())) || own.index_of("run_id").is_err() {
         return None;
     }
-    let batches: Vec<RecordBatch> = reader.build().ok()?.collect::<Result<_, _>>().ok()?;
-    let batch = concat_batches(&batches.first()?.schema(), &batches).ok()?;
     let account = super::account_of(path);
     let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
         Some(column) => ArrayRef::clone(column),
-        None if field.name() == crate::ACCOUNT_COLUMN => super::repeated(&account, batch.num_rows()),
+        None if field.name() == ACCOUNT_COLUMN => super::repeated(&account, batch.num_rows()),
         None => new_null_array(field.data_type(), batch.num_rows()),
     });
     RecordBatch::try_new(std::sync::Arc::clone(&schema), columns.collect()).ok()
@@ -214,6 +189,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
+    use ctct_load::FileSettings;
     use ctct_testkit::{Fault, FaultStore, Hold, Spot};
     use object_store::ObjectStore;
     use object_store::memory::InMemory;
@@ -221,8 +197,13 @@ mod tests {
     use super::super::tests::row;
     use super::super::{RunRow, add_run, last_runs};
     use super::*;
-    use crate::FileSettings;
-    use crate::tests::faults::dies_after;
+
+    /// A destination over this memory whose mutations fail after so many of them.
+    fn dies_after(memory: &Arc<InMemory>, calls: usize) -> Destination {
+        let store = FaultStore::new(Arc::clone(memory) as _);
+        store.script(Spot::from(calls), Fault::Reject);
+        Destination::with_store(Arc::new(store), "memory://")
+    }
 
     fn rows_of(run: usize) -> (String, Vec<RunRow>) {
         let run = format!("019a-{run:05}");
@@ -237,9 +218,9 @@ mod tests {
 
     /// How often each run is in the files that readers see, and how many files those are.
     async fn seen(destination: &Destination) -> (BTreeMap<String, usize>, usize) {
-        let paths = destination.list(&runs_folder("acme")).await.unwrap();
+        let paths = destination.list_files(&runs_folder("acme")).await.unwrap();
         let mut runs = BTreeMap::new();
-        for path in &paths {
+        for path in paths.keys() {
             let batch = member(destination, path).await.unwrap().expect("a file of ours");
             let ids = batch.column_by_name("run_id").unwrap();
             for id in arrow::array::AsArray::as_string::<i32>(ids) {
@@ -323,18 +304,18 @@ mod tests {
         for run in FILES / 2..FILES {
             add(&with, run).await;
         }
-        let paths = destination.list(&runs_folder("acme")).await.unwrap();
+        let paths = destination.list_files(&runs_folder("acme")).await.unwrap();
         assert_eq!(paths.len(), 1, "{paths:?}");
-        let batch = member(&with, &paths[0]).await.unwrap().unwrap();
-        let accounts = batch.column_by_name(crate::ACCOUNT_COLUMN).unwrap();
+        let batch = member(&with, paths.keys().next().unwrap()).await.unwrap().unwrap();
+        let accounts = batch.column_by_name(ACCOUNT_COLUMN).unwrap();
         let mut accounts = arrow::array::AsArray::as_string::<i32>(accounts).iter();
         assert!(accounts.all(|account| account == Some("acme")));
         let foreign = format!("{}/019z.parquet", runs_folder("acme"));
-        destination.create(&foreign, "not Parquet".into()).await.unwrap();
+        destination.create_file(&foreign, "not Parquet".into()).await.unwrap();
         for run in FILES..3 * FILES {
             add(&destination, run).await;
         }
-        let left = destination.list(&runs_folder("acme")).await.unwrap();
-        assert!(left.contains(&foreign) && left.len() <= FILES + 1, "{left:?}");
+        let left = destination.list_files(&runs_folder("acme")).await.unwrap();
+        assert!(left.contains_key(&foreign) && left.len() <= FILES + 1, "{left:?}");
     }
 }

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use ctct_catalog::Catalog;
 
 use super::*;
-use crate::yaml::{self, Node, ScalarKind};
-use crate::{Environment, Pipeline, Plan};
+use crate::document::yaml;
+use crate::document::yaml::{Node, ScalarKind};
+use crate::document::{Environment, Pipeline};
+use crate::plan::Plan;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

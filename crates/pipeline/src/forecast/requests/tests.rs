@@ -4,7 +4,8 @@ use ctct_catalog::Catalog;
 use ctct_load::{CrawlEnd, Inventory, Progress, ReportState, Window, WriteMode};
 
 use super::*;
-use crate::{Environment, Pipeline, Plan};
+use crate::document::{Environment, Pipeline};
+use crate::plan::Plan;
 
 const ID: &str = "1618ae62-4752-11e9-9c8a-fa163e6b01c1";
 
@@ -59,18 +60,18 @@ fn commit(day: u32, after: Option<u32>, pages: u64) -> Commit {
 }
 
 /// How a report stands after these commits, the newest first.
-fn after(report: &ReportPlan, history: Vec<Commit>) -> Standing {
-    let ask = report.ask(history.first().map(|commit| &commit.state), now());
-    Standing { history, ask, ..Standing::nothing(report, now()) }
+fn after(report: &ReportPlan, history: Vec<Commit>) -> StoredState {
+    let request = report.request_plan(history.first().map(|commit| &commit.state), now());
+    StoredState { history, request, ..StoredState::nothing(report, now()) }
 }
 
-fn kept(standing: Standing, crawl: &str, number: u32, next: Option<&str>) -> Standing {
+fn kept(state: StoredState, crawl: &str, number: u32, next: Option<&str>) -> StoredState {
     let end = CrawlEnd { number, next: next.map(str::to_owned) };
-    Standing { kept: standing.kept.into_iter().chain([(crawl.to_owned(), end)]).collect(), ..standing }
+    StoredState { kept: state.kept.into_iter().chain([(crawl.to_owned(), end)]).collect(), ..state }
 }
 
-fn requests(report: &ReportPlan, standing: &Standing, counted: Option<u64>) -> (u64, Option<u64>, Basis) {
-    let Requests { least, most, basis } = standing.requests(report, counted, now());
+fn requests(report: &ReportPlan, state: &StoredState, counted: Option<u64>) -> (u64, Option<u64>, Basis) {
+    let Requests { least, most, basis } = state.requests(report, counted, now());
     (least, most, basis)
 }
 
@@ -82,7 +83,7 @@ const BY_ID: &str = "  - {report: contact_activity_details, contact_id: {from: c
 fn a_first_run_of_unknown_size_takes_one_request_a_query_at_least() {
     let first = |reports: &str| {
         let report = report(reports);
-        requests(&report, &Standing::nothing(&report, now()), None)
+        requests(&report, &StoredState::nothing(&report, now()), None)
     };
     assert_eq!(first(CONTACTS), (1, None, Basis::Unknown));
     assert_eq!(first("  - {report: contacts, updated_after: 2026-01-01}\n"), (2, None, Basis::Unknown));
@@ -94,17 +95,17 @@ fn a_first_run_of_unknown_size_takes_one_request_a_query_at_least() {
 #[test]
 fn a_count_of_one_query_is_exact_and_beside_another_a_least() {
     let all = report(CONTACTS);
-    let first = Standing::nothing(&all, now());
+    let first = StoredState::nothing(&all, now());
     for (rows, pages) in [(0, 1), (1, 1), (500, 1), (501, 2), (10_001, 21)] {
         assert_eq!(requests(&all, &first, Some(rows)), (pages, Some(pages), Basis::Counted), "{rows}");
     }
     let since = report("  - {report: contacts, updated_after: 2026-01-01}\n");
-    let first = Standing::nothing(&since, now());
+    let first = StoredState::nothing(&since, now());
     assert_eq!(requests(&since, &first, Some(10_001)), (22, None, Basis::Unknown));
-    let goes_on = kept(Standing::nothing(&all, now()), "updated_after", 20, Some("/v3/next"));
+    let goes_on = kept(StoredState::nothing(&all, now()), "updated_after", 20, Some("/v3/next"));
     assert_eq!(requests(&all, &goes_on, Some(10_001)), (1, Some(1), Basis::Counted));
     let by_id = report(&format!("{CONTACTS}{BY_ID}"));
-    let first = Standing::nothing(&by_id, now());
+    let first = StoredState::nothing(&by_id, now());
     assert_eq!(requests(&by_id, &first, Some(40)), (40, None, Basis::Unknown), "its source will have 40 rows");
 }
 
@@ -137,39 +138,39 @@ fn a_read_of_everything_takes_what_the_last_one_took() {
     // Where it is too long ago, by what is stored.
     let windows_only = after(&report, vec![commit(19, Some(18), 99)]);
     assert_eq!(requests(&report, &windows_only, None), (1, None, Basis::Unknown));
-    let stored = Standing { stored_rows: Some(5_001), ..windows_only };
+    let stored = StoredState { stored_rows: Some(5_001), ..windows_only };
     assert_eq!(requests(&report, &stored, None), (1, Some(11), Basis::Commits));
 }
 
 #[test]
 fn kept_pages_are_not_asked_for_again() {
     let report = report("  - {report: email_campaigns, write_mode: replace}\n");
-    let standing = || after(&report, vec![commit(19, None, 12)]);
-    let goes_on = kept(standing(), "after_date", 10, Some("/v3/next"));
+    let state = || after(&report, vec![commit(19, None, 12)]);
+    let goes_on = kept(state(), "after_date", 10, Some("/v3/next"));
     assert_eq!(requests(&report, &goes_on, None), (1, Some(2), Basis::Commits));
-    let more_than_before = kept(standing(), "after_date", 40, Some("/v3/next"));
+    let more_than_before = kept(state(), "after_date", 40, Some("/v3/next"));
     assert_eq!(requests(&report, &more_than_before, None), (1, Some(1), Basis::Commits));
-    let whole = kept(standing(), "after_date", 40, None);
+    let whole = kept(state(), "after_date", 40, None);
     assert_eq!(requests(&report, &whole, None), (0, Some(0), Basis::Certain));
 }
 
 #[test]
 fn ids_that_are_done_are_not_asked_for_again_and_the_rest_costs_what_they_did() {
     let report = report(BY_ID);
-    let ids = |left, kept, may_go| Some(IdsLeft { all: 100, left, kept, may_go });
-    let standing = |history, ids| Standing { ids, ..after(&report, history) };
+    let ids = |left, kept, may_go| Some(IdsToRead { all: 100, left, kept, may_go });
+    let state = |history, ids| StoredState { ids, ..after(&report, history) };
     let progress = |commit: Commit| {
         let progress =
             Some(Progress { through: Some(ID.to_owned()), also: Vec::new(), of: String::new(), period: Vec::new() });
         Commit { state: ReportState { progress, ..commit.state.clone() }, ..commit }
     };
-    let first = standing(Vec::new(), ids(100, 0, false));
+    let first = state(Vec::new(), ids(100, 0, false));
     assert_eq!(requests(&report, &first, None), (100, None, Basis::Unknown));
     // Two days took 60 requests for 40 ids.
     let days = || vec![progress(commit(19, None, 40)), progress(commit(18, None, 20)), commit(10, None, 500)];
-    assert_eq!(requests(&report, &standing(days(), ids(60, 0, false)), None), (60, Some(90), Basis::Commits));
-    assert_eq!(requests(&report, &standing(days(), ids(60, 10, false)), None), (50, Some(75), Basis::Commits));
+    assert_eq!(requests(&report, &state(days(), ids(60, 0, false)), None), (60, Some(90), Basis::Commits));
+    assert_eq!(requests(&report, &state(days(), ids(60, 10, false)), None), (50, Some(75), Basis::Commits));
     let whole = || vec![commit(19, None, 130), commit(18, None, 101)];
-    assert_eq!(requests(&report, &standing(whole(), ids(100, 0, false)), None), (100, Some(130), Basis::Commits));
-    assert_eq!(requests(&report, &standing(whole(), ids(100, 0, true)), None).0, 0, "they may be gone by then");
+    assert_eq!(requests(&report, &state(whole(), ids(100, 0, false)), None), (100, Some(130), Basis::Commits));
+    assert_eq!(requests(&report, &state(whole(), ids(100, 0, true)), None).0, 0, "they may be gone by then");
 }

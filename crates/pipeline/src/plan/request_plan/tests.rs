@@ -25,13 +25,13 @@ fn after_a_run(watermark: &str) -> ReportState {
 
 /// The queries without what every request of the report carries.
 fn shown(report: &ReportPlan, previous: Option<&ReportState>) -> String {
-    let ask = report.ask(previous, at(NOW));
+    let request = report.request_plan(previous, at(NOW));
     let own = |query: &Query| -> String {
         let own = query.params.iter().filter(|pair| !report.params.contains(pair));
         own.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
     };
-    let queries: Vec<String> = ask.queries.iter().map(own).collect();
-    format!("{}{}", queries.join(" then "), if ask.sweep { " (sweep)" } else { "" })
+    let queries: Vec<String> = request.queries.iter().map(own).collect();
+    format!("{}{}", queries.join(" then "), if request.sweep { " (sweep)" } else { "" })
 }
 
 #[test]
@@ -64,18 +64,18 @@ fn every_window_begins_one_step_early_and_is_told_as_it_was_meant() {
     let from = at("2026-01-01T00:00:00Z");
     for options in ["report: contacts", "report: email_campaigns"] {
         let report = ReportPlan { scope: Scope::Between { from, to: None }, ..report(options) };
-        let ask = report.ask(None, at(NOW));
-        assert_eq!(ask.window.after, Some(from));
-        for query in &ask.queries {
+        let request = report.request_plan(None, at(NOW));
+        assert_eq!(request.window.after, Some(from));
+        for query in &request.queries {
             let sent = query.params.iter().find(|(name, _)| name.ends_with("after") || name == "after_date").unwrap();
             assert_eq!(sent.1, "2025-12-31T23:59:59.000Z", "{options}: {}", sent.0);
         }
-        assert_eq!(report.after_of(&ask.queries[0].params), Some(from), "{options}: read back as it was meant");
-        assert_eq!(report.ask_again(ask.clone(), Some(from)).queries, ask.queries);
+        assert_eq!(report.after_of(&request.queries[0].params), Some(from), "{options}: read back as it was meant");
+        assert_eq!(report.resumed(request.clone(), Some(from)).queries, request.queries);
     }
     let created = report("report: contacts, created_after: 2026-01-01");
     assert!(
-        created.ask(None, at(NOW)).queries[0]
+        created.request_plan(None, at(NOW)).queries[0]
             .params
             .contains(&("created_after".to_owned(), "2025-12-31T23:59:59.000Z".to_owned()))
     );
@@ -84,7 +84,7 @@ fn every_window_begins_one_step_early_and_is_told_as_it_was_meant() {
         "report: contact_action_summary, contact_id: 1618ae62-4752-11e9-9c8a-fa163e6b01c1, duration: single_date, report_date: 2026-01-01",
     );
     assert!(
-        summary.ask(None, at(NOW)).queries[0]
+        summary.request_plan(None, at(NOW)).queries[0]
             .params
             .contains(&("start".to_owned(), "2026-01-01T00:00:00.000Z".to_owned()))
     );
@@ -95,7 +95,7 @@ fn windows_of_any_watermark_are_of_a_year_that_can_be() {
     let contacts = report("report: contacts");
     for watermark in [DateTime::<Utc>::MIN_UTC, at("0001-01-01T00:00:00Z"), at("1999-12-31T23:59:59Z")] {
         let state = ReportState { watermark: Some(watermark), ..ReportState::default() };
-        assert_eq!(contacts.ask(Some(&state), at(NOW)).window.after, None, "{watermark}: all is read");
+        assert_eq!(contacts.request_plan(Some(&state), at(NOW)).window.after, None, "{watermark}: all is read");
     }
 }
 
@@ -104,7 +104,7 @@ fn a_sweep_that_a_wrong_clock_has_dated_ahead_is_due() {
     let contacts = report("report: contacts, write_mode: merge, reconcile: {every: 7d}");
     let ahead = Some(at("2099-01-01T00:00:00Z"));
     let state = ReportState { reconciled_at: ahead, reconcile_tried_at: ahead, ..after_a_run("2026-02-10T06:00:00Z") };
-    assert!(contacts.ask(Some(&state), at(NOW)).sweep);
+    assert!(contacts.request_plan(Some(&state), at(NOW)).sweep);
 }
 
 #[test]
@@ -132,8 +132,8 @@ fn a_sweep_is_due_after_its_span_and_not_tried_twice_a_day() {
         reconcile_tried_at: Some(at(tried)),
         ..after_a_run("2026-02-10T06:00:00Z")
     };
-    let due = |state: &ReportState| contacts.ask(Some(state), at(NOW)).sweep;
-    assert!(!contacts.ask(None, at(NOW)).sweep, "the first run has nothing that could have vanished");
+    let due = |state: &ReportState| contacts.request_plan(Some(state), at(NOW)).sweep;
+    assert!(!contacts.request_plan(None, at(NOW)).sweep, "the first run has nothing that could have vanished");
     assert!(due(&left("2026-02-03T12:30:00Z", "2026-02-03T12:30:00Z")));
     assert!(!due(&left("2026-02-03T12:31:00Z", "2026-02-03T12:31:00Z")));
     assert!(!due(&left("2026-01-01T00:00:00Z", "2026-02-09T12:31:00Z")), "tried less than a day ago");
@@ -143,7 +143,7 @@ fn a_sweep_is_due_after_its_span_and_not_tried_twice_a_day() {
         @"include_count=true (sweep)"
     );
     let lists = report("report: contact_lists, write_mode: merge, reconcile: {every: 7d}");
-    assert!(lists.ask(Some(&left("2026-02-10T12:29:00Z", "2026-02-10T12:29:00Z")), at(NOW)).sweep);
+    assert!(lists.request_plan(Some(&left("2026-02-10T12:29:00Z", "2026-02-10T12:29:00Z")), at(NOW)).sweep);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn only_a_read_of_all_rows_from_the_beginning_is_counted() {
         // The API does not count this.
         ("report: email_campaigns", None, false),
     ] {
-        let asked = report(options).ask(previous, at(NOW));
+        let asked = report(options).request_plan(previous, at(NOW));
         let counts = asked.queries.iter().flat_map(|query| &query.params).any(|(name, _)| name == "include_count");
         assert_eq!(counts, counted, "{options}, {}", previous.is_some());
     }
@@ -173,7 +173,7 @@ fn only_a_read_of_all_rows_from_the_beginning_is_counted() {
 #[test]
 fn what_was_not_whole_is_read_again_from_the_beginning() {
     let left = |incomplete| ReportState { incomplete, ..after_a_run("2026-02-09T06:00:00Z") };
-    let after = |options: &str, incomplete| report(options).ask(Some(&left(incomplete)), at(NOW)).window.after;
+    let after = |options: &str, incomplete| report(options).request_plan(Some(&left(incomplete)), at(NOW)).window.after;
     assert_eq!(after("report: contacts", 0), Some(at("2026-02-09T05:50:00Z")));
     for incomplete in [1, 2, u32::MAX] {
         assert_eq!(after("report: contacts", incomplete), None);
@@ -201,9 +201,9 @@ fn records_that_could_not_be_used_are_asked_for_again_for_a_week() {
     ] {
         let rejected = Some(Rejected { since: since.map(at), first_at: at(first_at) });
         let state = ReportState { rejected, ..after_a_run("2026-02-09T06:00:00Z") };
-        let asked = report("report: contacts").ask(Some(&state), at(NOW)).window.after;
+        let asked = report("report: contacts").request_plan(Some(&state), at(NOW)).window.after;
         assert_eq!(asked, after.map(at), "{since:?}, first at {first_at}");
-        let replaced = report("report: contacts, write_mode: replace").ask(Some(&state), at(NOW)).window;
+        let replaced = report("report: contacts, write_mode: replace").request_plan(Some(&state), at(NOW)).window;
         assert_eq!(replaced, Window::default());
     }
 }
@@ -211,17 +211,20 @@ fn records_that_could_not_be_used_are_asked_for_again_for_a_week() {
 #[test]
 fn the_question_stays_the_same_where_pages_may_be_used_again() {
     let relative = "report: contacts, updated_after: {days_back: 7}";
-    let question =
-        |options: &str, previous: Option<&ReportState>, now: &str| report(options).ask(previous, at(now)).question;
+    let fingerprint =
+        |options: &str, previous: Option<&ReportState>, now: &str| report(options).request_plan(previous, at(now)).text;
     let day_later = "2026-02-11T12:30:00Z";
     let left = after_a_run("2026-02-09T06:00:00Z");
-    assert_eq!(question(relative, None, NOW), question(relative, None, day_later));
-    assert_eq!(question("report: contacts", Some(&left), NOW), question("report: contacts", Some(&left), day_later));
-    assert_ne!(question("report: contacts", Some(&left), NOW), question("report: contacts", None, NOW));
-    assert_ne!(question(relative, None, NOW), question("report: contacts", None, NOW));
+    assert_eq!(fingerprint(relative, None, NOW), fingerprint(relative, None, day_later));
+    assert_eq!(
+        fingerprint("report: contacts", Some(&left), NOW),
+        fingerprint("report: contacts", Some(&left), day_later)
+    );
+    assert_ne!(fingerprint("report: contacts", Some(&left), NOW), fingerprint("report: contacts", None, NOW));
+    assert_ne!(fingerprint(relative, None, NOW), fingerprint("report: contacts", None, NOW));
     let [status, all] =
         ["active", "all"].map(|status| format!("report: contacts, contact_status: {status}, write_mode: replace"));
-    assert_ne!(question(&status, Some(&left), NOW), question(&all, Some(&left), NOW));
+    assert_ne!(fingerprint(&status, Some(&left), NOW), fingerprint(&all, Some(&left), NOW));
     let elsewhere = ReportPlan { source: "http://localhost/".to_owned(), ..report("report: contacts") };
-    assert_ne!(elsewhere.ask(None, at(NOW)).question, question("report: contacts", None, NOW));
+    assert_ne!(elsewhere.request_plan(None, at(NOW)).text, fingerprint("report: contacts", None, NOW));
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Datelike, Utc};
 use ctct_catalog::{OptionKind, Report, ReportOption};
 use ctct_load::{Commit, PartitionBy, Progress, ReportState, WriteMode};
 
-use super::ask::fingerprint;
+use super::request_plan::fingerprint;
 use super::{Ids, ReportPlan, Scope};
 
 /// Stands for a report that nothing is chosen of: an empty text is one that nobody wrote.
@@ -18,7 +18,7 @@ const EVERYTHING: &str = "everything";
 
 /// What options are set to: their names and one canonical text for each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Question {
+pub struct QueryFingerprint {
     entries: Vec<(String, String)>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct OtherRows {
     pub(crate) owner: Option<String>,
 }
 
-impl Question {
+impl QueryFingerprint {
     /// Adds what an option is set to. Values without an order are sorted.
     pub(super) fn add(&mut self, option: &str, values: &[String]) {
         let values: BTreeSet<String> = values.iter().map(|value| value.replace(';', "%3B")).collect();
@@ -108,8 +108,8 @@ impl Change {
 
 impl ReportPlan {
     /// What the report is asked for, as the pipeline says it: the text that the commit record keeps.
-    pub fn asked(&self) -> String {
-        self.question.text(|_| true)
+    pub fn query_text(&self) -> String {
+        self.fingerprint.text(|_| true)
     }
 
     /// What the rows of one id, or of a report without ids, are chosen by beside the window: how far an id was read holds for
@@ -122,16 +122,16 @@ impl ReportPlan {
         };
         let periods = self.periods();
         if periods.is_empty() {
-            self.question.text(counts)
+            self.fingerprint.text(counts)
         } else {
-            format!("{} {periods}", self.question.text(counts))
+            format!("{} {periods}", self.fingerprint.text(counts))
         }
     }
 
     /// What ids that are done for these days are done for. A full refresh is another matter than what came before it.
     pub(crate) fn progress_of(&self, period: &[(String, String)]) -> String {
         let everything = if self.scope == Scope::Everything { " everything" } else { "" };
-        fingerprint(&format!("{} {}{everything}", self.asked(), joined(period)))
+        fingerprint(&format!("{} {}{everything}", self.query_text(), joined(period)))
     }
 
     /// How far an earlier run had come with what this one asks for, be it for the days of that run.
@@ -166,13 +166,13 @@ impl ReportPlan {
 
     /// Whether the run asks for anything else than the run before it.
     pub fn asks_otherwise(&self, previous: &ReportState) -> bool {
-        let stored = Stored::read(&previous.query);
+        let stored = StoredQuery::read(&previous.query);
         self.report.options.iter().any(|option| !self.is_same(option, &stored))
     }
 
     /// Whether the run asks for other rows than the run before it. Which of their parts are asked for chooses no rows.
     pub(crate) fn chooses_otherwise(&self, previous: &ReportState) -> bool {
-        let stored = Stored::read(&previous.query);
+        let stored = StoredQuery::read(&previous.query);
         let mut options = self.report.options.iter().filter(|option| option.kind != OptionKind::Subresources);
         options.any(|option| !self.is_same(option, &stored))
     }
@@ -198,28 +198,28 @@ impl ReportPlan {
             (WriteMode::Partition, Some(_), _) if option.kind == OptionKind::Ids => true,
             (_, _, change) => change == Change::Mixture,
         };
-        let stored = Stored::read(&previous.state.query);
+        let stored = StoredQuery::read(&previous.state.query);
         let options = self.report.options.iter().filter(|option| counts(option));
         let differing: Vec<&ReportOption> = options.filter(|option| !self.is_same(option, &stored)).collect();
         if differing.is_empty() {
             return None;
         }
-        let shown = |question: &Question| {
+        let shown = |fingerprint: &QueryFingerprint| {
             let entry = |option: &&ReportOption| {
-                format!("{}: {}", option.name, question.get(&option.name).unwrap_or("not set"))
+                format!("{}: {}", option.name, fingerprint.get(&option.name).unwrap_or("not set"))
             };
             differing.iter().map(entry).collect::<Vec<_>>().join("; ")
         };
         let stored = match &stored {
-            Stored::Written(question) => shown(question),
-            Stored::Former(_) | Stored::Unknown => previous.state.query.clone(),
+            StoredQuery::Written(fingerprint) => shown(fingerprint),
+            StoredQuery::Former(_) | StoredQuery::Unknown => previous.state.query.clone(),
         };
-        Some(OtherRows { stored, wanted: shown(&self.question), owner })
+        Some(OtherRows { stored, wanted: shown(&self.fingerprint), owner })
     }
 
     /// Whether the rows of before were read through a filter on what changes by a version that did not see who left.
     pub(crate) fn must_see_who_left(&self, previous: &ReportState) -> bool {
-        !self.keeps.is_empty() && matches!(Stored::read(&previous.query), Stored::Former(_))
+        !self.keeps.is_empty() && matches!(StoredQuery::read(&previous.query), StoredQuery::Former(_))
     }
 
     /// What is sent, with dates as they are written.
@@ -231,11 +231,11 @@ impl ReportPlan {
         };
         let relative = |name: &str| {
             let mut options =
-                self.report.options.iter().filter(by_name).filter(|option| self.question.has(&option.name));
+                self.report.options.iter().filter(by_name).filter(|option| self.fingerprint.has(&option.name));
             options.find(|option| option.params.iter().any(|param| param == name))
         };
         let pairs = self.params.iter().map(|(name, value)| {
-            let written = relative(name).and_then(|option| self.question.get(&option.name));
+            let written = relative(name).and_then(|option| self.fingerprint.get(&option.name));
             let mut values: Vec<&str> = value.split(',').collect();
             values.sort_unstable();
             format!("{name}={}", written.map_or_else(|| values.join(","), str::to_owned))
@@ -291,12 +291,12 @@ impl ReportPlan {
     }
 
     /// Whether an option was set to the same when rows were stored, as far as the record tells.
-    fn is_same(&self, option: &ReportOption, stored: &Stored) -> bool {
-        let wanted = self.question.get(&option.name);
+    fn is_same(&self, option: &ReportOption, stored: &StoredQuery) -> bool {
+        let wanted = self.fingerprint.get(&option.name);
         match stored {
-            Stored::Unknown => true,
-            Stored::Written(question) => question.get(&option.name) == wanted,
-            Stored::Former(params) => match option.kind {
+            StoredQuery::Unknown => true,
+            StoredQuery::Written(fingerprint) => fingerprint.get(&option.name) == wanted,
+            StoredQuery::Former(params) => match option.kind {
                 // Ids and periods are not in those records, or not as the pipeline wrote them.
                 OptionKind::Ids
                 | OptionKind::Duration
@@ -350,29 +350,29 @@ pub(crate) fn crawl_of(id: &str, period: &[(String, String)]) -> String {
 }
 
 /// What a record says that its rows were chosen by.
-enum Stored {
+enum StoredQuery {
     /// Nothing: it was made without that, or has been lost.
     Unknown,
     /// The options, as this version writes them.
-    Written(Question),
+    Written(QueryFingerprint),
     /// Parameters as they were sent, of earlier versions.
     Former(Vec<(String, String)>),
 }
 
-impl Stored {
+impl StoredQuery {
     fn read(text: &str) -> Self {
         if text.is_empty() {
             return Self::Unknown;
         }
         if text == EVERYTHING {
-            return Self::Written(Question::default());
+            return Self::Written(QueryFingerprint::default());
         }
         let pairs = |between: &str, within: &str| {
             let pair = |pair: &str| pair.split_once(within).map(|(name, value)| (name.to_owned(), value.to_owned()));
             text.split(between).map(pair).collect::<Option<Vec<_>>>()
         };
         match pairs("; ", ": ") {
-            Some(entries) => Self::Written(Question { entries }),
+            Some(entries) => Self::Written(QueryFingerprint { entries }),
             None => pairs("&", "=").map_or(Self::Unknown, Self::Former),
         }
     }

@@ -1,13 +1,9 @@
-//! Several accounts of one pipeline: a plan for each, and the share of them that one of several hosts takes.
+//! The share of several accounts that one of several hosts takes.
 
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
-
-use crate::document::AccountNames;
-use crate::plan::Plan;
-use crate::run::{Context, RunError};
 
 /// One of several parts of the accounts, `2/8` for the second of eight. An account is always in the same part, whatever
 /// other accounts there are.
@@ -45,30 +41,6 @@ impl Shard {
         let hash = Sha256::digest(account);
         let first = hash.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
         first % u64::from(self.of) == u64::from(self.number - 1)
-    }
-}
-
-impl Plan {
-    /// A plan for each account that the pipeline reads, or for those in a part of them, in the order of the pipeline;
-    /// those that fit a pattern by name.
-    ///
-    /// # Errors
-    /// The sign-ins cannot be listed, or no stored account fits the pattern.
-    pub async fn by_account(&self, shard: Option<Shard>, context: &Context) -> Result<Vec<Self>, RunError> {
-        let names = match &self.pipeline.source.accounts {
-            AccountNames::One(name) => vec![name.clone()],
-            AccountNames::Several(names) => names.clone(),
-            AccountNames::Matching(pattern) => {
-                let mut names = context.keeping.accounts(&self.pipeline, context)?.names().await?;
-                names.retain(|name| pattern.matches(name));
-                if names.is_empty() {
-                    return Err(RunError::NoAccounts { pattern: pattern.as_str().to_owned() });
-                }
-                names
-            }
-        };
-        let mine = names.into_iter().filter(|name| shard.is_none_or(|shard| shard.holds(name)));
-        Ok(mine.map(|account| Self { account, ..self.clone() }).collect())
     }
 }
 

@@ -88,7 +88,7 @@ fn plan(report: &str, mode: &str, options: &str) -> ReportPlan {
 
 /// What a run of the plan leaves, by a pipeline of this name.
 fn committed(plan: &ReportPlan, pipeline: &str) -> Commit {
-    committed_as(&plan.asked(), pipeline)
+    committed_as(&plan.query_text(), pipeline)
 }
 
 fn committed_as(query: &str, pipeline: &str) -> Commit {
@@ -144,8 +144,8 @@ fn a_change_of_any_option_in_any_mode_is_allowed_refused_or_no_pipeline() {
             assert_eq!(first.other_rows(&stored, "other"), None, "{case}: another pipeline that asks the same");
             // Ids that are done, and pages that are kept, are those of the one question.
             assert_ne!(first.progress_of(&first.period()), second.progress_of(&second.period()), "{case}");
-            let question = |plan: &ReportPlan| plan.ask(None, NOW.parse().unwrap()).question;
-            let asks_the_same = question(&first) == question(&second);
+            let fingerprint = |plan: &ReportPlan| plan.request_plan(None, NOW.parse().unwrap()).text;
+            let asks_the_same = fingerprint(&first) == fingerprint(&second);
             assert_eq!(asks_the_same, option == "contact_status" && mode == "merge", "{case}: all is asked for there");
         }
     }
@@ -189,13 +189,13 @@ fn what_is_written_in_another_way_is_the_same_question_on_any_day() {
         // In a merge `contact_status` is no filter of the request, and lists of ids are none at all there.
         let one = plan(report, "replace", &one);
         let next_day = plan_at("2026-02-11T12:30:00Z", "acme", report, "replace", &other);
-        assert_eq!(one.asked(), next_day.asked());
+        assert_eq!(one.query_text(), next_day.query_text());
         assert_eq!(one.chosen_by(), next_day.chosen_by());
         assert_eq!(one.progress_of(&one.period()), next_day.progress_of(&next_day.period()));
         assert_eq!(next_day.other_rows(&committed(&one, "acme"), "other"), None);
-        let question = |plan: &ReportPlan, now: &str| plan.ask(None, now.parse().unwrap()).question;
-        let asked = question(&next_day, "2026-02-11T12:30:00Z");
-        assert!(report == "contact_lists" || question(&one, NOW) == asked, "{asked}");
+        let fingerprint = |plan: &ReportPlan, now: &str| plan.request_plan(None, now.parse().unwrap()).text;
+        let asked = fingerprint(&next_day, "2026-02-11T12:30:00Z");
+        assert!(report == "contact_lists" || fingerprint(&one, NOW) == asked, "{asked}");
     }
 }
 
@@ -205,8 +205,8 @@ fn a_day_that_moves_is_another_day_for_what_is_done_and_its_pages_are_kept_where
     let next_day = |mode| plan_at("2026-02-11T12:30:00Z", "acme", "contact_action_summary", mode, options);
     for (mode, finishes) in [("append", true), ("merge", true), ("replace", false), ("partition", false)] {
         let (one, next_day) = (plan("contact_action_summary", mode, options), next_day(mode));
-        let question = |plan: &ReportPlan| plan.ask(None, NOW.parse().unwrap()).question;
-        assert_eq!(question(&one) == question(&next_day), finishes, "{mode}");
+        let fingerprint = |plan: &ReportPlan| plan.request_plan(None, NOW.parse().unwrap()).text;
+        assert_eq!(fingerprint(&one) == fingerprint(&next_day), finishes, "{mode}");
         let period = one.period();
         let progress = Some(Progress { of: one.progress_of(&period), period, ..Progress::default() });
         let previous = ReportState { progress, ..ReportState::default() };
@@ -276,19 +276,21 @@ fn records_of_earlier_versions_are_compared_by_what_was_sent() {
     // A filter that nobody saw people leave through: all are read once more.
     let left = |query: &str| ReportState { query: query.to_owned(), ..committed_as("", "acme").state };
     let active = plan("contacts", "merge", ", contact_status: active");
-    let after = |state: &ReportState| active.ask(Some(state), NOW.parse().unwrap()).window.after;
+    let after = |state: &ReportState| active.request_plan(Some(state), NOW.parse().unwrap()).window.after;
     assert_eq!(after(&left(&format!("status=active&include={all}"))), None);
-    assert!(after(&left(&active.asked())).is_some());
+    assert!(after(&left(&active.query_text())).is_some());
 }
 
 #[test]
 fn texts_read_back_and_hold_no_id_of_a_contact() {
     let details = plan("contact_activity_details", "append", &format!(", contact_id: [{ID}, {OTHER}]"));
-    assert!(!details.asked().contains(ID) && details.asked().contains("2 ids"), "{}", details.asked());
+    assert!(!details.query_text().contains(ID) && details.query_text().contains("2 ids"), "{}", details.query_text());
     for plan in
         [details, plan("segments", "append", ""), plan("contacts", "replace", ", updated_after: {days_back: 7}")]
     {
-        let Stored::Written(question) = Stored::read(&plan.asked()) else { panic!("{}", plan.asked()) };
-        assert_eq!(question, plan.question);
+        let StoredQuery::Written(fingerprint) = StoredQuery::read(&plan.query_text()) else {
+            panic!("{}", plan.query_text())
+        };
+        assert_eq!(fingerprint, plan.fingerprint);
     }
 }
