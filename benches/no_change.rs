@@ -14,7 +14,7 @@ use std::time::Instant;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use ctct_catalog::Catalog;
 use ctct_extract::Clock;
-use ctct_pipeline::{Context, Environment, Events, Keeping, Outcome, Pipeline, Plan, RunSummary};
+use ctct_pipeline::{Context, Environment, Events, Outcome, Pipeline, Plan, RunSummary, StateStore};
 use ctct_sandbox::{Sandbox, SandboxConfig};
 use tokio_util::sync::CancellationToken;
 
@@ -78,7 +78,7 @@ async fn run(sandbox: &Sandbox, folder: &Path, reports: &str) -> (RunSummary, f6
         environment,
         events: Events::none(),
         stop: CancellationToken::new(),
-        keeping: Keeping::nowhere(),
+        state: StateStore::nowhere(),
         deadline: None,
         destination: None,
     };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{TimeZone, Utc};
 use ctct_catalog::{Catalog, Limit, OptionKind, Report};
 use ctct_extract::{Clock, Url};
-use ctct_pipeline::{Context, Environment, Events, Keeping, Outcome, Pipeline, Plan};
+use ctct_pipeline::{Context, Environment, Events, Outcome, Pipeline, Plan, StateStore};
 use ctct_sandbox::{Account, Quirks, RequestRecord, SandboxConfig};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -82,7 +82,7 @@ async fn asked(peer: &Peer, catalog: &Catalog, reports: &str) -> Vec<String> {
         environment,
         events: Events::none(),
         stop: CancellationToken::new(),
-        keeping: Keeping::nowhere(),
+        state: StateStore::nowhere(),
         deadline: None,
         destination: None,
     };

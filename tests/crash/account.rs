@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 use ctct_catalog::{Catalog, Table};
 use ctct_extract::Clock;
 use ctct_load::Destination;
-use ctct_pipeline::{Context, Environment, Events, Keeping, Pipeline, Plan, RunSummary};
+use ctct_pipeline::{Context, Environment, Events, Pipeline, Plan, RunSummary, StateStore};
 use ctct_sandbox::{Quirks, Sandbox, SandboxConfig};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -134,7 +134,7 @@ impl Account {
             environment,
             events: Events::none(),
             stop: CancellationToken::new(),
-            keeping: Keeping::nowhere(),
+            state: StateStore::nowhere(),
             deadline: None,
             destination: Some(destination.clone()),
         };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use ctct_catalog::Table;
-use ctct_load::RUNS_TABLE;
+use ctct_pipeline::after_run::RUNS_TABLE;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 

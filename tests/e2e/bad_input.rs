@@ -4,8 +4,8 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
 use arrow::datatypes::DataType;
-use ctct_load::RUNS_TABLE;
 use ctct_pipeline::Outcome;
+use ctct_pipeline::after_run::RUNS_TABLE;
 use ctct_sandbox::{Faults, Quirks, SandboxConfig};
 use serde_json::{Value, json};
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_extract::Clock;
-use ctct_pipeline::{Context, Expectation, Outcome, Pipeline, Plan, RunSummary, Scope};
+use ctct_pipeline::maintain::Expectation;
+use ctct_pipeline::plan::Scope;
+use ctct_pipeline::{Context, Outcome, Pipeline, Plan, RunSummary};
 use serde_json::{Value, json};
 
 use crate::harness::{Harness, now, pipeline_at, report};
@@ -133,7 +135,7 @@ async fn days_of_which_only_pages_are_kept_are_finished_first_too() {
         let plan = plan_on(&harness, &text, day(2));
         let context = Context { clock: Clock::fixed(day(2)), ..harness.context("status") };
         let expectation = Expectation { max_age: None, grace: Duration::ZERO };
-        let status = ctct_pipeline::status(&plan, &context, expectation).await;
+        let status = ctct_pipeline::maintain::status(&plan, &context, expectation).await;
         assert_eq!(status.reports[0].last_success, Some(day(1)), "{mode}: {status:#?}");
         let days: Vec<String> =
             asked(&server).split_off(before.len()).into_iter().map(|(_, start)| start[..10].to_owned()).collect();

@@ -2,7 +2,8 @@
 
 use chrono::TimeDelta;
 use ctct_extract::Clock;
-use ctct_pipeline::{Context, Plan, RunSummary, Scope};
+use ctct_pipeline::plan::Scope;
+use ctct_pipeline::{Context, Plan, RunSummary};
 use serde_json::{Value, json};
 
 use crate::harness::{Harness, message, now, pipeline_at, report};

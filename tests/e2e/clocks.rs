@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_extract::Clock;
-use ctct_pipeline::{Context, Expectation, Health, Outcome, Plan, RunSummary, Scope};
+use ctct_pipeline::maintain::{Expectation, Health};
+use ctct_pipeline::plan::Scope;
+use ctct_pipeline::{Context, Outcome, Plan, RunSummary};
 use ctct_sandbox::{Change, ContactChange, Quirks, SandboxConfig};
 use serde_json::json;
 
@@ -117,20 +119,20 @@ async fn a_watermark_ahead_of_the_time_is_damage_until_it_is_rebuilt() {
     assert!(error.advice.contains("state rebuild test.yaml --report contacts"), "{}", error.advice);
 
     let expectation = Expectation { max_age: None, grace: std::time::Duration::ZERO };
-    let status = ctct_pipeline::status(&plan, &at(later, "status"), expectation).await;
+    let status = ctct_pipeline::maintain::status(&plan, &at(later, "status"), expectation).await;
     assert_eq!((status.health, status.exit_code), (Health::Damaged, 15), "{status:#?}");
-    let forecast = ctct_pipeline::forecast(&plan, &at(later, "plan"), false).await;
+    let forecast = ctct_pipeline::forecast::forecast(&plan, &at(later, "plan"), false).await;
     assert_eq!(forecast.exit_code, 15, "{forecast:#?}");
-    let verified = ctct_pipeline::verify(&plan, &at(later, "verify"), false).await;
+    let verified = ctct_pipeline::maintain::verify(&plan, &at(later, "verify"), false).await;
     assert_eq!(verified.exit_code, 15, "{verified:#?}");
 
-    let rebuilt = ctct_pipeline::rebuild(&plan, &at(later, "rebuild"), false).await;
+    let rebuilt = ctct_pipeline::maintain::rebuild(&plan, &at(later, "rebuild"), false).await;
     assert_eq!(rebuilt.exit_code, 0, "{rebuilt:#?}");
     let next = ctct_pipeline::run(&plan, &at(later, "next")).await;
     let contacts = report(&next, "contacts");
     assert_eq!(next.outcome, Outcome::Done, "{next:#?}");
     assert_eq!(contacts.watermark_before, Some(now() - TimeDelta::minutes(1)), "back to the one of the good run");
-    assert_eq!(ctct_pipeline::verify(&plan, &at(later, "verified"), false).await.exit_code, 0);
+    assert_eq!(ctct_pipeline::maintain::verify(&plan, &at(later, "verified"), false).await.exit_code, 0);
     assert!(harness.rows("contacts").len() == 1);
 }
 

@@ -2,7 +2,8 @@
 
 use chrono::TimeDelta;
 use ctct_catalog::Catalog;
-use ctct_pipeline::{Outcome, RunSummary, Scope};
+use ctct_pipeline::plan::Scope;
+use ctct_pipeline::{Outcome, RunSummary};
 use serde_json::{Value, json};
 
 use crate::harness::{Harness, pipeline_at, report};
@@ -180,7 +181,7 @@ async fn tables_of_before_are_refused_until_they_are_rebuilt() {
         let error = report(&refused, "contact_activity_details").error.as_ref().unwrap();
         let command = "`ctct-etl run test.yaml --report contact_activity_details --full-refresh`";
         assert!(error.message.contains("_occurrence") && error.advice.contains(command), "{mode}: {error:#?}");
-        let verified = ctct_pipeline::verify(&plan, &harness.context("verify"), false).await;
+        let verified = ctct_pipeline::maintain::verify(&plan, &harness.context("verify"), false).await;
         assert_eq!(verified.exit_code, 15, "{mode}: {verified:#?}");
 
         let everything = plan.clone().with_scope(Scope::Everything).unwrap();
@@ -189,6 +190,10 @@ async fn tables_of_before_are_refused_until_they_are_rebuilt() {
         assert_eq!(stored(&harness).len(), 3, "{mode}");
         assert_eq!(ctct_pipeline::run(&plan, &harness.context("next")).await.outcome, Outcome::Done);
         assert_eq!(stored(&harness).len(), 3, "{mode}");
-        assert_eq!(ctct_pipeline::verify(&plan, &harness.context("verified"), false).await.exit_code, 0, "{mode}");
+        assert_eq!(
+            ctct_pipeline::maintain::verify(&plan, &harness.context("verified"), false).await.exit_code,
+            0,
+            "{mode}"
+        );
     }
 }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use ctct_pipeline::{Access, Context, Environment, Outcome, RunSummary};
+use ctct_pipeline::document::Credentials;
+use ctct_pipeline::{Context, Environment, Outcome, RunSummary};
 use ctct_sandbox::{Quirks, SandboxConfig};
 use serde_json::{Value, json};
 
@@ -158,7 +159,7 @@ async fn where_nothing_tells_the_run_goes_on_and_says_so() {
                 break;
             }
         }
-        let state = ctct_pipeline::state(&plan, &with_token(&harness, "two")).await;
+        let state = ctct_pipeline::maintain::state(&plan, &with_token(&harness, "two")).await;
         assert_eq!(state.reports[0].owner.as_deref(), Some("a07e1"), "what is known now is taken over");
     }
 }
@@ -216,12 +217,12 @@ async fn adopting_puts_one_account_in_the_place_of_another() {
     let (plan, files) = (users.0.plan(&users.0.pipeline(LISTS)), users.files());
     let other = users.context(&users.token(1));
 
-    let foreseen = ctct_pipeline::forecast(&plan, &other, false).await;
+    let foreseen = ctct_pipeline::forecast::forecast(&plan, &other, false).await;
     assert_eq!((foreseen.exit_code, foreseen.sent), (0, 0), "a new token is asked about by the run only");
     assert_eq!(foreseen.cost.least.requests, 2);
 
-    let adopted = ctct_pipeline::adopt(&plan, &other, false).await;
-    let of = |adopted: &ctct_pipeline::AdoptSummary| -> Vec<(String, Option<i64>)> {
+    let adopted = ctct_pipeline::maintain::adopt(&plan, &other, false).await;
+    let of = |adopted: &ctct_pipeline::maintain::AdoptSummary| -> Vec<(String, Option<i64>)> {
         adopted.reports.iter().map(|report| (report.report.clone(), report.version)).collect()
     };
     assert_eq!(of(&adopted), [("contact_lists".to_owned(), Some(2))], "{adopted:#?}");
@@ -232,7 +233,7 @@ async fn adopting_puts_one_account_in_the_place_of_another() {
     let (summary, _) = users.run(&users.token(1), TAGS).await;
     assert_eq!(summary.exit_code, 2, "{summary:#?}");
 
-    let adopted = ctct_pipeline::adopt(&plan, &users.context(&users.token(1)), true).await;
+    let adopted = ctct_pipeline::maintain::adopt(&plan, &users.context(&users.token(1)), true).await;
     let expected = [("contact_lists".to_owned(), None), ("contact_tags".to_owned(), Some(2))];
     assert_eq!(of(&adopted), expected, "{adopted:#?}");
     let (summary, _) = users.run(&users.token(1), &both).await;
@@ -241,7 +242,7 @@ async fn adopting_puts_one_account_in_the_place_of_another() {
     assert_eq!(summary.exit_code, 2, "{summary:#?}");
 
     let both = users.0.plan(&users.0.pipeline(&both));
-    let verified = ctct_pipeline::verify(&both, &users.context(&users.token(1)), false).await;
+    let verified = ctct_pipeline::maintain::verify(&both, &users.context(&users.token(1)), false).await;
     assert_eq!(verified.exit_code, 0, "files from before were adopted too: {verified:#?}");
 }
 
@@ -254,10 +255,10 @@ async fn the_embedded_api_is_another_account_with_another_seed() {
              reports:\n{LISTS}"
         )
     };
-    assert!(matches!(harness.plan(&text(1)).pipeline.source.access, Access::Sandbox(_)));
+    assert!(matches!(harness.plan(&text(1)).pipeline.source.credentials, Credentials::Sandbox(_)));
     for (seed, code) in [(1, 0), (1, 0), (2, 2), (1, 0)] {
         let plan = harness.plan(&text(seed));
-        let foreseen = ctct_pipeline::forecast(&plan, &harness.context("plan"), false).await;
+        let foreseen = ctct_pipeline::forecast::forecast(&plan, &harness.context("plan"), false).await;
         assert_eq!(foreseen.exit_code, code, "seed {seed}: a plan sees it without a request: {foreseen:#?}");
         let summary = ctct_pipeline::run(&plan, &with_token(&harness, "")).await;
         assert_eq!(summary.exit_code, code, "seed {seed}: {summary:#?}");
@@ -265,7 +266,7 @@ async fn the_embedded_api_is_another_account_with_another_seed() {
             assert_eq!(summary.api.requests, summary.reports[0].api.requests, "nothing but pages was asked for");
         }
     }
-    let summary = ctct_pipeline::adopt(&harness.plan(&text(2)), &with_token(&harness, ""), true).await;
+    let summary = ctct_pipeline::maintain::adopt(&harness.plan(&text(2)), &with_token(&harness, ""), true).await;
     assert_eq!(summary.exit_code, 0, "{summary:#?}");
     let summary = ctct_pipeline::run(&harness.plan(&text(2)), &with_token(&harness, "")).await;
     assert_eq!(summary.exit_code, 0, "{summary:#?}");
@@ -277,7 +278,7 @@ async fn a_rebuilt_log_still_knows_whose_rows_they_are() {
     users.run(&users.token(0), LISTS).await;
     fs::remove_dir_all(users.0.folder().join("_ctct/acme/contact_lists")).unwrap();
     let plan = users.0.plan(&users.0.pipeline(LISTS));
-    let rebuilt = ctct_pipeline::rebuild(&plan, &users.context(&users.token(0)), false).await;
+    let rebuilt = ctct_pipeline::maintain::rebuild(&plan, &users.context(&users.token(0)), false).await;
     assert_eq!(rebuilt.exit_code, 0, "{rebuilt:#?}");
     let (summary, _) = users.run(&users.token(1), LISTS).await;
     assert_eq!(summary.exit_code, 2, "{summary:#?}");

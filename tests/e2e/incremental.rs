@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
-use ctct_pipeline::{Context, Event, Events, Outcome, Plan, RunSummary, Scope};
+use ctct_pipeline::plan::Scope;
+use ctct_pipeline::{Context, Event, Events, Outcome, Plan, RunSummary};
 use ctct_sandbox::SandboxConfig;
 use tokio_util::sync::CancellationToken;
 
@@ -172,21 +173,21 @@ async fn no_upkeep_between_a_stop_and_the_next_run_costs_a_kept_page() {
         let context = harness.context("upkeep");
         match upkeep {
             "compact" => {
-                let compacted = ctct_pipeline::compact(&plan, &context, false).await.unwrap();
+                let compacted = ctct_pipeline::maintain::compact(&plan, &context, false).await.unwrap();
                 assert_eq!(compacted.outcome(), Outcome::Done, "{compacted:#?}");
             }
             "replay" => {
-                let replayed = ctct_pipeline::replay(&plan, &context).await;
+                let replayed = ctct_pipeline::run::replay(&plan, &context).await;
                 assert_eq!(replayed.outcome, Outcome::Done, "{replayed:#?}");
             }
             "rebuild of damage" => {
                 let record = harness.folder().join(format!("_ctct/acme/contacts/commits/{:020}.json", 3));
                 std::fs::write(record, "{}").unwrap();
-                let rebuilt = ctct_pipeline::rebuild(&plan, &context, false).await;
+                let rebuilt = ctct_pipeline::maintain::rebuild(&plan, &context, false).await;
                 assert_eq!(rebuilt.outcome, Outcome::Done, "{rebuilt:#?}");
             }
             "rebuild" => {
-                assert_eq!(ctct_pipeline::rebuild(&plan, &context, false).await.outcome, Outcome::Done);
+                assert_eq!(ctct_pipeline::maintain::rebuild(&plan, &context, false).await.outcome, Outcome::Done);
             }
             _ => {}
         }
@@ -302,7 +303,7 @@ async fn kept_pages_make_the_tables_again_without_a_request() {
         let before = stored(&harness);
         for _ in 0..2 {
             let plan = harness.plan(&harness.pipeline(&reports));
-            let summary = ctct_pipeline::replay(&plan, &harness.context("replay")).await;
+            let summary = ctct_pipeline::run::replay(&plan, &harness.context("replay")).await;
             assert_eq!((summary.outcome, summary.api.requests), (Outcome::Done, 0), "{mode}: {summary:#?}");
             assert_eq!(report(&summary, "contacts").resumed_pages, 4, "{mode}: {summary:#?}");
             for (table, (after, before)) in tables.iter().zip(stored(&harness).iter().zip(&before)) {
@@ -330,7 +331,7 @@ async fn without_pages_from_the_beginning_nothing_is_replayed() {
     harness.serve(lived_on(20)).await;
     harness.run(&contacts(true)).await;
     let summary =
-        ctct_pipeline::replay(&harness.plan(&harness.pipeline(&contacts(true))), &harness.context("replay")).await;
+        ctct_pipeline::run::replay(&harness.plan(&harness.pipeline(&contacts(true))), &harness.context("replay")).await;
     assert_eq!(summary.exit_code, 2, "{summary:#?}");
     let message = message(report(&summary, "contacts")).replace(harness.folder().to_str().unwrap(), "[folder]");
     insta::assert_snapshot!(message, @"contacts: [folder] has no kept pages that its tables could be made from");

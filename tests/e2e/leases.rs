@@ -22,11 +22,15 @@ async fn a_report_that_another_run_holds_is_refused_before_any_request_and_other
     }
     assert!(contacts.error.as_ref().unwrap().advice.contains("`ctct-etl run test.yaml --wait`"), "{contacts:#?}");
     let plan = harness.plan(&harness.pipeline(CONTACTS));
-    let compacted = ctct_pipeline::compact(&plan, &harness.context("019g"), false).await;
+    let compacted = ctct_pipeline::maintain::compact(&plan, &harness.context("019g"), false).await;
     assert_eq!(compacted.unwrap_err().outcome(), Outcome::Held);
-    assert_eq!(ctct_pipeline::replay(&plan, &harness.context("019h")).await.outcome, Outcome::Held);
-    assert_eq!(ctct_pipeline::rebuild(&plan, &harness.context("019i"), false).await.outcome, Outcome::Held);
-    assert_eq!(ctct_pipeline::rebuild(&plan, &harness.context("019i"), true).await.outcome, Outcome::Done, "a dry run");
+    assert_eq!(ctct_pipeline::run::replay(&plan, &harness.context("019h")).await.outcome, Outcome::Held);
+    assert_eq!(ctct_pipeline::maintain::rebuild(&plan, &harness.context("019i"), false).await.outcome, Outcome::Held);
+    assert_eq!(
+        ctct_pipeline::maintain::rebuild(&plan, &harness.context("019i"), true).await.outcome,
+        Outcome::Done,
+        "a dry run"
+    );
 
     let both = harness.run(&format!("{CONTACTS}{LISTS}")).await;
     assert_eq!((both.exit_code, report(&both, "contact_lists").commit), (13, Some(1)), "{both:#?}");

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_extract::Clock;
-use ctct_pipeline::{Context, Event, Events, Fits, Outcome, PlanSummary, RunSummary, Scope, forecast, run};
+use ctct_pipeline::forecast::{Fits, PlanSummary, forecast};
+use ctct_pipeline::plan::Scope;
+use ctct_pipeline::{Context, Event, Events, Outcome, RunSummary, run};
 use ctct_sandbox::SandboxConfig;
 use tokio::sync::Notify;
 use tokio::time::{Instant, advance};
@@ -230,7 +232,7 @@ async fn the_pages_of_an_id_that_the_day_cut_short_are_not_asked_for_again() {
         assert_eq!(harness.rows("contact_activity_details").len(), events, "{mode}");
         if mode.contains("keep_raw") {
             let plan = harness.plan(&harness.pipeline(&reports));
-            let replayed = ctct_pipeline::replay(&plan, &harness.context("replay")).await;
+            let replayed = ctct_pipeline::run::replay(&plan, &harness.context("replay")).await;
             assert_eq!(replayed.outcome, Outcome::Done, "{mode}: {replayed:#?}");
             assert_eq!(harness.rows("contact_activity_details").len(), events, "{mode}, replayed");
         }

@@ -175,7 +175,7 @@ async fn dead_letters_that_fit_now_are_read_in_and_the_others_stay() {
         let plan = harness.plan(&pipeline_at(server.base_url(), &reports));
         let replayed = |run: &'static str| {
             let (plan, context) = (plan.clone(), harness.context(run));
-            async move { ctct_pipeline::replay_dead_letters(&plan, &context).await }
+            async move { ctct_pipeline::run::replay_dead_letters(&plan, &context).await }
         };
         let summary = replayed("letters").await;
         let told = format!("{mode}: {summary:#?}");
@@ -193,7 +193,7 @@ async fn dead_letters_that_fit_now_are_read_in_and_the_others_stay() {
         assert_eq!(server.asked().len(), asked, "nothing is asked");
         let replace = reports.replace(mode, "replace");
         let plan = harness.plan(&pipeline_at(server.base_url(), &replace));
-        let refused = ctct_pipeline::replay_dead_letters(&plan, &harness.context("replace")).await;
+        let refused = ctct_pipeline::run::replay_dead_letters(&plan, &harness.context("replace")).await;
         assert_eq!(refused.exit_code, 2, "{refused:#?}");
     }
 }
@@ -241,7 +241,7 @@ async fn a_read_of_everything_that_is_short_of_the_count_is_read_again() {
 
 fn full_refresh(mut plan: ctct_pipeline::Plan) -> ctct_pipeline::Plan {
     for report in &mut plan.reports {
-        report.scope = ctct_pipeline::Scope::Everything;
+        report.scope = ctct_pipeline::plan::Scope::Everything;
     }
     plan
 }

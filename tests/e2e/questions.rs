@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_extract::Clock;
-use ctct_pipeline::{Context, Event, Events, Outcome, Pipeline, Plan, RunSummary, Scope};
+use ctct_pipeline::plan::Scope;
+use ctct_pipeline::{Context, Event, Events, Outcome, Pipeline, Plan, RunSummary};
 use ctct_sandbox::{Change, ContactChange, Quirks, SandboxConfig};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -290,7 +291,7 @@ async fn after_a_replay_the_next_run_looks_for_who_vanished() {
     run_at(&harness, &text, Scope::Live, now()).await;
     let next = run_at(&harness, &text, Scope::Live, now() + TimeDelta::hours(1)).await;
     assert_eq!(report(&next, "contacts").reconciled, None, "{next:#?}");
-    let replayed = ctct_pipeline::replay(&harness.plan(&text), &harness.context("replay")).await;
+    let replayed = ctct_pipeline::run::replay(&harness.plan(&text), &harness.context("replay")).await;
     assert_eq!(replayed.outcome, Outcome::Done, "{replayed:#?}");
     let next = run_at(&harness, &text, Scope::Live, now() + TimeDelta::hours(2)).await;
     assert_eq!(report(&next, "contacts").reconciled, Some(true), "{next:#?}");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ctct_load::RUNS_TABLE;
+use ctct_pipeline::after_run::RUNS_TABLE;
 use ctct_pipeline::{Context, Outcome};
 use ctct_sandbox::Faults;
 use serde_json::{Value, json};
@@ -137,12 +137,13 @@ async fn nothing_takes_the_rows_for_a_reports_table() {
     let harness = Harness::new(10).await;
     run(&harness, "019a").await;
     let (plan, context) = (harness.plan(&harness.pipeline(REPORTS)), harness.context("look"));
-    let verified = ctct_pipeline::verify(&plan, &context, false).await;
+    let verified = ctct_pipeline::maintain::verify(&plan, &context, false).await;
     assert_eq!(verified.outcome, Outcome::Done, "{verified:#?}");
-    let state = ctct_pipeline::state(&plan, &context).await;
+    let state = ctct_pipeline::maintain::state(&plan, &context).await;
     assert_eq!(state.outcome, Outcome::Done, "{state:#?}");
     fs::remove_dir_all(harness.folder().join("_ctct/acme/contacts")).unwrap();
-    let rebuilt = ctct_pipeline::rebuild(&plan, &Context { run_id: "mend".to_owned(), ..context }, false).await;
+    let rebuilt =
+        ctct_pipeline::maintain::rebuild(&plan, &Context { run_id: "mend".to_owned(), ..context }, false).await;
     assert_eq!(rebuilt.outcome, Outcome::Done, "{rebuilt:#?}");
     assert_eq!(run(&harness, "019b").await.outcome, Outcome::Done);
     assert_eq!(rows(&harness).len(), 4);

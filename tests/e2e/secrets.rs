@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ctct_load::RUNS_TABLE;
+use ctct_pipeline::after_run::RUNS_TABLE;
 use ctct_sandbox::{Faults, Sandbox, SandboxConfig};
 use tempfile::TempDir;
 

@@ -99,7 +99,7 @@ async fn a_report_whose_whole_body_is_the_row_runs() {
 #[tokio::test]
 async fn the_json_schema_and_the_checks_know_the_report() {
     let harness = harness().await;
-    let schema = jsonschema::validator_for(&ctct_pipeline::schema(&harness.catalog)).unwrap();
+    let schema = jsonschema::validator_for(&ctct_pipeline::document::schema(&harness.catalog)).unwrap();
     let cases = [
         ("{report: labels}", true),
         ("{report: labels, contact_counts: 'false'}", true),

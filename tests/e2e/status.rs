@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use ctct_extract::Clock;
-use ctct_pipeline::{Context, Expectation, Health, Outcome, Scope, StatusSummary};
+use ctct_pipeline::maintain::{Expectation, Health, StatusSummary};
+use ctct_pipeline::plan::Scope;
+use ctct_pipeline::{Context, Outcome};
 use ctct_sandbox::{Faults, SandboxConfig};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -23,7 +25,8 @@ const HOUR: Duration = Duration::from_hours(1);
 async fn status(harness: &Harness, hours: i64, expectation: Expectation) -> StatusSummary {
     let text = harness.pipeline(REPORTS).replace("reports:\n", DAILY);
     let clock = Clock::fixed(now() + TimeDelta::hours(hours));
-    ctct_pipeline::status(&harness.plan(&text), &Context { clock, ..harness.context("look") }, expectation).await
+    ctct_pipeline::maintain::status(&harness.plan(&text), &Context { clock, ..harness.context("look") }, expectation)
+        .await
 }
 
 fn by_schedule() -> Expectation {

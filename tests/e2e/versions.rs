@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use ctct_pipeline::{Outcome, RunSummary, Scope};
+use ctct_pipeline::plan::Scope;
+use ctct_pipeline::{Outcome, RunSummary};
 use serde_json::{Value, json};
 
 use crate::harness::{Harness, pipeline_at, report};

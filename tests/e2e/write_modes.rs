@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ctct_load::RUNS_TABLE;
 use ctct_pipeline::Outcome;
+use ctct_pipeline::after_run::RUNS_TABLE;
 use serde_json::{Value, json};
 
 use crate::harness::{Harness, sandbox_of};

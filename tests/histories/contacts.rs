@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use ctct_load::RUNS_TABLE;
+use ctct_pipeline::after_run::RUNS_TABLE;
 use ctct_pipeline::{Outcome, RunSummary};
 use proptest::prelude::*;
 use serde_json::Value;

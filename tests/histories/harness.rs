@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_catalog::Catalog;
 use ctct_extract::Clock;
-use ctct_pipeline::{Context, Environment, Event, Events, Keeping, Pipeline, Plan, ReportSummary, RunSummary};
+use ctct_pipeline::{Context, Environment, Event, Events, Pipeline, Plan, ReportSummary, RunSummary, StateStore};
 use ctct_sandbox::{ContactOrder, CursorPosition, Sandbox, SandboxConfig};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -105,7 +105,7 @@ impl Harness {
             environment,
             events,
             stop,
-            keeping: Keeping::nowhere(),
+            state: StateStore::nowhere(),
             deadline: None,
         };
         let summary = ctct_pipeline::run(&plan, &context).await;

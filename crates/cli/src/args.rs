@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use chrono::{NaiveDate, TimeDelta};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use ctct_pipeline::{Shard, When};
+use ctct_pipeline::document::When;
+use ctct_pipeline::plan::Shard;
 
 pub(crate) use auth::{
     AuthAction, AuthArguments, ListArguments, LoginArguments, LogoutArguments, StateOption, StatusArguments,
@@ -480,7 +481,7 @@ fn lifetime(text: &str) -> Result<Duration, &'static str> {
 }
 
 fn offset(text: &str) -> Result<TimeDelta, &'static str> {
-    ctct_pipeline::Sandbox::parse_offset(text).ok_or("expected a span of time such as 90s, 2h or -3d")
+    ctct_pipeline::document::parse_offset(text).ok_or("expected a span of time such as 90s, 2h or -3d")
 }
 
 fn day(text: &str) -> Result<NaiveDate, &'static str> {

@@ -60,7 +60,8 @@ fn in_short(outcome: Outcome) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use ctct_pipeline::{Health, Outcome};
+    use ctct_pipeline::Outcome;
+    use ctct_pipeline::maintain::Health;
 
     #[test]
     fn every_code_has_a_meaning_of_its_own_and_a_next_step() {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ctct_pipeline::HostFolders;
+use ctct_pipeline::context::HostFolders;
 use etcetera::BaseStrategy;
 
 use crate::args::Global;

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Arguments, Command, LogFormat};
-use ctct_pipeline::Severity;
+use ctct_pipeline::policy::Severity;
 
 pub use args::command_line;
 

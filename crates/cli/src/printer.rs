@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use ctct_extract::shown;
-use ctct_pipeline::{ConfigErrors, Severity};
+use ctct_pipeline::document::ConfigErrors;
+use ctct_pipeline::policy::Severity;
 use serde_json::Value;
 
 use crate::args::LogFormat;

@@ -11,7 +11,6 @@
 //!
 //! ```text
 //! <url>/<table>/account=<account>/<partitions>/<file>.parquet              committed files, nothing else
-//! <url>/_runs/account=<account>/<run>.parquet                              how each run went; nothing rests on it
 //! <url>/_ctct/<account>/<report>/commits/<version>.json                    the log
 //! <url>/_ctct/<account>/<report>/damaged/...                               records and files that a rebuild moved aside
 //! <url>/_ctct/<account>/<report>/staging/<base version>/<run>/             files of runs that have not committed
@@ -37,7 +36,6 @@ mod log;
 mod maintain;
 mod merge;
 mod pages;
-mod runs;
 mod session;
 
 pub use dedupe::seen::Known;
@@ -50,11 +48,12 @@ pub use files::encode::{ACCOUNT_COLUMN, FileLayout, FileTotals, RowBuffer, Table
 pub use files::ids::distinct_ids;
 pub use files::options::{Compression, FileOptions, FileSettings, LoadPlan, Repeats, WriteMode};
 pub use files::partition::PartitionBy;
+pub use files::small::{decode_rows, encode_rows, footer_text};
 pub use files::texts::{TextRow, accounts_with, text_rows};
 pub use log::ReportLog;
 pub use log::done::DoneIds;
 pub use log::failed::{FailedId, IdsLeft};
-pub use log::inventory::{Inventory, TableInventory};
+pub use log::inventory::{Inventory, TableInventory, account_folder};
 pub use log::lease::{Held, Holder, Lease, leases};
 pub use log::owner::{Adopted, Owned, Owner, adopt, owners};
 pub use log::reach::Reach;
@@ -68,7 +67,6 @@ pub use maintain::rebuild::{Loss, Rebuild, Rebuilt, TableRebuilt, rebuild};
 pub use maintain::verify::{Finding, Mend, Verified, VerifiedTable, VerifyOptions, verify};
 pub use merge::{DELETE_REASON, DELETED_AT, MergeTotals, VALID_FROM, VALID_TO, stored_schema};
 pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, PageTally, RawCommit, Replay};
-pub use runs::{RUNS_TABLE, RunEnd, RunRow, add_run, last_runs, runs_schema};
 pub use session::dead_letters::{DeadLetterLine, LetterFile, Letters};
 pub use session::manner::refuse_manner;
 pub use session::{Absent, Brake, Committed, Outcome, Session, TableTotals};

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use chrono::DateTime;
 use ctct_catalog::Catalog;
 
-use crate::{Environment, Pipeline, Plan};
+use crate::document::{Environment, Pipeline};
+use crate::plan::Plan;
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::embedded().unwrap_or_else(|error| panic!("{error}")));
 

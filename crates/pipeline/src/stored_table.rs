@@ -7,11 +7,11 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use ctct_catalog::{COMMIT, EXTRACTED_AT, ORDINAL, Origin, PARENT_ORDINAL, Report, Table};
 use ctct_load::{
-    Destination, PartitionBy, RUNS_TABLE, StoreOptions, VALID_FROM, WriteMode, account_field, encode_folder,
-    runs_schema, stored_schema,
+    Destination, PartitionBy, StoreOptions, VALID_FROM, WriteMode, account_field, encode_folder, stored_schema,
 };
 
-use crate::{Pipeline, ReportConfig};
+use crate::after_run::runs_table::{RUNS_TABLE, runs_schema};
+use crate::document::{Pipeline, ReportConfig};
 
 /// A table of a report, as one pipeline stores it or as every pipeline does.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use ctct_extract::{Clock, Usage};
 use ctct_load::{Committed, Window};
 use serde::Serialize;
 
-use crate::policy::Outcome;
+use crate::outcome::Outcome;
 
 /// One run of one pipeline.
 #[derive(Debug, Clone, Serialize)]

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 /// The page.
 pub(super) fn page(made: &str, catalog: &Catalog) -> String {
-    let schema = ctct_pipeline::schema(catalog);
+    let schema = ctct_pipeline::document::schema(catalog);
     let mut page = format!(
         "# Pipeline files\n\n{made}A pipeline is one YAML file. A key that is not listed here is refused, with the file, the line and \
          what would be right.\n`{{env: NAME}}` works wherever a text does. A secret is always `{{env: NAME}}` or `{{file: PATH}}`: \

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use ctct_catalog::{Catalog, Report};
 use ctct_extract::Clock;
 use ctct_load::Destination;
-use ctct_pipeline::{Context, Environment, Events, Expectation, Keeping, Pipeline, Plan, Scope};
+use ctct_pipeline::maintain::Expectation;
+use ctct_pipeline::plan::Scope;
+use ctct_pipeline::{Context, Environment, Events, Pipeline, Plan, StateStore};
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -126,7 +128,7 @@ impl<'a> Place<'a> {
             environment,
             events: Events::none(),
             stop: CancellationToken::new(),
-            keeping: Keeping::nowhere(),
+            state: StateStore::nowhere(),
             deadline: None,
             destination: Some(self.destination()),
         };
@@ -136,23 +138,31 @@ impl<'a> Place<'a> {
                 plan.reports.iter_mut().for_each(|report| report.scope = Scope::Everything);
                 serde_json::to_value(ctct_pipeline::run(&plan, &context).await)
             }
-            "compact" => match ctct_pipeline::compact(&plan, &context, false).await {
+            "compact" => match ctct_pipeline::maintain::compact(&plan, &context, false).await {
                 Ok(summary) => {
                     Ok(json!({"exit_code": summary.outcome().policy().exit_code, "told": format!("{summary:?}")}))
                 }
                 Err(error) => Ok(json!({"exit_code": error.outcome().policy().exit_code, "error": error.to_string()})),
             },
-            "replay" => serde_json::to_value(ctct_pipeline::replay(&plan, &context).await),
-            "replay --dead-letters" => serde_json::to_value(ctct_pipeline::replay_dead_letters(&plan, &context).await),
-            "state rebuild" => serde_json::to_value(ctct_pipeline::rebuild(&plan, &context, false).await),
-            "state rebuild --dry-run" => serde_json::to_value(ctct_pipeline::rebuild(&plan, &context, true).await),
-            "verify" => serde_json::to_value(ctct_pipeline::verify(&plan, &context, false).await),
-            "state" => serde_json::to_value(ctct_pipeline::state(&plan, &context).await),
+            "replay" => serde_json::to_value(ctct_pipeline::run::replay(&plan, &context).await),
+            "replay --dead-letters" => {
+                serde_json::to_value(ctct_pipeline::run::replay_dead_letters(&plan, &context).await)
+            }
+            "state rebuild" => serde_json::to_value(ctct_pipeline::maintain::rebuild(&plan, &context, false).await),
+            "state rebuild --dry-run" => {
+                serde_json::to_value(ctct_pipeline::maintain::rebuild(&plan, &context, true).await)
+            }
+            "verify" => serde_json::to_value(ctct_pipeline::maintain::verify(&plan, &context, false).await),
+            "state" => serde_json::to_value(ctct_pipeline::maintain::state(&plan, &context).await),
             "status" => serde_json::to_value(
-                ctct_pipeline::status(&plan, &context, Expectation { max_age: None, grace: Duration::from_hours(1) })
-                    .await,
+                ctct_pipeline::maintain::status(
+                    &plan,
+                    &context,
+                    Expectation { max_age: None, grace: Duration::from_hours(1) },
+                )
+                .await,
             ),
-            "plan" => serde_json::to_value(ctct_pipeline::forecast(&plan, &context, false).await),
+            "plan" => serde_json::to_value(ctct_pipeline::forecast::forecast(&plan, &context, false).await),
             other => panic!("no command: {other}"),
         };
         let told = told.unwrap();

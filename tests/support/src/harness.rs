@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 use ctct_catalog::Catalog;
 use ctct_extract::{Clock, Url};
-use ctct_pipeline::{Context, Environment, Events, Keeping, Pipeline, Plan, ReportSummary, RunSummary};
+use ctct_pipeline::{Context, Environment, Events, Pipeline, Plan, ReportSummary, RunSummary, StateStore};
 use ctct_sandbox::{Sandbox, SandboxConfig};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -108,7 +108,7 @@ impl Harness {
             environment: self.environment(),
             events: Events::none(),
             stop: self.stop.clone(),
-            keeping: Keeping::nowhere(),
+            state: StateStore::nowhere(),
             deadline: None,
             destination: None,
         }

@@ -1,7 +1,9 @@
 //! `ctct-etl compact`: joins the small files of a pipeline's tables. Asks the API nothing.
 
 use comfy_table::CellAlignment;
-use ctct_pipeline::{CompactSummary, CompactedReport, Context, Plan, WriteMode};
+use ctct_load::WriteMode;
+use ctct_pipeline::maintain::{CompactSummary, CompactedReport};
+use ctct_pipeline::{Context, Plan};
 
 use super::with_plan;
 use crate::args::{CompactArguments, Global};
@@ -20,7 +22,7 @@ pub(crate) fn compact(global: &Global, arguments: &CompactArguments) -> u8 {
 }
 
 async fn carry_out(plan: &Plan, context: &Context, global: &Global, dry_run: bool) -> u8 {
-    let summary = match ctct_pipeline::compact(plan, context, dry_run).await {
+    let summary = match ctct_pipeline::maintain::compact(plan, context, dry_run).await {
         Ok(summary) => summary,
         Err(error) => {
             let (code, error) = (error.outcome().policy().exit_code, error.summary(plan.pipeline.file()));
@@ -84,7 +86,8 @@ fn nothing_to_join(report: &CompactedReport, destination: &str) -> Option<String
 
 #[cfg(test)]
 mod tests {
-    use ctct_pipeline::{ErrorSummary, Outcome, TableCompaction};
+    use ctct_load::TableCompaction;
+    use ctct_pipeline::{ErrorSummary, Outcome};
 
     use super::*;
 

@@ -22,7 +22,9 @@ use std::time::Duration;
 
 use ctct_catalog::Catalog;
 use ctct_extract::Clock;
-use ctct_pipeline::{ConfigErrors, Context, Environment, Events, Keeping, Outcome, Pipeline, Plan, RunError, Severity};
+use ctct_pipeline::document::ConfigErrors;
+use ctct_pipeline::policy::Severity;
+use ctct_pipeline::{Context, Environment, Events, Outcome, Pipeline, Plan, RunError, StateStore};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -52,13 +54,13 @@ pub(crate) fn refuse(errors: &ConfigErrors) -> u8 {
 }
 
 /// Where this process keeps sign-ins and ledgers. A host without a home can still run what needs neither.
-pub(crate) fn keeping(global: &Global) -> Keeping {
-    folders::of_host(global).map_or_else(Keeping::nowhere, Keeping::on_host)
+pub(crate) fn keeping(global: &Global) -> StateStore {
+    folders::of_host(global).map_or_else(StateStore::nowhere, StateStore::on_host)
 }
 
 /// What a command needs beside its plan, as this process has it. Relative paths start from `folder`: that of the pipeline,
 /// or the current one for what belongs to none.
-pub(crate) fn context(folder: &Path, keeping: Keeping, events: Events, stop: CancellationToken) -> Context {
+pub(crate) fn context(folder: &Path, keeping: StateStore, events: Events, stop: CancellationToken) -> Context {
     Context {
         clock: Clock::system(),
         run_id: Uuid::now_v7().to_string(),
@@ -66,7 +68,7 @@ pub(crate) fn context(folder: &Path, keeping: Keeping, events: Events, stop: Can
         environment: Environment::process(),
         events,
         stop,
-        keeping,
+        state: keeping,
         deadline: None,
         destination: None,
     }
@@ -116,7 +118,7 @@ pub(crate) fn with_plan(
                 }
                 worst = worse(worst, work(plan, &context).await);
             }
-            context.keeping.release(&context.clock).await;
+            context.state.release(&context.clock).await;
             worst
         };
         ended_by_signal(all, &stop).await

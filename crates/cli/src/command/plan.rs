@@ -5,7 +5,9 @@ use std::path::Path;
 use chrono::Utc;
 use ctct_catalog::Catalog;
 use ctct_extract::Clock;
-use ctct_pipeline::{Events, Keeping, Plan, Scope, Shard, When, did_you_mean};
+use ctct_pipeline::document::{When, did_you_mean};
+use ctct_pipeline::plan::{Scope, Shard};
+use ctct_pipeline::{Events, Plan, StateStore};
 use tokio_util::sync::CancellationToken;
 
 use super::{catalog, context, json, keeping, no_accounts, pipeline, refuse, runtime, worse};
@@ -31,7 +33,13 @@ pub(crate) fn plan(global: &Global, arguments: &PlanArguments) -> u8 {
 }
 
 /// Prints what runs of these plans would ask and cost.
-pub(crate) async fn show(plans: &[Plan], keeping: &Keeping, shard: Option<Shard>, probe: bool, output: Output) -> u8 {
+pub(crate) async fn show(
+    plans: &[Plan],
+    keeping: &StateStore,
+    shard: Option<Shard>,
+    probe: bool,
+    output: Output,
+) -> u8 {
     let (mut shown, mut code, mut errors) = (Vec::new(), exit_code::DONE, Vec::new());
     for plan in plans {
         let context = context(plan.pipeline.folder(), keeping.clone(), Events::none(), CancellationToken::new());
@@ -43,7 +51,7 @@ pub(crate) async fn show(plans: &[Plan], keeping: &Keeping, shard: Option<Shard>
             }
         };
         for plan in &accounts {
-            let summary = ctct_pipeline::forecast(plan, &context, probe).await;
+            let summary = ctct_pipeline::forecast::forecast(plan, &context, probe).await;
             code = worse(code, summary.exit_code);
             errors.extend(summary.error.clone().map(|error| (summary.exit_code, error)));
             shown.push(match output {

@@ -15,9 +15,9 @@ pub(crate) fn replay(global: &Global, arguments: &ReplayArguments) -> u8 {
     with_plan(&arguments.file, &arguments.reports, global, async |plan, context| {
         let context = Context { events: reporter::events(global, &canvas), ..context.clone() };
         let summary = if arguments.dead_letters {
-            ctct_pipeline::replay_dead_letters(plan, &context).await
+            ctct_pipeline::run::replay_dead_letters(plan, &context).await
         } else {
-            ctct_pipeline::replay(plan, &context).await
+            ctct_pipeline::run::replay(plan, &context).await
         };
         match arguments.output {
             Output::Text if global.quiet => {}

@@ -1,8 +1,8 @@
 //! `ctct-etl reports`: what the API offers, from the catalogue.
 
 use ctct_catalog::{Catalog, OptionKind, Report, ReportOption};
-use ctct_pipeline::StoredTable;
-use ctct_pipeline::did_you_mean;
+use ctct_pipeline::document::did_you_mean;
+use ctct_pipeline::stored_table::StoredTable;
 
 use super::catalog;
 use crate::args::ReportsArguments;

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use ctct_catalog::Catalog;
 use ctct_extract::Clock;
-use ctct_pipeline::{CommandLine, Context, Event, Events, Keeping, Outcome, Plan, Severity};
+use ctct_pipeline::plan::CommandLine;
+use ctct_pipeline::policy::Severity;
+use ctct_pipeline::{Context, Event, Events, Outcome, Plan, StateStore};
 use futures::{StreamExt, stream};
 use indicatif::MultiProgress;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +74,7 @@ const ACCOUNTS_AT_ONCE: usize = 4;
 
 async fn run_all(
     plans: &[Plan],
-    keeping: &Keeping,
+    keeping: &StateStore,
     global: &Global,
     arguments: &RunArguments,
     canvas: &MultiProgress,

@@ -7,7 +7,8 @@ mod markdown;
 mod text;
 
 use ctct_catalog::{Catalog, Report};
-use ctct_pipeline::{Layout, Pipeline, StoredTable};
+use ctct_pipeline::Pipeline;
+use ctct_pipeline::stored_table::{Layout, StoredTable};
 
 use super::{catalog, pipeline};
 use crate::args::{Dialect, Format, SchemaArguments};
@@ -20,7 +21,7 @@ pub(crate) use text::table_text;
 pub(crate) fn schema(arguments: &SchemaArguments) -> u8 {
     let printed = catalog().and_then(|catalog| {
         if arguments.editor {
-            return Ok(format!("{:#}", ctct_pipeline::schema(&catalog)));
+            return Ok(format!("{:#}", ctct_pipeline::document::schema(&catalog)));
         }
         let (format, dialect) = form(arguments)?;
         match &arguments.file {
@@ -59,7 +60,9 @@ fn of_pipeline(pipeline: &Pipeline, only: &[String], format: Format, dialect: Di
         Format::Json => json::json(&tables),
         Format::Ddl => {
             let account_column = pipeline.destination.files.account_column;
-            let runs = only.is_empty().then(|| Layout::of_runs(&ctct_pipeline::root(pipeline, base), account_column));
+            let runs = only
+                .is_empty()
+                .then(|| Layout::of_runs(&ctct_pipeline::stored_table::root(pipeline, base), account_column));
             ddl::ddl(&tables.iter().map(StoredTable::layout).chain(runs).collect::<Vec<_>>(), dialect)
         }
     })

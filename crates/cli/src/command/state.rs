@@ -5,9 +5,10 @@ use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::{CellAlignment, Table};
-use ctct_pipeline::{
-    AdoptSummary, AdoptedReport, CommitSummary, FailedIdsSummary, LossSummary, PileSummary, RebuildResult,
-    RebuildSummary, ReportRebuild, ReportState, StateSummary, TableSummary,
+use ctct_pipeline::TableSummary;
+use ctct_pipeline::maintain::{
+    AdoptSummary, AdoptedReport, CommitSummary, FailedIdsSummary, FileGroupSummary, LossSummary, RebuildResult,
+    RebuildSummary, ReportRebuild, StateSummary, StoredReport,
 };
 
 use super::status::{failed_ids, held_by};
@@ -28,7 +29,7 @@ pub(crate) fn state(global: &Global, arguments: &StateArguments) -> u8 {
         (Some(StateAction::Rebuild(arguments)), _) => rebuild(global, arguments),
         (Some(StateAction::Adopt(arguments)), _) => adopt(global, arguments),
         (None, Some(file)) => with_plan(file, &arguments.reports, global, async |plan, context| {
-            let summary = ctct_pipeline::state(plan, context).await;
+            let summary = ctct_pipeline::maintain::state(plan, context).await;
             let shown = match arguments.output {
                 Output::Text => text(&summary),
                 Output::Json => json(&summary),
@@ -46,7 +47,7 @@ pub(crate) fn state(global: &Global, arguments: &StateArguments) -> u8 {
 
 fn rebuild(global: &Global, arguments: &RebuildArguments) -> u8 {
     with_plan(&arguments.file, &arguments.reports, global, async |plan, context| {
-        let summary = ctct_pipeline::rebuild(plan, context, arguments.dry_run).await;
+        let summary = ctct_pipeline::maintain::rebuild(plan, context, arguments.dry_run).await;
         let shown = match arguments.output {
             Output::Text => rebuild_text(&summary),
             Output::Json => json(&summary),
@@ -62,7 +63,7 @@ fn rebuild(global: &Global, arguments: &RebuildArguments) -> u8 {
 fn adopt(global: &Global, arguments: &AdoptArguments) -> u8 {
     let all = arguments.reports.is_empty();
     with_plan(&arguments.file, &arguments.reports, global, async |plan, context| {
-        let summary = ctct_pipeline::adopt(plan, context, all).await;
+        let summary = ctct_pipeline::maintain::adopt(plan, context, all).await;
         let shown = match arguments.output {
             Output::Text => adopt_text(&arguments.file, &summary),
             Output::Json => json(&summary),
@@ -109,7 +110,7 @@ fn text(summary: &StateSummary) -> String {
     text
 }
 
-fn report_text(report: &ReportState, destination: &str) -> String {
+fn report_text(report: &StoredReport, destination: &str) -> String {
     let mut text = format!("\n{}: {}\n", report.report, how_written(report, destination));
     if let Some(commit) = report.commits.first().filter(|_| report.write_mode.is_some()) {
         let CommitSummary { version, committed_at, run_id, .. } = commit;
@@ -170,7 +171,7 @@ fn report_text(report: &ReportState, destination: &str) -> String {
     text
 }
 
-fn how_written(report: &ReportState, destination: &str) -> String {
+fn how_written(report: &StoredReport, destination: &str) -> String {
     let Some(mode) = report.write_mode else {
         let nothing = report.records == 0 && report.tables.iter().all(|table| table.files == 0);
         return if nothing {
@@ -188,7 +189,7 @@ fn how_written(report: &ReportState, destination: &str) -> String {
     format!("{}{history}{partitions}", mode.as_str().unwrap_or_default())
 }
 
-fn pile(name: &str, pile: PileSummary) -> String {
+fn pile(name: &str, pile: FileGroupSummary) -> String {
     if pile.files == 0 {
         return String::new();
     }

@@ -1,7 +1,9 @@
 //! `ctct-etl status`: whether what is stored is as new as it should be.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use ctct_pipeline::{Expectation, FailedIdsSummary, Health, HolderSummary, LastError, ReportStatus, StatusSummary};
+use ctct_pipeline::maintain::{
+    Expectation, FailedIdsSummary, Health, HolderSummary, LastError, ReportStatus, StatusSummary,
+};
 
 use super::{json, with_plan, worse};
 use crate::args::{Global, Output, PipelineStatusArguments};
@@ -20,7 +22,7 @@ pub(crate) fn status(global: &Global, arguments: &PipelineStatusArguments) -> u8
     let (mut worst, mut printed) = (exit_code::DONE, exit_code::DONE);
     for file in &arguments.files {
         let code = with_plan(file, &arguments.reports, global, async |plan, context| {
-            let summary = ctct_pipeline::status(plan, context, expectation).await;
+            let summary = ctct_pipeline::maintain::status(plan, context, expectation).await;
             printed = worse(
                 printed,
                 match arguments.output {

@@ -1,6 +1,6 @@
 //! `ctct-etl verify`: what is stored, checked.
 
-use ctct_pipeline::{CountSummary, FindingSummary, ReportVerified, VerifySummary};
+use ctct_pipeline::maintain::{CountSummary, FindingSummary, ReportVerified, VerifySummary};
 
 use super::state::right;
 use super::{json, with_plan, worse};
@@ -16,7 +16,7 @@ use crate::text_table::text_table;
 pub(crate) fn verify(global: &Global, arguments: &VerifyArguments) -> u8 {
     logging::start(global, &reporter::canvas(global));
     with_plan(&arguments.file, &arguments.reports, global, async |plan, context| {
-        let summary = ctct_pipeline::verify(plan, context, arguments.counts).await;
+        let summary = ctct_pipeline::maintain::verify(plan, context, arguments.counts).await;
         let shown = match arguments.output {
             Output::Text => text(&summary),
             Output::Json => json(&summary),

@@ -1,6 +1,7 @@
 //! `ctct-etl views`: SQL over the tables of a pipeline, for the engine that reads them.
 
-use ctct_pipeline::{Environment, RunError, did_you_mean};
+use ctct_pipeline::document::did_you_mean;
+use ctct_pipeline::{Environment, RunError};
 
 use super::{catalog, pipeline, runtime};
 use crate::args::{Global, ViewsArguments};
@@ -39,7 +40,7 @@ pub(crate) fn views(global: &Global, arguments: &ViewsArguments) -> u8 {
     };
     let reports = pipeline.reports.iter().filter(|config| wanted(&config.report.name)).collect();
 
-    let opened = ctct_pipeline::open_destination(&pipeline, &Environment::process(), pipeline.folder());
+    let opened = ctct_pipeline::context::open_destination(&pipeline, &Environment::process(), pipeline.folder());
     let destination = match opened {
         Ok(destination) => destination,
         Err(error) => return failed(&error),

@@ -1,6 +1,7 @@
 //! How a run ended, on stderr: why it did not end well and what to do, each once, and as the last thing that is said of it.
 
-use ctct_pipeline::{ErrorSummary, Outcome, RunSummary, Severity};
+use ctct_pipeline::policy::Severity;
+use ctct_pipeline::{ErrorSummary, Outcome, RunSummary};
 use serde_json::Value;
 
 use super::summary::counted;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ctct_pipeline::{Event, Events, ReportSummary, Severity};
+use ctct_pipeline::policy::Severity;
+use ctct_pipeline::{Event, Events, ReportSummary};
 
 use super::STOPPING;
 use super::bars::done;
@@ -131,7 +132,7 @@ fn report_progress(progress: &mut HashMap<String, Progress>, report: &str, now: 
 
 #[cfg(test)]
 mod tests {
-    use ctct_pipeline::Window;
+    use ctct_load::Window;
 
     use super::*;
 

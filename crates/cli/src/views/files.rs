@@ -1,7 +1,7 @@
 //! The view of a table's files themselves, every version in them.
 
 use arrow::datatypes::{DataType, Field};
-use ctct_pipeline::Layout;
+use ctct_pipeline::stored_table::Layout;
 
 use super::dialect::{Column, Dialect, Kind};
 use super::script::{Script, typed};

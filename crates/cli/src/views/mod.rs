@@ -17,8 +17,10 @@ mod table;
 
 use std::collections::BTreeSet;
 
-use ctct_load::{Destination, LoadError, RUNS_TABLE, accounts_with, distinct_ids, text_rows};
-use ctct_pipeline::{Layout, ReportConfig};
+use ctct_load::{Destination, LoadError, accounts_with, distinct_ids, text_rows};
+use ctct_pipeline::after_run::RUNS_TABLE;
+use ctct_pipeline::document::ReportConfig;
+use ctct_pipeline::stored_table::Layout;
 
 pub(crate) use dialect::Dialect;
 

@@ -1,8 +1,10 @@
 //! A stored table as readers see it: the view of its files, of the newest version of each row, and of those of a moment.
 
 use ctct_catalog::{COMMIT, EXTRACTED_AT, OptionKind, Table};
+use ctct_load::WriteMode;
 use ctct_load::{DELETE_REASON, DELETED_AT, VALID_FROM, VALID_TO};
-use ctct_pipeline::{ReportConfig, StoredTable, WriteMode};
+use ctct_pipeline::document::ReportConfig;
+use ctct_pipeline::stored_table::StoredTable;
 
 use super::dialect::{Column, Dialect, Kind};
 use super::files::{self, column};

@@ -6,6 +6,7 @@ pub(crate) mod scratch;
 pub(crate) mod stop;
 pub(crate) mod store;
 pub(crate) mod sweep;
+mod unlogged;
 pub(crate) mod upload;
 
 use std::collections::HashSet;

@@ -8,6 +8,7 @@ pub(crate) mod ids;
 pub(crate) mod options;
 pub(crate) mod partition;
 pub(crate) mod read;
+pub(crate) mod small;
 pub(crate) mod sort;
 pub(crate) mod spark_schema;
 pub(crate) mod stored_rows;

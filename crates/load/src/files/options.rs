@@ -22,6 +22,18 @@ pub enum WriteMode {
     Partition,
 }
 
+impl WriteMode {
+    /// Its name in a pipeline, in commits and in the table of runs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Merge => "merge",
+            Self::Replace => "replace",
+            Self::Partition => "partition",
+        }
+    }
+}
+
 /// Which rows a run may read again although they did not change since an earlier run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Repeats {

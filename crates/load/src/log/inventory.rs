@@ -116,7 +116,12 @@ pub(crate) fn partition_of(path: &str) -> &str {
     below.rsplit_once('/').map_or("", |(folders, _)| folders)
 }
 
-/// The account's folder of a table, relative to the destination. `account` is the folder name of the account.
+/// The folder of an account's files of a table, relative to the destination.
+pub fn account_folder(table: &str, account: &str) -> String {
+    table_folder(table, &folder::encode(account))
+}
+
+/// The same where `account` is the name of the account's folder.
 pub(crate) fn table_folder(table: &str, account: &str) -> String {
     format!("{}/{}={account}", folder::encode(table), crate::destination::folder::ACCOUNT)
 }

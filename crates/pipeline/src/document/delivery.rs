@@ -10,8 +10,8 @@ use super::keys::{RECONCILE, REPORT};
 use super::option::Setting;
 use super::report::OptionInForce;
 use super::schedule::every;
-use crate::error::ConfigError;
-use crate::yaml::Node;
+use crate::document::error::ConfigError;
+use crate::document::yaml::Node;
 
 /// Rows may show up in the API some minutes after the time that they carry.
 const DEFAULT_OVERLAP: TimeDelta = TimeDelta::minutes(10);

@@ -11,30 +11,30 @@ use super::environment::{Environment, SecretRef};
 use super::fields::{Decoder, Fields, expected, mapping, suggestion, text, unknown_key};
 use super::files;
 use super::keys::{DESTINATION, Key, STORE};
-use crate::error::{ConfigError, names_a_secret};
-use crate::yaml::{Entry, Node, Scalar, ScalarKind, Value};
+use crate::document::error::{ConfigError, names_a_secret};
+use crate::document::yaml::{Entry, Node, Scalar, ScalarKind, Value};
 
 /// Where the Parquet goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination {
+pub struct DestinationConfig {
     /// A path or a URL. It holds no secret.
     pub url: String,
     /// Options of the object store, by name.
-    options: Vec<(String, Setting)>,
+    options: Vec<(String, StoreSetting)>,
     /// How Parquet files are written, as far as the pipeline says.
     pub files: FileSettings,
 }
 
 /// The value of an option.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Setting {
+enum StoreSetting {
     Text(String),
     /// The path of a file, which only the store opens.
     File(String),
     Secret(SecretRef),
 }
 
-impl Destination {
+impl DestinationConfig {
     pub(crate) fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
         let place = Self::decode_keys(node, DESTINATION, decoder)?;
         let files = node.get("files").and_then(|node| files::decode(node, decoder)).unwrap_or_default();
@@ -64,9 +64,9 @@ impl Destination {
         let mut options = Vec::new();
         for (name, setting) in &self.options {
             let value = match setting {
-                Setting::Text(text) => text.clone(),
-                Setting::File(path) => base.join(path).to_string_lossy().into_owned(),
-                Setting::Secret(secret) => secret.read(environment, base)?.expose_secret().to_owned(),
+                StoreSetting::Text(text) => text.clone(),
+                StoreSetting::File(path) => base.join(path).to_string_lossy().into_owned(),
+                StoreSetting::Secret(secret) => secret.read(environment, base)?.expose_secret().to_owned(),
             };
             options.push((name.clone(), value));
         }
@@ -128,7 +128,7 @@ fn another_folder(url: &str) -> Option<(String, String)> {
     Some((format!("`{known}:` needs two slashes after it"), format!("write `{known}://{rest}`")))
 }
 
-fn options(fields: &Fields<'_>, url: Option<&str>, decoder: &mut Decoder<'_>) -> Vec<(String, Setting)> {
+fn options(fields: &Fields<'_>, url: Option<&str>, decoder: &mut Decoder<'_>) -> Vec<(String, StoreSetting)> {
     let Some(node) = fields.get("options") else { return Vec::new() };
     let entries = decoder.keep(mapping(node)).unwrap_or_default();
     let cloud = url.and_then(|url| Cloud::of_scheme(url.split_once("://")?.0));
@@ -152,7 +152,7 @@ fn options(fields: &Fields<'_>, url: Option<&str>, decoder: &mut Decoder<'_>) ->
     options
 }
 
-fn setting(entry: &Entry, known: &[&StoreOption], environment: &Environment) -> Result<Setting, ConfigError> {
+fn setting(entry: &Entry, known: &[&StoreOption], environment: &Environment) -> Result<StoreSetting, ConfigError> {
     let Some(option) = known.iter().find(|option| option.name == entry.key) else {
         // Other tools name them so.
         let bare =
@@ -166,18 +166,20 @@ fn setting(entry: &Entry, known: &[&StoreOption], environment: &Environment) -> 
     };
     let node = &entry.value;
     if option.kind == OptionKind::Secret || names_a_secret(option.name) {
-        return SecretRef::decode(node, entry.span).map(Setting::Secret);
+        return SecretRef::decode(node, entry.span).map(StoreSetting::Secret);
     }
     if option.kind == OptionKind::File {
-        return text(node, environment).map(|path| Setting::File(path.value));
+        return text(node, environment).map(|path| StoreSetting::File(path.value));
     }
     match &node.value {
-        Value::Mapping(_) => text(node, environment).map(|text| Setting::Text(text.value)),
+        Value::Mapping(_) => text(node, environment).map(|text| StoreSetting::Text(text.value)),
         Value::Scalar(Scalar { text, kind: ScalarKind::Boolean }) if option.kind == OptionKind::Flag => {
-            Ok(Setting::Text(text.clone()))
+            Ok(StoreSetting::Text(text.clone()))
         }
         _ if option.kind == OptionKind::Flag => Err(expected(node, "true or false")),
-        Value::Scalar(Scalar { text, kind: ScalarKind::Text | ScalarKind::Number }) => Ok(Setting::Text(text.clone())),
+        Value::Scalar(Scalar { text, kind: ScalarKind::Text | ScalarKind::Number }) => {
+            Ok(StoreSetting::Text(text.clone()))
+        }
         _ => Err(expected(node, "text or a number")),
     }
 }

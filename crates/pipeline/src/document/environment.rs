@@ -9,8 +9,8 @@ use ctct_extract::{hide, read_secret};
 use secrecy::SecretString;
 
 use super::fields::{expected, mapping};
-use crate::error::ConfigError;
-use crate::yaml::{Node, Scalar, ScalarKind, Span, Value};
+use crate::document::error::ConfigError;
+use crate::document::yaml::{Node, Scalar, ScalarKind, Span, Value};
 
 /// The environment variables that `{env: NAME}` may name.
 #[derive(Clone, Default)]

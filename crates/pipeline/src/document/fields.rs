@@ -5,8 +5,8 @@ use chrono_tz::Tz;
 
 use super::Environment;
 use super::keys::{Key, Shape};
-use crate::error::{ConfigError, without_user};
-use crate::yaml::{Entry, Node, Scalar, ScalarKind, Value};
+use crate::document::error::{ConfigError, without_user};
+use crate::document::yaml::{Entry, Node, Scalar, ScalarKind, Value};
 
 /// What decoding a file needs and gathers.
 pub(crate) struct Decoder<'a> {

@@ -4,8 +4,8 @@ use ctct_load::{Compression, FileSettings};
 
 use super::fields::{Decoder, not_in_list, text};
 use super::keys::FILES;
-use crate::error::ConfigError;
-use crate::yaml::Node;
+use crate::document::error::ConfigError;
+use crate::document::yaml::Node;
 
 /// Reads the mapping.
 pub(crate) fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<FileSettings> {

@@ -1,9 +1,11 @@
 //! A pipeline file, decoded strictly: from its text to typed values, or to all that is wrong with it. Nothing here sends
 //! a request or knows what time it is.
 
+pub(crate) mod dates;
 mod delivery;
 mod destination;
 mod environment;
+pub(crate) mod error;
 mod fields;
 mod files;
 pub(crate) mod keys;
@@ -11,8 +13,11 @@ mod monitor;
 pub(crate) mod option;
 pub(crate) mod report;
 mod schedule;
+mod schema;
 mod source;
+mod span;
 pub(crate) mod write;
+pub(crate) mod yaml;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -22,19 +27,23 @@ use ctct_catalog::Catalog;
 use ctct_load::StoreOptions;
 use secrecy::SecretString;
 
+pub use dates::{When, wire};
 pub use delivery::{Delivery, Percent};
-pub use destination::Destination;
+pub use destination::DestinationConfig;
 pub use environment::{Environment, SecretPlace, SecretRef};
+pub use error::{ConfigError, ConfigErrors};
 pub use fields::did_you_mean;
-pub use monitor::{Metrics, OnFailure, Otlp};
+pub use monitor::{MetricsConfig, OnFailure, Otlp};
 pub use option::{Period, Setting};
 pub use report::{OptionInForce, ReportConfig};
 pub use schedule::{CronExpression, CronField, RetryLimits, Schedule};
-pub use source::{Access, AccountNames, Pace, Sandbox, Seed, Source, StatePlace};
+pub use schema::schema;
+pub use source::{AccountNames, Credentials, PaceConfig, SandboxSpec, Seed, SourceConfig, StatePlace};
 
-use crate::error::{ConfigError, ConfigErrors};
-use crate::yaml::{self, Node};
 use fields::{Decoder, count};
+pub use span::{parse_offset, parse_span};
+use yaml::Node;
+pub use yaml::Span;
 
 /// A pipeline as its file says, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -46,9 +55,9 @@ pub struct Pipeline {
     /// Time zone that dates and `{days_back: N}` are read in.
     pub timezone: Tz,
     /// Where the data comes from.
-    pub source: Source,
+    pub source: SourceConfig,
     /// Where the Parquet goes.
-    pub destination: Destination,
+    pub destination: DestinationConfig,
     /// What to read, in the order of the file.
     pub reports: Vec<ReportConfig>,
     /// How often failed requests are sent again.
@@ -56,7 +65,7 @@ pub struct Pipeline {
     /// When it is due; nothing here starts it.
     pub schedule: Option<Schedule>,
     /// Where the numbers of a run go.
-    pub metrics: Metrics,
+    pub metrics: MetricsConfig,
     /// Who is told when a run did not end well.
     pub on_failure: Option<OnFailure>,
     file: String,
@@ -110,7 +119,7 @@ impl Pipeline {
     }
 
     /// How fast the API is asked.
-    pub fn pace(&self) -> Pace {
+    pub fn pace(&self) -> PaceConfig {
         self.source.pace
     }
 
@@ -125,7 +134,7 @@ impl Pipeline {
     /// The same of another store that the pipeline names.
     pub(crate) fn options_of(
         &self,
-        place: &Destination,
+        place: &DestinationConfig,
         environment: &Environment,
         base: &Path,
     ) -> Result<StoreOptions, ConfigErrors> {
@@ -161,12 +170,12 @@ fn decode(node: &Node, text: &str, file: &str, catalog: &Catalog, decoder: &mut 
     let name = fields.name("name", decoder);
     let description = fields.text("description", decoder);
     let timezone = fields.timezone("timezone", decoder);
-    let source = fields.get("source").and_then(|node| Source::decode(node, decoder));
-    let destination = fields.get("destination").and_then(|node| Destination::decode(node, decoder));
+    let source = fields.get("source").and_then(|node| SourceConfig::decode(node, decoder));
+    let destination = fields.get("destination").and_then(|node| DestinationConfig::decode(node, decoder));
     let reports = fields.get("reports").map(|node| report::reports(node, catalog, decoder));
     let retry = fields.get("retry").and_then(|node| RetryLimits::decode(node, decoder));
     let schedule = fields.get("schedule").and_then(|node| Schedule::decode(node, decoder));
-    let metrics = fields.get("metrics").and_then(|node| Metrics::decode(node, decoder));
+    let metrics = fields.get("metrics").and_then(|node| MetricsConfig::decode(node, decoder));
     let on_failure = fields.get("on_failure").and_then(|node| OnFailure::decode(node, decoder));
     Some(Pipeline {
         name: name?,

@@ -8,12 +8,12 @@ use url::Url;
 use super::environment::{Environment, SecretRef};
 use super::fields::{Decoder, mapping, text};
 use super::keys::{METRICS, ON_FAILURE, OTLP};
-use crate::error::ConfigError;
-use crate::yaml::{Node, Value};
+use crate::document::error::ConfigError;
+use crate::document::yaml::{Node, Value};
 
 /// Where the numbers of a run go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Metrics {
+pub struct MetricsConfig {
     /// A folder for text files that Prometheus' node exporter reads.
     pub textfile: Option<String>,
     /// A collector that speaks OTLP.
@@ -43,7 +43,7 @@ pub(crate) enum Webhook {
     Secret(SecretRef),
 }
 
-impl Metrics {
+impl MetricsConfig {
     pub(crate) fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
         let fields = decoder.fields(node, METRICS)?;
         let otlp = fields.get("otlp").and_then(|node| Otlp::decode(node, decoder));

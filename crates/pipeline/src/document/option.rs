@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::Environment;
 use super::fields::{Text, count, expected, mapping, not_in_list, text, text_or_number, unknown_key};
-use crate::dates::{MAX_DAYS_BACK, When};
-use crate::error::ConfigError;
-use crate::yaml::{Node, Scalar, ScalarKind, Value};
+use crate::document::dates::{MAX_DAYS_BACK, When};
+use crate::document::error::ConfigError;
+use crate::document::yaml::{Node, Scalar, ScalarKind, Value};
 
 /// The word that asks for everything.
 const ALL: &str = "all";

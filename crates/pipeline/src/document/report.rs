@@ -10,8 +10,8 @@ use super::fields::{Decoder, expected, mapping, suggestion, text};
 use super::keys::REPORT;
 use super::option::{Period, Setting, default_setting, setting};
 use super::write::{partition_by, write_mode};
-use crate::error::ConfigError;
-use crate::yaml::{Entry, Node, Value};
+use crate::document::error::ConfigError;
+use crate::document::yaml::{Entry, Node, Value};
 
 /// A report as the pipeline wants it.
 #[derive(Debug, Clone)]
@@ -123,12 +123,7 @@ fn leaving(option: &OptionInForce, mode: WriteMode, report: &Report) -> Option<C
     if is_window || chooses_all || merges_here || mode == WriteMode::Replace {
         return None;
     }
-    let name = &option.name;
-    let mode = match mode {
-        WriteMode::Merge => "merge",
-        WriteMode::Partition => "partition",
-        _ => "append",
-    };
+    let (name, mode) = (&option.name, mode.name());
     let error = ConfigError::at(
         at,
         format!("`{name}` cannot stand beside `write_mode: {mode}`: rows stop fitting it, and would stay"),

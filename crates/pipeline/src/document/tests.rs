@@ -352,10 +352,10 @@ fn a_whole_pipeline_is_read_with_its_defaults() {
     assert_eq!((pipeline.name.as_str(), pipeline.timezone), ("acme", Tz::UTC));
     assert_eq!(pipeline.source.accounts, AccountNames::One("acme".to_owned()));
     assert_eq!(pipeline.source.state, StatePlace::Host);
-    assert_eq!(pipeline.source.access, Access::Stored);
+    assert_eq!(pipeline.source.credentials, Credentials::Stored);
     assert_eq!(
         pipeline.pace(),
-        Pace { requests_per_second: 4.0, daily_requests: 10_000, reserve: 0, count_refused: true }
+        PaceConfig { requests_per_second: 4.0, daily_requests: 10_000, reserve: 0, count_refused: true }
     );
     let report = &pipeline.reports[0];
     assert_eq!((report.write_mode, report.partition_by.len()), (WriteMode::Append, 0));
@@ -369,7 +369,10 @@ fn accounts_get_a_label_by_their_right() {
     assert_eq!(source("  sandbox: {}").accounts.label(), "sandbox");
     assert_eq!(source("  {sandbox: {contacts: 5}, account: demo}").accounts.label(), "demo");
     let sandbox = source("  sandbox: {requests_per_second: 50, daily_requests: 70}");
-    assert_eq!(sandbox.pace, Pace { requests_per_second: 50.0, daily_requests: 70, reserve: 0, count_refused: true });
+    assert_eq!(
+        sandbox.pace,
+        PaceConfig { requests_per_second: 50.0, daily_requests: 70, reserve: 0, count_refused: true }
+    );
     let slower = source("  {sandbox: {requests_per_second: 50}, requests_per_second: 2.5}");
     assert!((slower.pace.requests_per_second - 2.5).abs() < f64::EPSILON);
 }
@@ -390,7 +393,7 @@ fn a_refresh_token_begins_a_sign_in() {
                 token_url: https://example.com/token\n  state: {url: 's3://bucket/state', options: {region: eu-west-1}}\n  \
                 reserve: 2000\n  count_refused: false\n  application: tools";
     let source = parse(&with_source(text)).unwrap().source;
-    let Access::Seeded(seed) = &source.access else { panic!("{:?}", source.access) };
+    let Credentials::Seeded(seed) = &source.credentials else { panic!("{:?}", source.credentials) };
     assert_eq!(seed.refresh_token.place, SecretPlace::Variable("R".to_owned()));
     assert_eq!((seed.client_id.as_str(), seed.token_url.as_ref().unwrap().path()), ("abc", "/token"));
     let StatePlace::Store(place) = &source.state else { panic!("{:?}", source.state) };
@@ -423,8 +426,8 @@ fn errors_of_accounts_and_their_state() {
 #[test]
 fn the_sandbox_is_set_up_as_the_pipeline_says() {
     let now = "2026-11-23T12:00:00Z".parse().unwrap();
-    let config = |text: &str| match parse(&with_source(text)).unwrap().source.access {
-        Access::Sandbox(sandbox) => sandbox.config(now),
+    let config = |text: &str| match parse(&with_source(text)).unwrap().source.credentials {
+        Credentials::Sandbox(sandbox) => sandbox.config(now),
         other => panic!("{other:?}"),
     };
     let set = config(
@@ -447,7 +450,7 @@ fn a_variable_stands_wherever_text_does() {
     let pipeline = Pipeline::parse(&text, "acme.yaml", &Catalog::embedded().unwrap(), &environment).unwrap();
     assert_eq!(pipeline.name, "from-env");
     assert_eq!(pipeline.reports[0].partition_by, [PartitionBy::Column("birthday_month".to_owned())]);
-    let day = crate::When::parse("2026-01-31").unwrap();
+    let day = When::parse("2026-01-31").unwrap();
     assert_eq!(pipeline.reports[0].option("updated_after").unwrap().setting, Setting::When(day));
 }
 
@@ -491,7 +494,9 @@ fn a_token_is_read_when_it_is_needed() {
     let environment: Environment = [("T", "xyz"), ("TWO", "a b")].into_iter().collect();
     let token = |secret: &str| {
         let pipeline = parse(&with_source(&format!("  access_token: {secret}"))).unwrap();
-        let Access::Token(secret) = &pipeline.source.access else { panic!("{:?}", pipeline.source.access) };
+        let Credentials::Token(secret) = &pipeline.source.credentials else {
+            panic!("{:?}", pipeline.source.credentials)
+        };
         pipeline.secret(secret, &environment, folder.path()).map(|token| token.expose_secret().to_owned())
     };
     assert_eq!(token("{env: T}").unwrap(), "xyz");
@@ -520,7 +525,7 @@ fn a_pipelines_folder_is_that_of_its_file_for_every_spelling() {
     let pipeline = parse(text).unwrap();
     let key = r#"{"private_key": "k", "private_key_id": "i", "client_email": "e", "disable_oauth": true}"#;
     std::fs::write(home.join("key.json"), key).unwrap();
-    let opens = |base: &Path| crate::open_destination(&pipeline, &Environment::default(), base).is_ok();
+    let opens = |base: &Path| crate::context::open_destination(&pipeline, &Environment::default(), base).is_ok();
     assert_eq!((opens(&home), opens(&home.join("sub"))), (true, false));
 }
 
@@ -542,7 +547,7 @@ fn a_report_more_is_a_file_more() {
     let pipeline = Pipeline::parse(&text, "acme.yaml", &catalog, &Environment::default()).unwrap();
     let plan = crate::Plan::new(&pipeline, chrono::DateTime::UNIX_EPOCH).unwrap();
     assert_eq!(plan.reports[0].params, [("sort_by".to_owned(), "name".to_owned())]);
-    let schema = crate::schema(&catalog);
+    let schema = schema(&catalog);
     assert_eq!(schema["$defs"]["report_groups"]["properties"]["order"]["anyOf"][0]["enum"][1], "name");
     let wrong =
         Pipeline::parse(&text.replace("order: name", "order: nme"), "acme.yaml", &catalog, &Environment::default());

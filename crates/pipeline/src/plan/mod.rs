@@ -1,15 +1,12 @@
 //! What a run will ask: every date resolved, every parameter spelt out, reports in the order in which they can run.
 //! Making a plan sends nothing.
 
-mod ask;
+mod command_line;
+pub(crate) mod fingerprint;
 mod periods;
-mod probe;
-mod question;
-mod requests;
+pub(crate) mod request_plan;
 mod resolve;
-mod standing;
-mod summary;
-mod text;
+mod shard;
 
 use std::sync::Arc;
 
@@ -17,20 +14,15 @@ use chrono::{DateTime, Utc};
 use ctct_catalog::{Gap, Meaning, Report, Source};
 use ctct_load::{PartitionBy, WriteMode};
 
-pub use ask::{Ask, Query, Scope};
-pub use question::Question;
-pub(crate) use question::{OtherRows, crawl_of};
-pub use requests::{Basis, Requests};
-pub(crate) use standing::Standing;
-pub use summary::{
-    AtLeastAtMost, Cost, Fits, LastCommit, PlanSummary, PlannedOption, PlannedReport, Price, Scheduled, forecast,
-};
+pub use command_line::CommandLine;
+pub use fingerprint::QueryFingerprint;
+pub use request_plan::{Query, RequestPlan, Scope};
+pub use shard::{NoShard, Shard};
 
-use crate::command_line::CommandLine;
-use crate::dates::When;
+use crate::document::dates::When;
+use crate::document::error::ConfigErrors;
 use crate::document::{Delivery, Pipeline};
-use crate::error::ConfigErrors;
-use crate::run::RunError;
+use crate::run_error::RunError;
 use crate::summary::ErrorSummary;
 
 /// A pipeline resolved at one moment.
@@ -65,7 +57,7 @@ pub struct ReportPlan {
     /// page size, the parameter that [`Ids`] fills, and the window's.
     pub params: Vec<(String, String)>,
     /// What the pipeline asks for, as it says it.
-    pub question: Question,
+    pub fingerprint: QueryFingerprint,
     /// Which rows stay, where the request asks for more than the pipeline: rows that change would otherwise leave the answers
     /// without a word. Empty: all of them.
     pub keeps: Vec<Meaning>,

@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use ctct_catalog::OptionKind;
 use ctct_load::WriteMode;
 
-use crate::dates::When;
+use crate::document::dates::When;
 use crate::document::{ReportConfig, Schedule, Setting};
 
 /// What to know before a run where periods overlap and the write mode keeps each: what is counted several times, and what to
@@ -70,7 +70,8 @@ fn days_apart(schedule: &Schedule, now: DateTime<Utc>, zone: Tz) -> Option<u32> 
 mod tests {
     use ctct_catalog::Catalog;
 
-    use crate::{Environment, Pipeline, Plan};
+    use crate::document::{Environment, Pipeline};
+    use crate::plan::Plan;
 
     fn warnings(mode: &str, period: &str, schedule: &str) -> Vec<String> {
         let partition = if mode == "partition" { ", partition_by: [{day: period_start}]" } else { "" };

@@ -8,16 +8,16 @@ use chrono_tz::Tz;
 use ctct_catalog::{Meaning, OptionKind, Param, Report, ReportOption};
 use ctct_load::WriteMode;
 
-use super::{Ids, Question, ReportPlan, Scope};
-use crate::dates::{When, wire};
+use super::{Ids, QueryFingerprint, ReportPlan, Scope};
+use crate::document::dates::{When, wire};
+use crate::document::error::ConfigError;
 use crate::document::report::start_after_end;
-use crate::document::{Access, OptionInForce, ReportConfig, Setting, Source};
-use crate::error::ConfigError;
+use crate::document::{Credentials, OptionInForce, ReportConfig, Setting, SourceConfig};
 
 /// Resolves one report at the moment `now`.
 pub(super) fn report(
     config: &ReportConfig,
-    source: &Source,
+    source: &SourceConfig,
     now: DateTime<Utc>,
     zone: Tz,
 ) -> Result<ReportPlan, ConfigError> {
@@ -34,7 +34,7 @@ pub(super) fn report(
         begins: None,
         params: BTreeMap::new(),
         keeps: Vec::new(),
-        question: Question::default(),
+        fingerprint: QueryFingerprint::default(),
         resolved: Vec::new(),
     };
     for declared in &report.options {
@@ -42,7 +42,7 @@ pub(super) fn report(
             let assumed = declared.params.iter().filter_map(|name| report.param(name)?.assumed.clone());
             let assumed: Vec<String> = assumed.collect();
             if !assumed.is_empty() {
-                resolution.question.add(&declared.name, &assumed);
+                resolution.fingerprint.add(&declared.name, &assumed);
             }
             continue;
         };
@@ -55,7 +55,7 @@ pub(super) fn report(
     Ok(ReportPlan {
         report: Arc::clone(report),
         params: params(report, &resolution.params, alone.is_some()),
-        question: resolution.question,
+        fingerprint: resolution.fingerprint,
         keeps: resolution.keeps,
         source: label(source, now),
         scope: Scope::Live,
@@ -79,9 +79,9 @@ fn alone(config: &ReportConfig) -> Option<&ReportOption> {
 }
 
 /// Tells sources apart. The embedded API has another port in each run, and the same account for the same seed.
-fn label(source: &Source, now: DateTime<Utc>) -> String {
-    match (&source.access, &source.base_url) {
-        (Access::Sandbox(sandbox), _) => {
+fn label(source: &SourceConfig, now: DateTime<Utc>) -> String {
+    match (&source.credentials, &source.base_url) {
+        (Credentials::Sandbox(sandbox), _) => {
             let config = sandbox.config(now);
             let (seed, contacts, lists, campaigns) = (config.seed, config.contacts, config.lists, config.campaigns);
             format!("the embedded API: seed {seed}, {contacts} contacts, {lists} lists, {campaigns} campaigns")
@@ -114,7 +114,7 @@ struct Resolution<'a> {
     begins: Option<When>,
     params: BTreeMap<&'a str, String>,
     keeps: Vec<Meaning>,
-    question: Question,
+    fingerprint: QueryFingerprint,
     resolved: Vec<(String, String)>,
 }
 
@@ -122,11 +122,11 @@ impl<'a> Resolution<'a> {
     fn add(&mut self, option: &OptionInForce, declared: &'a ReportOption) {
         let param = declared.params.first().map(String::as_str).unwrap_or_default();
         match &option.setting {
-            Setting::From(source) => self.question.add(&option.name, &[format!("from {}", source.report)]),
-            Setting::Values(ids) if declared.kind == OptionKind::Ids => self.question.add_ids(&option.name, ids),
-            Setting::Values(values) => self.question.add(&option.name, values),
-            Setting::When(when) => self.question.add(&option.name, &[when.to_string()]),
-            Setting::Duration(period) => self.question.add(&option.name, &[period.name().to_owned()]),
+            Setting::From(source) => self.fingerprint.add(&option.name, &[format!("from {}", source.report)]),
+            Setting::Values(ids) if declared.kind == OptionKind::Ids => self.fingerprint.add_ids(&option.name, ids),
+            Setting::Values(values) => self.fingerprint.add(&option.name, values),
+            Setting::When(when) => self.fingerprint.add(&option.name, &[when.to_string()]),
+            Setting::Duration(period) => self.fingerprint.add(&option.name, &[period.name().to_owned()]),
         }
         let text = match &option.setting {
             Setting::From(source) => {

@@ -1,10 +1,8 @@
 use ctct_catalog::Catalog;
-use ctct_extract::Today;
 
-use super::probe::Counts;
 use super::*;
-use crate::fit::Allowance;
-use crate::{ConfigErrors, Environment};
+use crate::document::Environment;
+use crate::document::error::ConfigErrors;
 
 const ID: &str = "1618ae62-4752-11e9-9c8a-fa163e6b01c1";
 const OTHER: &str = "2618ae62-4752-11e9-9c8a-fa163e6b01c1";
@@ -114,7 +112,7 @@ fn every_form_of_every_option_comes_to_its_parameters() {
     let mut reports_seen = std::collections::BTreeSet::new();
     for (report, options, query) in cases {
         let plan = plan(ACCOUNT, &format!("  - report: {report}\n    write_mode: replace\n    {options}\n")).unwrap();
-        let params: Vec<String> = plan.reports[0].ask(None, plan.now).queries[0]
+        let params: Vec<String> = plan.reports[0].request_plan(None, plan.now).queries[0]
             .params
             .iter()
             // Whether rows are counted is no option's choice.
@@ -185,31 +183,4 @@ fn a_range_that_turns_out_to_end_before_it_starts_is_refused() {
     );
     let text = errors.unwrap_err().render(false);
     insta::assert_snapshot!(text);
-}
-
-#[test]
-fn a_plan_is_shown_as_text() {
-    let head = "description: Contacts and engagement\ntimezone: America/New_York\nsource: {account: acme, access_token: {env: T}, base_url: \"http://127.0.0.1:8080/v3\", requests_per_second: 2.5}\n";
-    let reports = format!(
-        "  - report: contact_action_summary\n    contact_id: {{from: contacts}}\n    duration: date_range\n    start_date: {{days_back: 10}}\n    end_date: {{days_back: 5}}\n    write_mode: partition\n    partition_by: [{{day: period_start}}, {{bucket: {{column: contact_id, count: 16}}}}]\n\
-         \x20 - report: contacts\n    updated_after: 2026-01-01\n    include_subresources: [custom_fields, notes]\n    partition_by: {{month: created_at}}\n\
-         \x20 - report: contact_activity_details\n    contact_id: [{ID}, {OTHER}]\n    tracking_activity_types: em_opens\n\
-         \x20 - report: contact_lists\n    write_mode: replace\n"
-    );
-    insta::assert_snapshot!(first_run(&plan(head, &reports).unwrap()));
-}
-
-#[test]
-fn a_segment_is_one_crawl_beside_which_nothing_is_asked() {
-    let plan =
-        plan("source: {sandbox: {}}\n", "  - report: contacts\n    segment_id: 9\n    write_mode: replace\n").unwrap();
-    insta::assert_snapshot!(first_run(&plan));
-}
-
-/// The plan as it is shown where nothing is stored and nothing was sent today.
-fn first_run(plan: &Plan) -> PlanSummary {
-    let standings: Vec<Standing> = plan.reports.iter().map(|report| Standing::nothing(report, plan.now)).collect();
-    let today = Today { day: plan.now.date_naive(), spent: 0, shut_until: None };
-    let allowance = Allowance::new(u64::from(plan.pipeline.pace().daily_requests), today, plan.now);
-    PlanSummary::new(plan, &standings, &Counts::default(), Some(allowance), plan.now)
 }

@@ -18,7 +18,7 @@ const FEW: u64 = 20;
 
 /// The dead letters of a read.
 #[derive(Debug, Default)]
-pub(super) struct Letters {
+pub(super) struct RejectedRecords {
     /// Those that earlier runs have kept.
     known: HashSet<u64>,
     told_apart: HashSet<u64>,
@@ -31,7 +31,7 @@ pub(super) struct Letters {
     undated: bool,
 }
 
-impl Letters {
+impl RejectedRecords {
     /// Makes a record known as one that an earlier run has kept. False once no more can be told apart.
     pub(super) fn know(&mut self, record: &str) -> bool {
         self.known.insert(hash_of(record));
@@ -210,7 +210,7 @@ mod tests {
     fn a_letter_that_comes_twice_counts_once() {
         let catalog = Catalog::embedded().unwrap();
         let contacts = catalog.get("contacts").unwrap();
-        let mut letters = Letters::default();
+        let mut letters = RejectedRecords::default();
         for record in ["{}", "{}", r#"{"a":1}"#, "no json"] {
             letters.add(contacts, record);
         }
@@ -226,7 +226,7 @@ mod tests {
     fn a_letter_that_an_earlier_run_has_kept_does_not_weigh_again() {
         let catalog = Catalog::embedded().unwrap();
         let contacts = catalog.get("contacts").unwrap();
-        let mut letters = Letters::default();
+        let mut letters = RejectedRecords::default();
         letters.know("{}");
         assert!(!letters.add(contacts, "{}"), "it is kept already");
         assert_eq!((letters.distinct(), letters.fresh()), (1, 0));
@@ -257,7 +257,7 @@ mod tests {
             (vec![updated(middle), "{}".to_owned()], None, None),
             (vec![updated("0001-01-01T00:00:00Z")], None, None),
         ] {
-            let mut letters = Letters::default();
+            let mut letters = RejectedRecords::default();
             for record in &records {
                 letters.add(contacts, record);
             }

@@ -4,6 +4,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_extract::Page;
 
+use crate::document::dates::is_sane;
+
 /// The next watermark lies this far before the first page: a change that the API had accepted but did not show yet is then
 /// read again, rather than missed.
 const SETTLE: TimeDelta = TimeDelta::seconds(60);
@@ -58,13 +60,6 @@ impl Moment {
              set this host's clock (NTP) if it is the wrong one"
         ))
     }
-}
-
-/// Whether an instant can be a time at which somebody ran this program, or will.
-pub(crate) fn is_sane(instant: &DateTime<Utc>) -> bool {
-    /// 2000-01-01 and 2200-01-01, in seconds since 1970.
-    const YEARS: std::ops::Range<i64> = 946_684_800..7_258_118_400;
-    YEARS.contains(&instant.timestamp())
 }
 
 #[cfg(test)]

@@ -15,18 +15,19 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::GRACE;
 use super::ids::CrawledIds;
 use super::resume::{Chain, Resumed, StalePages, kept};
-use super::{GRACE, RunError};
 use crate::event::Events;
 use crate::plan::Query;
+use crate::run_error::RunError;
 
 /// Pages that belong together.
 pub(super) type Unit = Vec<Page>;
 
 /// How asking ended, when nothing failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum ReadOutcome {
     /// Every page was read.
     Whole,
     /// The run was asked to stop; what was sent on is whole in itself.
@@ -55,7 +56,7 @@ pub(super) struct Crawls<'a> {
 }
 
 /// Where pages go.
-pub(super) struct Outlets<'a> {
+pub(super) struct Sinks<'a> {
     /// To be decoded and written.
     pub(super) units: mpsc::Sender<Unit>,
     /// To be kept until they are committed.
@@ -72,21 +73,21 @@ impl Crawls<'_> {
     ///
     /// # Errors
     /// The first failure of a crawl; after it no other crawl is begun. Units that were sent are whole.
-    pub(super) async fn read(self, resumed: Resumed, outlets: Outlets<'_>) -> Result<Asked, RunError> {
+    pub(super) async fn read(self, resumed: Resumed, sinks: Sinks<'_>) -> Result<ReadOutcome, RunError> {
         match self.ids {
-            None => self.read_lists(resumed, &outlets).await,
-            Some(ids) => self.read_ids(ids, resumed, &outlets).await,
+            None => self.read_lists(resumed, &sinks).await,
+            Some(ids) => self.read_ids(ids, resumed, &sinks).await,
         }
     }
 
-    async fn read_lists(&self, mut resumed: Resumed, outlets: &Outlets<'_>) -> Result<Asked, RunError> {
+    async fn read_lists(&self, mut resumed: Resumed, sinks: &Sinks<'_>) -> Result<ReadOutcome, RunError> {
         let mut stale = self.stale;
         for (at, query) in self.queries.iter().enumerate() {
             let Some(mut crawl) = self.crawl(&query.params, resumed.remove(&query.name).as_ref()) else { continue };
             let last_query = at + 1 == self.queries.len();
             loop {
                 let page = match self.unless_stopped(crawl.next()).await {
-                    None => return Ok(Asked::Stopped),
+                    None => return Ok(ReadOutcome::Stopped),
                     Some(page) => page?,
                 };
                 let Some(page) = page else { break };
@@ -96,14 +97,14 @@ impl Crawls<'_> {
                 }
                 let nothing_left = page.last && last_query;
                 if !nothing_left || self.keeps_last {
-                    self.keep(&query.name, &page, outlets).await?;
+                    self.keep(&query.name, &page, sinks).await?;
                 }
-                if outlets.units.send(vec![page]).await.is_err() {
-                    return Ok(Asked::Stopped);
+                if sinks.units.send(vec![page]).await.is_err() {
+                    return Ok(ReadOutcome::Stopped);
                 }
             }
         }
-        Ok(Asked::Whole)
+        Ok(ReadOutcome::Whole)
     }
 
     /// The crawl for these parameters, after what is kept of it; `None` where that is all.
@@ -128,8 +129,8 @@ impl Crawls<'_> {
     }
 
     /// Hands a page over to be kept.
-    pub(super) async fn keep(&self, crawl: &str, page: &Page, outlets: &Outlets<'_>) -> Result<(), RunError> {
-        if outlets.queue.push(kept(crawl, page)).await {
+    pub(super) async fn keep(&self, crawl: &str, page: &Page, sinks: &Sinks<'_>) -> Result<(), RunError> {
+        if sinks.queue.push(kept(crawl, page)).await {
             return Ok(());
         }
         // Why the queue takes no more is told when it is closed.

@@ -11,9 +11,9 @@ use ctct_transform::{DecodedPage, Occurrences, PageDecoder, PageInput};
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::{mpsc, oneshot};
 
-use super::RunError;
 use super::clocks::Moment;
 use super::crawl::Unit;
+use crate::run_error::RunError;
 
 /// A job takes small pages together until it has this many bytes, so that a page of five rows does not cost a hand-over.
 const JOB_BYTES: usize = 256 * 1024;

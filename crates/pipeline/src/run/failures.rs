@@ -2,10 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::run_error::RunError;
 use chrono::{DateTime, Utc};
 use ctct_load::FailedId;
-
-use super::RunError;
 
 /// So many failed ids are no outage, whatever their share.
 const FEW: usize = 10;

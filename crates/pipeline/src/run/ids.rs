@@ -14,14 +14,14 @@ use futures::lock::Mutex;
 use futures::stream::FuturesUnordered;
 use tracing::{Instrument, error_span};
 
-use super::RunError;
 use super::borders::Borders;
-use super::crawl::{Asked, Crawls, Outlets, Unit};
+use super::crawl::{Crawls, ReadOutcome, Sinks, Unit};
 use super::decode::decode_page;
 use super::failures::{Failures, First, IN_A_ROW, failed_id, is_outage, is_the_ids};
 use super::resume::{Chain, Resumed};
 use crate::event::Event;
-use crate::plan::crawl_of;
+use crate::plan::fingerprint::crawl_of;
+use crate::run_error::RunError;
 
 /// Ids after the first gap that are told in the record: as many as are read at once.
 const ALSO: usize = 64;
@@ -116,9 +116,9 @@ impl Job {
 }
 
 /// What was to be found out.
-enum Found {
+enum JobResult {
     /// What became of a job.
-    Read(Job, Result<Asked, RunError>),
+    Read(Job, Result<ReadOutcome, RunError>),
     /// Whether the API answers at all.
     Answers(bool),
 }
@@ -307,8 +307,8 @@ impl Crawls<'_> {
         &self,
         ids: &CrawledIds<'_>,
         resumed: Resumed,
-        outlets: &Outlets<'_>,
-    ) -> Result<Asked, RunError> {
+        sinks: &Sinks<'_>,
+    ) -> Result<ReadOutcome, RunError> {
         ids.take_up(resumed.params());
         let resumed = Mutex::new(resumed);
         let jobs = ids.jobs();
@@ -316,16 +316,16 @@ impl Crawls<'_> {
         // The kind of those that are under way, and their number: the next kind begins when all of them have ended.
         let (mut phase, mut of_phase) = (None, 0_usize);
         let mut under_way = FuturesUnordered::new();
-        let (mut asked, mut ended) = (Asked::Whole, None);
+        let (mut asked, mut ended) = (ReadOutcome::Whole, None);
         let (mut in_a_row, mut good, mut in_doubt) = (0, None, false);
         let read = async |job: Job| {
             let chain = resumed.lock().await.remove(&ids.crawl_name(job));
             // Messages name no id, so that its place among all stands with them.
             let span = error_span!(target: SPANS, "id", ordinal = job.at + 1);
-            Found::Read(job, self.read_id(ids, job, chain, outlets).instrument(span).await)
+            JobResult::Read(job, self.read_id(ids, job, chain, sinks).instrument(span).await)
         };
         let answers = async |job: Job| {
-            Found::Answers(match self.first_page(&self.params(ids, job)).await {
+            JobResult::Answers(match self.first_page(&self.params(ids, job)).await {
                 Ok(_) => true,
                 Err(error) => error.status() == Some(404),
             })
@@ -338,18 +338,18 @@ impl Crawls<'_> {
                 under_way.push(futures::future::Either::Left(read(job)));
             }
             let found = under_way.next().await;
-            if let Some(Found::Read(..)) = &found {
+            if let Some(JobResult::Read(..)) = &found {
                 of_phase -= 1;
             }
             match found {
                 None => break,
-                Some(Found::Read(job, Ok(Asked::Whole))) => {
+                Some(JobResult::Read(job, Ok(ReadOutcome::Whole))) => {
                     ids.settle(job);
                     ids.answered.store(true, Ordering::Relaxed);
                     (in_a_row, good) = (0, Some(job));
                 }
-                Some(Found::Read(_, Ok(Asked::Stopped))) => asked = Asked::Stopped,
-                Some(Found::Read(job, Err(error))) if is_the_ids(&error) => {
+                Some(JobResult::Read(_, Ok(ReadOutcome::Stopped))) => asked = ReadOutcome::Stopped,
+                Some(JobResult::Read(job, Err(error))) if is_the_ids(&error) => {
                     ids.fail(job, error);
                     in_a_row += 1;
                     if is_outage(ids.failures.len(), ids.ids.len()) {
@@ -361,8 +361,8 @@ impl Crawls<'_> {
                         under_way.push(futures::future::Either::Right(answers(witness)));
                     }
                 }
-                Some(Found::Read(_, Err(error))) => _ = ended.get_or_insert(error),
-                Some(Found::Answers(answers)) => {
+                Some(JobResult::Read(_, Err(error))) => _ = ended.get_or_insert(error),
+                Some(JobResult::Answers(answers)) => {
                     (in_doubt, in_a_row) = (false, 0);
                     if !answers {
                         ended.get_or_insert_with(|| ids.outage(&self.report.name));
@@ -401,16 +401,16 @@ impl Crawls<'_> {
         ids: &CrawledIds<'_>,
         job: Job,
         chain: Option<Chain>,
-        outlets: &Outlets<'_>,
-    ) -> Result<Asked, RunError> {
+        sinks: &Sinks<'_>,
+    ) -> Result<ReadOutcome, RunError> {
         let params = self.params(ids, job);
         let kept = chain.as_ref().map(|chain| chain.waiting.clone()).unwrap_or_default();
         let name = ids.crawl_name(job);
-        let pages = match self.pages(ids, job, &params, chain, outlets).await {
+        let pages = match self.pages(ids, job, &params, chain, sinks).await {
             // The link of an earlier run is of no use; once is enough to find that out.
             Err(RunError::Extract(error)) if matches!(*error, ExtractError::StaleCursor { .. }) => {
                 tracing::warn!(report = self.report.name, %error, "reading this id again from its first page");
-                let again = self.pages(ids, job, &params, None, outlets).await;
+                let again = self.pages(ids, job, &params, None, sinks).await;
                 if matches!(again, Err(_) | Ok(Pages::Stopped)) {
                     self.leave(&name, &kept).await;
                 }
@@ -421,13 +421,13 @@ impl Crawls<'_> {
         let mut unit = match pages? {
             Pages::All(unit) => unit,
             Pages::Gone => Unit::new(),
-            Pages::Stopped => return Ok(Asked::Stopped),
+            Pages::Stopped => return Ok(ReadOutcome::Stopped),
         };
         if let Some(borders) = Borders::doubtful(self.report, &unit) {
             match self.unless_stopped(self.first_page(&params)).await {
                 None => {
                     self.leave(&name, &unit).await;
-                    return Ok(Asked::Stopped);
+                    return Ok(ReadOutcome::Stopped);
                 }
                 Some(Ok(page)) => borders.drop_pushed(&mut unit, page.as_ref()),
                 // It went meanwhile, and what was read of it stays.
@@ -439,10 +439,10 @@ impl Crawls<'_> {
             }
         }
         self.events.emit(&Event::CrawlDone { report: self.report.name.clone() });
-        if !unit.is_empty() && outlets.units.send(unit).await.is_err() {
-            return Ok(Asked::Stopped);
+        if !unit.is_empty() && sinks.units.send(unit).await.is_err() {
+            return Ok(ReadOutcome::Stopped);
         }
-        Ok(Asked::Whole)
+        Ok(ReadOutcome::Whole)
     }
 
     async fn pages(
@@ -451,12 +451,12 @@ impl Crawls<'_> {
         job: Job,
         params: &Params,
         chain: Option<Chain>,
-        outlets: &Outlets<'_>,
+        sinks: &Sinks<'_>,
     ) -> Result<Pages, RunError> {
         let name = ids.crawl_name(job);
         let crawl = self.crawl(params, chain.as_ref());
         let mut unit = chain.map(|chain| chain.waiting).unwrap_or_default();
-        let mut ends = ids.known_before.get(&ids.ids[job.at]).map(|before| End::new(*before, ids));
+        let mut ends = ids.known_before.get(&ids.ids[job.at]).map(|before| KnownEnd::new(*before, ids));
         let Some(mut crawl) = crawl else { return Ok(Pages::All(unit)) };
         if self.ended.load(Ordering::Relaxed) {
             self.leave(&name, &unit).await;
@@ -475,7 +475,7 @@ impl Crawls<'_> {
                     };
                     // Where no more is wanted, a later run shall not go on either.
                     let wanted = Page { next: page.next.filter(|_| !known), ..page };
-                    self.keep(&name, &wanted, outlets).await?;
+                    self.keep(&name, &wanted, sinks).await?;
                     unit.push(wanted);
                     if known {
                         return Ok(Pages::All(unit));
@@ -498,7 +498,7 @@ impl Crawls<'_> {
 }
 
 /// Where the read of an id may end that was read before: at a page that goes back to before the mark and holds nothing new.
-struct End {
+struct KnownEnd {
     known_before: DateTime<Utc>,
     known: Known,
     decoder: Arc<PageDecoder>,
@@ -507,7 +507,7 @@ struct End {
     pages: usize,
 }
 
-impl End {
+impl KnownEnd {
     fn new(known_before: DateTime<Utc>, ids: &CrawledIds<'_>) -> Self {
         let (known, decoder) = (ids.known.clone(), Arc::clone(&ids.decoder));
         Self { known_before, known, decoder, occurrences: Occurrences::default(), pages: 0 }

@@ -8,8 +8,9 @@ use ctct_load::{Destination, Held, Lease, LoadError, StopFlag};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::{Context, RunError};
+use crate::context::Context;
 use crate::plan::Plan;
+use crate::run_error::RunError;
 
 /// A quarter of the time after which a lease lapses.
 const RENEWED_EVERY: Duration = Duration::from_secs(30);

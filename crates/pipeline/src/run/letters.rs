@@ -11,9 +11,9 @@ use ctct_transform::{DecodedPage, PageDecoder, PageInput};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::RunError;
 use super::clocks::Moment;
 use super::write::ReportWriter;
+use crate::run_error::RunError;
 use crate::summary::{ReportSummary, table_summaries};
 
 /// Records that are decoded at once: about a page.
@@ -21,13 +21,9 @@ const AT_ONCE: usize = 500;
 
 /// Writes the dead letters of a report that can be used now, and leaves the others in one file.
 pub(super) async fn replay_letters(writer: &ReportWriter<'_>, summary: &mut ReportSummary) -> Result<(), RunError> {
-    let mode = match writer.report_plan.write_mode {
-        WriteMode::Replace => Some("replace"),
-        WriteMode::Partition => Some("partition"),
-        _ => None,
-    };
-    if let Some(mode) = mode {
-        return Err(RunError::LettersNotAdded { report: writer.name().to_owned(), mode });
+    let mode = writer.report_plan.write_mode;
+    if matches!(mode, WriteMode::Replace | WriteMode::Partition) {
+        return Err(RunError::LettersNotAdded { report: writer.name().to_owned(), mode: mode.name() });
     }
     let load = |error| writer.load(error);
     let mut session = Session::begin(writer.destination, writer.load_plan()).await.map_err(load)?;
@@ -41,7 +37,7 @@ pub(super) async fn replay_letters(writer: &ReportWriter<'_>, summary: &mut Repo
     summary.watermark_before = head.state.watermark;
     summary.watermark_after = head.state.watermark;
     session.remember_from(writer.next_window(&session, Moment::by_host(writer.context.clock.now())));
-    let replay = Replay { writer, decoder: PageDecoder::new(Arc::clone(&writer.report_plan.report)) };
+    let replay = LetterReplay { writer, decoder: PageDecoder::new(Arc::clone(&writer.report_plan.report)) };
     let taken = match replay.all(&log, &files, &mut session).await {
         Ok(taken) if taken.records > 0 => taken,
         done => {
@@ -87,12 +83,12 @@ struct Taken {
     left: u64,
 }
 
-struct Replay<'a> {
+struct LetterReplay<'a> {
     writer: &'a ReportWriter<'a>,
     decoder: PageDecoder,
 }
 
-impl Replay<'_> {
+impl LetterReplay<'_> {
     async fn all(&self, log: &ReportLog, files: &[LetterFile], session: &mut Session) -> Result<Taken, RunError> {
         let mut taken = Taken::default();
         for file in files {

@@ -3,15 +3,12 @@
 //! [`run`] is the only place that knows all three stages. Reports run side by side under one client, so one limiter paces
 //! them all; a report that takes its ids from another waits for that one's commit. One report's failure is its own.
 
-mod advice;
 mod borders;
 mod census;
-pub(crate) mod client;
-pub(crate) mod clocks;
+mod clocks;
 mod crawl;
 mod decode;
 mod drift;
-mod error;
 mod failures;
 mod ids;
 pub(crate) mod lease;
@@ -28,11 +25,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use ctct_extract::{Clock, SPANS, Usage};
+use ctct_extract::{SPANS, Usage};
 use ctct_load::{Destination, Held, StopFlag};
 use futures::FutureExt;
 use futures::future::join_all;
@@ -42,19 +38,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, error_span};
 
-pub(crate) use client::{Source, Told};
-pub use error::{RunError, with_causes};
 pub use replay::{replay, replay_dead_letters};
 
-use crate::aftermath::{self, Kind};
-use crate::document::{Environment, Pipeline};
-use crate::event::{Event, Events};
-use crate::fit;
-use crate::identity;
-use crate::keeping::Keeping;
-use crate::notice;
+use crate::after_run::{self, RunKind, notice};
+use crate::context::Context;
+use crate::event::Event;
+use crate::forecast::quota_check;
+use crate::outcome::Outcome;
 use crate::plan::{Ids, Plan, ReportPlan};
-use crate::policy::Outcome;
+use crate::run_error::RunError;
+use crate::source::{self, identity};
 use crate::summary::{ReportSummary, RunSummary, seconds_between};
 pub(crate) use report::FIRST_PAGE_AT;
 use report::ReportRun;
@@ -62,48 +55,6 @@ use write::ReportWriter;
 
 /// Time that a request or a commit has to end once the run was asked to stop: a stop ends every phase within two seconds.
 const GRACE: Duration = Duration::from_millis(1_500);
-
-/// What a run needs beside its plan. Everything that differs between a test and the real thing is in here.
-#[derive(Debug, Clone)]
-pub struct Context {
-    /// Tells the time.
-    pub clock: Clock,
-    /// Names the run; unique.
-    pub run_id: String,
-    /// Folder that relative paths of a pipeline start from.
-    pub base_dir: PathBuf,
-    /// Where tokens may stand.
-    pub environment: Environment,
-    /// Where events go.
-    pub events: Events,
-    /// Ends the run at the next page once cancelled.
-    pub stop: CancellationToken,
-    /// Where sign-ins and the count of requests are kept.
-    pub keeping: Keeping,
-    /// Ends the run as `stop` does, at this instant of tokio's clock.
-    pub deadline: Option<Instant>,
-    /// Stands in for the destination that the pipeline names, for tests and for programs that bring a store of their own.
-    pub destination: Option<Destination>,
-}
-
-impl Context {
-    /// Opens the destination of a plan, or gives the one that stands in for it, where work ends with [`Self::stop`]. Nothing is
-    /// sent yet.
-    ///
-    /// # Errors
-    /// As [`open_destination`].
-    pub fn open_destination(&self, plan: &Plan) -> Result<Destination, RunError> {
-        let destination = self.open_pipelines_destination(&plan.pipeline)?;
-        Ok(destination.with_stop(StopFlag::on(self.stop.clone())))
-    }
-
-    pub(crate) fn open_pipelines_destination(&self, pipeline: &Pipeline) -> Result<Destination, RunError> {
-        match &self.destination {
-            Some(destination) => Ok(destination.clone().with_files(pipeline.destination.files)),
-            None => open_destination(pipeline, &self.environment, &self.base_dir),
-        }
-    }
-}
 
 /// What a run did.
 #[derive(Default)]
@@ -118,7 +69,7 @@ struct Work {
 
 /// Carries out a plan. Never fails as a whole: what goes wrong is in the summary.
 pub async fn run(plan: &Plan, context: &Context) -> RunSummary {
-    carried_out(plan, context, Kind::Run, async |destination| carry_out(plan, context, destination).await).await
+    carried_out(plan, context, RunKind::Run, async |destination| carry_out(plan, context, destination).await).await
 }
 
 /// The result of `work`, and whether its time was up before it had one. From then on it is asked to stop.
@@ -155,7 +106,7 @@ async fn with_grace<T>(context: &Context, over: CancellationToken, work: impl Fu
 async fn carried_out(
     plan: &Plan,
     context: &Context,
-    kind: Kind,
+    kind: RunKind,
     work: impl AsyncFnOnce(&Destination) -> Result<Work, RunError>,
 ) -> RunSummary {
     let (run_id, pipeline) = (context.run_id.as_str(), plan.pipeline.name.as_str());
@@ -169,7 +120,7 @@ async fn carried_out(
             reports: plan.reports.iter().map(|report| report.report.name.clone()).collect(),
         });
         notice::check(plan, context);
-        let destination = context.open_destination(plan);
+        let destination = context.open_destination(&plan.pipeline);
         let (done, time_was_up) = match &destination {
             Ok(destination) => {
                 let over = CancellationToken::new();
@@ -192,7 +143,7 @@ async fn carried_out(
         context.events.emit(&Event::RunDone(Box::new(summary.clone())));
         // How it ended is told after a stop too.
         let destination = destination.filter(|_| takes_rows).map(|place| place.with_stop(StopFlag::default()));
-        Box::pin(aftermath::tell(plan, context, kind, destination.as_ref(), &summary)).await;
+        Box::pin(after_run::tell(plan, context, kind, destination.as_ref(), &summary)).await;
         summary
     };
     run.instrument(span).await
@@ -239,17 +190,6 @@ fn report_span(report: &str) -> Span {
     error_span!(target: SPANS, "report", report, window_from = Empty, window_to = Empty)
 }
 
-/// Opens a pipeline's destination. Relative paths start from `base`. Nothing is asked of the store.
-///
-/// # Errors
-/// [`RunError::Configuration`] where a secret is not to be had, [`RunError::Destination`] where the rest is wrong.
-pub fn open_destination(pipeline: &Pipeline, environment: &Environment, base: &Path) -> Result<Destination, RunError> {
-    let options = pipeline.store_options(environment, base)?;
-    let opened = Destination::open(&pipeline.destination.url, base, &options);
-    let opened = opened.map_err(|error| RunError::Destination(Box::new(error)))?;
-    Ok(opened.with_files(pipeline.destination.files))
-}
-
 async fn carry_out(plan: &Plan, context: &Context, destination: &Destination) -> Result<Work, RunError> {
     // Before the first request: what was read and cannot be written would be requests wasted.
     let unusable = |error| RunError::Destination(Box::new(error));
@@ -289,8 +229,8 @@ async fn read_all(
     held: &BTreeMap<String, Held>,
 ) -> Result<Work, RunError> {
     let source = unless_stopped(plan, context, async {
-        fit::check(plan, context, destination).await?;
-        client::open(plan, context).await
+        quota_check::check(plan, context, destination).await?;
+        source::open(plan, context).await
     })
     .await?;
     let reader = match identity::establish(plan, context, destination, &source).await {

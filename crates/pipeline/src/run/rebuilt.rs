@@ -2,10 +2,10 @@
 
 use ctct_load::{LoadError, Rebuild, Rebuilt, ReportLog};
 
-use super::RunError;
 use super::report::ReportRun;
 use super::write::ReportWriter;
 use crate::plan::Scope;
+use crate::run_error::RunError;
 
 impl ReportRun<'_> {
     /// Before everything is read: what is stored is what was written, or the log is made anew without what is not. Says so.

@@ -17,11 +17,13 @@ use super::crawl::Unit;
 use super::letters::replay_letters;
 use super::resume::page;
 use super::write::{ReportWriter, Tally};
-use super::{Context, RunError, Work, carried_out, lease, report_span};
-use crate::aftermath::Kind;
+use super::{Work, carried_out, lease, report_span};
+use crate::after_run::RunKind;
+use crate::context::Context;
 use crate::event::Event;
-use crate::identity::Reader;
 use crate::plan::{Ids, Plan, ReportPlan, Scope};
+use crate::run_error::RunError;
+use crate::source::identity::Reader;
 use crate::summary::{ReportSummary, RunSummary, table_summaries};
 
 /// Units between reading and decoding.
@@ -43,7 +45,7 @@ async fn replayed(
     context: &Context,
     one: impl AsyncFn(&ReportWriter<'_>, &mut ReportSummary) -> Result<(), RunError>,
 ) -> RunSummary {
-    carried_out(plan, context, Kind::Replay, async |destination| {
+    carried_out(plan, context, RunKind::Replay, async |destination| {
         destination.probe().await.map_err(|error| RunError::Destination(Box::new(error)))?;
         let holding = lease::of_plan(plan, context, destination).await?;
         // Whose rows they are was written down when they were read.

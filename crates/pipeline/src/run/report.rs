@@ -17,16 +17,17 @@ use ctct_transform::PageDecoder;
 use futures::lock::Mutex;
 use tokio::sync::mpsc;
 
-use super::RunError;
-use super::census::{Census, Letters};
-use super::crawl::{Asked, Crawls, Outlets, Unit};
+use super::census::{Census, RejectedRecords};
+use super::crawl::{Crawls, ReadOutcome, Sinks, Unit};
 use super::failures::First;
 use super::ids::CrawledIds;
 use super::resume::{Resumption, StalePages};
 use super::write::{ReportWriter, Tally};
 use crate::event::Event;
-use crate::plan::{Ask, Ids, OtherRows, Scope};
-use crate::policy::Outcome;
+use crate::outcome::Outcome;
+use crate::plan::fingerprint::OtherRows;
+use crate::plan::{Ids, RequestPlan, Scope};
+use crate::run_error::RunError;
 use crate::summary::{IncompleteSummary, ReportSummary, table_summaries};
 
 /// Name of the count that says when the first page of a resumed run came, in seconds since 1970.
@@ -44,7 +45,7 @@ pub(super) struct ReportRun<'a> {
 /// How a report was read.
 struct Reading {
     tally: Tally,
-    ask: Ask,
+    request: RequestPlan,
     /// Where its pages are kept, and what was kept there.
     pages: (String, PageTally),
     /// Pages of ids that were not read to their end.
@@ -109,8 +110,8 @@ impl ReportRun<'_> {
         summary.watermark_before = previous.as_ref().and_then(|state| state.watermark);
         summary.watermark_after = summary.watermark_before;
 
-        let ask = self.writer.report_plan.ask(previous.as_ref(), self.writer.context.clock.now());
-        let ask = ask.of(&self.writer.reader.source);
+        let request = self.writer.report_plan.request_plan(previous.as_ref(), self.writer.context.clock.now());
+        let request = request.of(&self.writer.reader.source);
         let progress = previous.as_ref().and_then(|state| self.writer.report_plan.progress(state));
         let decoder = || PageDecoder::new(Arc::clone(&self.writer.report_plan.report));
         let left = self.ids_left(ids.is_some(), session.previous()).await.map_err(load)?;
@@ -119,21 +120,22 @@ impl ReportRun<'_> {
             ids.map(|ids| CrawledIds::new(ids, (self.period(), progress), left, session.known(), decoder(), now));
         let live = self.writer.report_plan.scope == Scope::Live;
         if let (Some(ids), Repeats::NewestFirst { .. }, true) = (&mut ids, self.writer.repeats(), live) {
-            let (overlap, question) = (self.writer.report_plan.delivery.overlap, self.writer.report_plan.chosen_by());
+            let (overlap, fingerprint) =
+                (self.writer.report_plan.delivery.overlap, self.writer.report_plan.chosen_by());
             // A mark that a wrong clock has set ahead of now tells nothing.
-            let mark = |id: &String| session.mark(id, &question).filter(|mark| *mark <= now);
+            let mark = |id: &String| session.mark(id, &fingerprint).filter(|mark| *mark <= now);
             let before = |id: &String| Some((id.clone(), mark(id)?.checked_sub_signed(overlap)?));
             ids.known_before = ids.ids.iter().filter_map(before).collect();
         }
         let not_found = AtomicU64::new(0);
-        let question = ask.fingerprint();
-        let read = Box::pin(self.read(ask, ids.as_ref(), resumes, &mut session, &not_found, summary)).await;
+        let fingerprint = request.fingerprint();
+        let read = Box::pin(self.read(request, ids.as_ref(), resumes, &mut session, &not_found, summary)).await;
         summary.ids_not_found = not_found.into_inner();
         match read {
             Ok(reading) => Box::pin(self.commit(session, previous, ids.as_ref(), reading, summary)).await,
             Err(error) => {
                 if error.spoils_kept_pages() {
-                    self.forget_pages(session.pages_base(), &question).await;
+                    self.forget_pages(session.pages_base(), &fingerprint).await;
                 }
                 session.abandon().await;
                 Err(error)
@@ -144,26 +146,27 @@ impl ReportRun<'_> {
     /// Reads, decodes and writes until all is read.
     async fn read(
         &self,
-        ask: Ask,
+        request: RequestPlan,
         ids: Option<&CrawledIds<'_>>,
         resumes: bool,
         session: &mut Session,
         not_found: &AtomicU64,
         summary: &mut ReportSummary,
     ) -> Result<Reading, RunError> {
-        let (resumption, keeper) = self.kept(&ask, resumes, session).await.map_err(|error| self.writer.load(error))?;
+        let (resumption, keeper) =
+            self.kept(&request, resumes, session).await.map_err(|error| self.writer.load(error))?;
         // A window that an earlier run had begun with is finished, not begun anew.
-        let ask = match resumption.params() {
-            Some(params) => self.writer.report_plan.ask_again(ask, self.writer.report_plan.after_of(params)),
-            None => ask,
+        let request = match resumption.params() {
+            Some(params) => self.writer.report_plan.resumed(request, self.writer.report_plan.after_of(params)),
+            None => request,
         };
-        summary.window = ask.window;
+        summary.window = request.window;
         let left_over = Mutex::default();
-        let (base, question) = (session.pages_base(), ask.fingerprint());
-        let stale = (!resumes).then_some(StalePages { writer: self.writer, base, question });
+        let (base, fingerprint) = (session.pages_base(), request.fingerprint());
+        let stale = (!resumes).then_some(StalePages { writer: self.writer, base, fingerprint });
         let crawls = Crawls {
             report: &self.writer.report_plan.report,
-            queries: &ask.queries,
+            queries: &request.queries,
             ids,
             client: &self.client,
             concurrency: concurrency(self.writer.plan.pipeline.pace().requests_per_second),
@@ -175,9 +178,9 @@ impl ReportRun<'_> {
             stale: stale.as_ref(),
             ended: AtomicBool::new(false),
         };
-        told_to_the_log(ask.window);
+        told_to_the_log(request.window);
         let (report, crawls_to_do) = (self.writer.name().to_owned(), crawls.len());
-        let started = Event::ReportStarted { report, crawls: crawls_to_do, window: ask.window };
+        let started = Event::ReportStarted { report, crawls: crawls_to_do, window: request.window };
         self.writer.context.events.emit(&started);
         let (units, received) = mpsc::channel::<Unit>(UNITS_WAITING);
         let queue = keeper.spawn();
@@ -190,7 +193,7 @@ impl ReportRun<'_> {
             if pages > 0 {
                 tracing::info!(report = self.writer.name(), pages, "going on after the pages that an earlier run kept");
             }
-            Ok::<_, RunError>((pages, tally, crawls.read(kept, Outlets { units, queue: &queue }).await))
+            Ok::<_, RunError>((pages, tally, crawls.read(kept, Sinks { units, queue: &queue }).await))
         };
         let mut tally = Tally::beside(self.known_letters(session).await);
         let (asked, written) = futures::join!(asked, self.writer.write(received, session, &mut tally));
@@ -216,14 +219,14 @@ impl ReportRun<'_> {
         }
         let asked_ids = ids.map_or(0, |ids| ids.ids.len() as u64);
         let unfinished = match asked {
-            Ok(Asked::Whole) if asked_ids > 0 && unknown >= asked_ids && tally.pages == 0 => {
+            Ok(ReadOutcome::Whole) if asked_ids > 0 && unknown >= asked_ids && tally.pages == 0 => {
                 return Err(RunError::NoneFound { report: self.writer.name().to_owned(), ids: asked_ids });
             }
-            Ok(Asked::Whole) => match ids.and_then(|ids| ids.end(self.writer.name())) {
+            Ok(ReadOutcome::Whole) => match ids.and_then(|ids| ids.end(self.writer.name())) {
                 Some(error) => return Err(error),
                 None => None,
             },
-            Ok(Asked::Stopped) => Some(RunError::Stopped { report: self.writer.name().to_owned() }),
+            Ok(ReadOutcome::Stopped) => Some(RunError::Stopped { report: self.writer.name().to_owned() }),
             Err(error) => Some(error),
         };
         match unfinished {
@@ -232,33 +235,38 @@ impl ReportRun<'_> {
             unfinished => {
                 let pages = (keeper.folder().to_owned(), keeper.tally().and(before));
                 let left_over = left_over.into_inner();
-                Ok(Reading { tally, ask, pages, left_over, unfinished })
+                Ok(Reading { tally, request, pages, left_over, unfinished })
             }
         }
     }
 
     /// The pages that an earlier run has kept for the same question, and where this run keeps its own.
-    async fn kept(&self, ask: &Ask, resumes: bool, session: &Session) -> Result<(Resumption, PageKeeper), LoadError> {
+    async fn kept(
+        &self,
+        request: &RequestPlan,
+        resumes: bool,
+        session: &Session,
+    ) -> Result<(Resumption, PageKeeper), LoadError> {
         let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name())?;
         let (base, raw) = (session.pages_base(), self.writer.report_plan.delivery.keep_raw);
-        let question = ask.fingerprint();
-        let kept = log.kept_pages(base, &question, raw).await?;
+        let fingerprint = request.fingerprint();
+        let kept = log.kept_pages(base, &fingerprint, raw).await?;
         let resumption = if resumes { Resumption::open(kept).await? } else { Resumption::none(&kept) };
-        let keeper = log.keeper(base, &question, &self.writer.context.run_id, raw, resumption.next_sequence());
+        let keeper = log.keeper(base, &fingerprint, &self.writer.context.run_id, raw, resumption.next_sequence());
         Ok((resumption, keeper))
     }
 
     /// Keeps pages for the run that starts from this commit: what was kept until now ends with it. What cannot be kept is
     /// asked for again.
-    async fn keep_for_next(&self, version: i64, ask: &Ask, pages: Vec<KeptPage>) {
+    async fn keep_for_next(&self, version: i64, request: &RequestPlan, pages: Vec<KeptPage>) {
         if pages.is_empty() {
             return;
         }
         let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name());
         let kept = async {
-            let (log, question, raw) = (log?, ask.fingerprint(), self.writer.report_plan.delivery.keep_raw);
-            let sequence = log.kept_pages(version, &question, raw).await?.next_sequence();
-            log.keeper(version, &question, &self.writer.context.run_id, raw, sequence).keep(pages).await
+            let (log, fingerprint, raw) = (log?, request.fingerprint(), self.writer.report_plan.delivery.keep_raw);
+            let sequence = log.kept_pages(version, &fingerprint, raw).await?.next_sequence();
+            log.keeper(version, &fingerprint, &self.writer.context.run_id, raw, sequence).keep(pages).await
         };
         if let Err(error) = kept.await {
             tracing::warn!(report = self.writer.name(), %error, "pages of unfinished ids could not be kept");
@@ -266,9 +274,9 @@ impl ReportRun<'_> {
     }
 
     /// Drops what is kept for a question. What cannot be dropped now, a later commit drops.
-    async fn forget_pages(&self, base: i64, question: &str) {
+    async fn forget_pages(&self, base: i64, fingerprint: &str) {
         let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name());
-        let dropped = async { log?.discard_pages(base, question, self.writer.report_plan.delivery.keep_raw).await };
+        let dropped = async { log?.discard_pages(base, fingerprint, self.writer.report_plan.delivery.keep_raw).await };
         if let Err(error) = dropped.await {
             tracing::warn!(report = self.writer.name(), %error, "kept pages could not be dropped");
         }
@@ -284,13 +292,13 @@ impl ReportRun<'_> {
         summary: &mut ReportSummary,
     ) -> Result<(), RunError> {
         let census = self.census(&mut session, &reading).await?;
-        let Reading { tally, ask, pages, left_over, unfinished } = reading;
+        let Reading { tally, request, pages, left_over, unfinished } = reading;
         if census.too_many_rejected(self.writer.report_plan.delivery.max_rejected) {
-            return Err(Box::pin(self.reject(session, &ask, census)).await);
+            return Err(Box::pin(self.reject(session, &request, census)).await);
         }
         let now = self.writer.context.clock.now();
         let whole = unfinished.is_none();
-        let vanished = ask.sweep && whole && self.proves_absence(census, &tally);
+        let vanished = request.sweep && whole && self.proves_absence(census, &tally);
         let incomplete = census.incomplete();
         // What came as a dead letter, or did not come though it is counted, is not gone.
         let failed = ids.map(CrawledIds::failed);
@@ -302,7 +310,7 @@ impl ReportRun<'_> {
         };
         let brake = self.brake(session.previous(), census.records);
         let incomplete_before = previous.as_ref().map_or(0, |previous| previous.incomplete);
-        let mut state = self.next_state(previous, &ask, &tally, whole, now);
+        let mut state = self.next_state(previous, &request, &tally, whole, now);
         if let Some(found) = incomplete {
             state.incomplete = incomplete_before.saturating_add(1);
             summary.incomplete = Some(found);
@@ -311,7 +319,7 @@ impl ReportRun<'_> {
         if let Some(rejected) = state.rejected.filter(|_| census.rejected > 0) {
             summary.warnings.push(self.told_of_rejected(rejected, census.rejected));
         }
-        if ask.sweep {
+        if request.sweep {
             state.reconcile_tried_at = Some(now);
             state.reconciled_at = if vanished { Some(now) } else { state.reconciled_at };
             summary.reconciled = Some(vanished);
@@ -333,13 +341,13 @@ impl ReportRun<'_> {
         let outcome = ctct_load::Outcome {
             committed_at: now,
             answers: true,
-            supersedes: ask.sweep,
+            supersedes: request.sweep,
             state,
-            window: ask.window,
+            window: request.window,
             absent,
             carry_over: !shows_all,
             brake,
-            reach: self.reach(ids, ask.window),
+            reach: self.reach(ids, request.window),
             stats: stats(summary, &tally),
         };
         let base = session.pages_base();
@@ -348,12 +356,12 @@ impl ReportRun<'_> {
             Err(error) => {
                 // Should the API have answered wrongly, the next run must not go on from those answers.
                 if matches!(error, LoadError::TooMuchRemoved { .. }) {
-                    self.forget_pages(base, &ask.fingerprint()).await;
+                    self.forget_pages(base, &request.fingerprint()).await;
                 }
                 return Err(self.writer.load(error));
             }
         };
-        self.keep_for_next(committed.version, &ask, left_over).await;
+        self.keep_for_next(committed.version, &request, left_over).await;
         summary.watermark_after = watermark;
         summary.commit = Some(committed.version);
         summary.seen_before = committed.repeated;
@@ -378,18 +386,18 @@ impl ReportRun<'_> {
 
     /// What was read, by keys.
     async fn census(&self, session: &mut Session, reading: &Reading) -> Result<Census, RunError> {
-        let Reading { tally, ask, unfinished, .. } = reading;
+        let Reading { tally, request, unfinished, .. } = reading;
         let counted = tally.first_counted.filter(|_| unfinished.is_none());
         let plan = &self.writer.report_plan;
         // The count may not know of the filters. Behind a page that is not full there is no more; behind a full one there may be.
-        let says = plan.is_counted(ask.window) && (!plan.has_filter() || tally.ended_full(&plan.report));
+        let says = plan.is_counted(request.window) && (!plan.has_filter() || tally.ended_full(&plan.report));
         let counted = counted.filter(|_| says);
         let rejected = tally.letters.distinct();
         // A window asks for those of earlier runs on purpose, and little may come beside them.
         let asks_again = self.writer.report_plan.is_incremental() || !matches!(self.writer.report_plan.ids, Ids::None);
         let weighed = if asks_again { tally.letters.fresh() } else { rejected };
         // To tell keys apart takes a moment where there are many.
-        let records = if rejected > 0 || counted.is_some() || ask.sweep {
+        let records = if rejected > 0 || counted.is_some() || request.sweep {
             let counted = session.distinct_records();
             match self
                 .writer
@@ -410,8 +418,8 @@ impl ReportRun<'_> {
     }
 
     /// The records that earlier runs could not use and that are asked for again. Where they cannot be read, none is known.
-    async fn known_letters(&self, session: &Session) -> Letters {
-        let mut letters = Letters::default();
+    async fn known_letters(&self, session: &Session) -> RejectedRecords {
+        let mut letters = RejectedRecords::default();
         if session.previous().is_none_or(|commit| commit.state.rejected.is_none()) {
             return letters;
         }
@@ -435,8 +443,8 @@ impl ReportRun<'_> {
 
     /// Ends the report without a commit, because too much of what came cannot be used. The same answers would lead here
     /// again, so the next run asks again.
-    async fn reject(&self, session: Session, ask: &Ask, census: Census) -> RunError {
-        self.forget_pages(session.pages_base(), &ask.fingerprint()).await;
+    async fn reject(&self, session: Session, request: &RequestPlan, census: Census) -> RunError {
+        self.forget_pages(session.pages_base(), &request.fingerprint()).await;
         let kept = Box::pin(session.reject()).await.unwrap_or_else(|error| {
             tracing::warn!(report = self.writer.name(), %error, "the records that cannot be used could not be kept");
             None

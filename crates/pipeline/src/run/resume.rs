@@ -9,9 +9,9 @@ use ctct_extract::{Page, PageMark};
 use ctct_load::{KeptPage, KeptPages, LoadError, PageTally, ReportLog};
 use tokio::sync::mpsc;
 
-use super::RunError;
 use super::crawl::Unit;
 use super::write::ReportWriter;
+use crate::run_error::RunError;
 
 /// Kept pages that wait to be written again.
 pub(super) struct Resumption {
@@ -26,7 +26,7 @@ pub(super) struct Resumption {
 pub(super) struct StalePages<'a> {
     pub(super) writer: ReportWriter<'a>,
     pub(super) base: i64,
-    pub(super) question: String,
+    pub(super) fingerprint: String,
 }
 
 impl StalePages<'_> {
@@ -34,7 +34,7 @@ impl StalePages<'_> {
     pub(super) async fn discard(&self) -> Result<(), RunError> {
         let discarded = async {
             let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name())?;
-            log.discard_pages(self.base, &self.question, self.writer.report_plan.delivery.keep_raw).await
+            log.discard_pages(self.base, &self.fingerprint, self.writer.report_plan.delivery.keep_raw).await
         };
         discarded.await.map_err(|error| self.writer.load(error))
     }

@@ -9,7 +9,7 @@ use super::census::Census;
 use super::ids::CrawledIds;
 use super::report::ReportRun;
 use super::write::Tally;
-use crate::plan::{Ask, ReportPlan, Scope};
+use crate::plan::{ReportPlan, RequestPlan, Scope};
 
 impl ReportRun<'_> {
     /// How many stored rows this commit may remove, where a run brought so many `records`.
@@ -61,7 +61,7 @@ impl ReportRun<'_> {
     pub(super) fn next_state(
         &self,
         previous: Option<ReportState>,
-        ask: &Ask,
+        request: &RequestPlan,
         tally: &Tally,
         whole: bool,
         now: DateTime<Utc>,
@@ -70,19 +70,19 @@ impl ReportRun<'_> {
         let previous = previous.unwrap_or_default();
         let watermark = |first| self.writer.next_watermark(Some(&previous), first);
         // A backfill is about the past, and what ended early is not done: the next run starts where this one started.
-        let rejected = self.next_rejected(&previous, ask, tally, now);
+        let rejected = self.next_rejected(&previous, request, tally, now);
         if !whole || matches!(self.writer.report_plan.scope, Scope::Between { .. }) {
             // What was chosen otherwise before is in the tables still, and the run that goes on must know.
             let is_other = !whole && !first && self.writer.report_plan.asks_otherwise(&previous);
             let query = if is_other { previous.query.clone() } else { self.writer.query() };
             return ReportState { query, rejected: rejected.or(previous.rejected), ..previous };
         }
-        let reads_all = ask.window.after == self.writer.report_plan.since;
+        let reads_all = request.window.after == self.writer.report_plan.since;
         let anew = (first || self.writer.report_plan.scope == Scope::Everything)
             && self.writer.report_plan.write_mode == WriteMode::Merge;
         ReportState {
             watermark: tally.first.filter(|_| self.writer.report_plan.has_window()).and_then(watermark),
-            since: if first || reads_all { ask.window.after } else { previous.since },
+            since: if first || reads_all { request.window.after } else { previous.since },
             query: self.writer.query(),
             progress: None,
             // After the first read of everything nothing can have vanished yet.
@@ -97,14 +97,14 @@ impl ReportRun<'_> {
     pub(super) fn next_rejected(
         &self,
         previous: &ReportState,
-        ask: &Ask,
+        request: &RequestPlan,
         tally: &Tally,
         now: DateTime<Utc>,
     ) -> Option<Rejected> {
         if tally.letters.distinct() == 0 {
             return None;
         }
-        let mut since = tally.letters.since(ask.window.after);
+        let mut since = tally.letters.since(request.window.after);
         let earlier = self.writer.report_plan.rejected(previous, now);
         if let (Some(earlier), Scope::Between { .. }) = (earlier, self.writer.report_plan.scope) {
             since = since.min(earlier.since);

@@ -14,16 +14,18 @@ use ctct_transform::{Fit, PageDecoder, TableRows, fitting};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use super::census::Letters;
+use super::census::RejectedRecords;
 use super::clocks::Moment;
 use super::crawl::Unit;
 use super::decode::{Decoded, PageFacts, Undecodable, decoded};
 use super::drift::Drift;
 use super::new_keys::NewKeys;
-use super::{Context, RunError};
+use crate::context::Context;
 use crate::event::Event;
-use crate::identity::Reader;
-use crate::plan::{Ids, OtherRows, Plan, ReportPlan, Scope};
+use crate::plan::fingerprint::OtherRows;
+use crate::plan::{Ids, Plan, ReportPlan, Scope};
+use crate::run_error::RunError;
+use crate::source::identity::Reader;
 use crate::summary::ReportSummary;
 
 /// One report and where its rows go.
@@ -45,7 +47,7 @@ pub(super) struct Tally {
     pub(super) rows: u64,
     pub(super) dead_letters: u64,
     /// The same, each counted once.
-    pub(super) letters: Letters,
+    pub(super) letters: RejectedRecords,
     /// Rows that the pipeline does not keep.
     pub(super) outside: u64,
     pub(super) drift: Drift,
@@ -282,7 +284,7 @@ impl ReportWriter<'_> {
     }
 
     pub(super) fn query(&self) -> String {
-        self.report_plan.asked()
+        self.report_plan.query_text()
     }
 
     /// Refuses to add rows to tables whose earlier rows were chosen in another way: they would hold a mixture.
@@ -310,7 +312,7 @@ impl ReportWriter<'_> {
 
 impl Tally {
     /// Nothing yet, beside dead letters that are known from earlier runs.
-    pub(super) fn beside(letters: Letters) -> Self {
+    pub(super) fn beside(letters: RejectedRecords) -> Self {
         Self { letters, ..Self::default() }
     }
 

@@ -132,7 +132,7 @@ impl Login<'_> {
         let (server, context) = (sign_in.api_url(), context(self.global));
         // The request counts like those of runs.
         let place = self.arguments.place.state.as_deref();
-        let ledger = context.keeping.ledger_at(place, &context, &server, &sign_in.client_id);
+        let ledger = context.ledger_at(place, &server, &sign_in.client_id);
         let asked = async {
             let ledger = ledger.map_err(|error| with_causes(&error))?;
             let retry = Retry { attempts: ATTEMPTS, ..Retry::default() };
@@ -146,7 +146,7 @@ impl Login<'_> {
             client.identify().await.map_err(|error| with_causes(&error))
         };
         let asked = asked.await;
-        context.keeping.release(&context.clock).await;
+        context.state.release(&context.clock).await;
         asked.unwrap_or_else(|error: String| {
             complain(&format!("warning: it is not known yet whose account this is: {error}"));
             Identity::default()

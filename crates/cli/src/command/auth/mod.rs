@@ -10,7 +10,7 @@ mod status;
 use std::path::PathBuf;
 
 use ctct_extract::{Accounts, ExtractError, TokenKey};
-use ctct_pipeline::{Context, ErrorSummary, Events, Outcome, RunError, shared_accounts, with_causes};
+use ctct_pipeline::{Context, ErrorSummary, Events, Outcome, RunError, with_causes};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ pub(crate) fn auth(global: &Global, arguments: &AuthArguments) -> u8 {
 fn accounts(global: &Global, place: &StateOption) -> Result<Accounts, u8> {
     match &place.state {
         None => folders::config(global).map(|config| Accounts::in_folder(config.join("accounts"))),
-        Some(url) => shared_accounts(url, &context(global)).map_err(|error| refuse_run(&error)),
+        Some(url) => context(global).shared_accounts(url).map_err(|error| refuse_run(&error)),
     }
 }
 

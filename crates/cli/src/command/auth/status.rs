@@ -104,7 +104,7 @@ async fn examined(
     // The request counts like those of runs.
     let context = context(global);
     let place = arguments.place.state.as_deref();
-    let ledger = context.keeping.ledger_at(place, &context, &base_url, &stored.client_id).map_err(|error| {
+    let ledger = context.ledger_at(place, &base_url, &stored.client_id).map_err(|error| {
         refuse_run(&error);
         error.outcome()
     })?;
@@ -117,7 +117,7 @@ async fn examined(
         }
         Err(error) => Err(error),
     };
-    context.keeping.release(&context.clock).await;
+    context.state.release(&context.clock).await;
     // Asking may have renewed it.
     let Some(stored) = accounts.read(account).await.map_err(tell)? else { return Ok(None) };
     Ok(Some(match asked {

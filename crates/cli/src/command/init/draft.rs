@@ -3,7 +3,9 @@
 
 use chrono::Utc;
 use ctct_catalog::{Catalog, OptionKind, Report, ReportOption};
-use ctct_pipeline::{ConfigErrors, Environment, PartitionBy, Pipeline, Plan};
+use ctct_load::PartitionBy;
+use ctct_pipeline::document::ConfigErrors;
+use ctct_pipeline::{Environment, Pipeline, Plan};
 
 /// Where a comment begins, if what it is about is not longer.
 const COMMENTS_AT: usize = 36;

@@ -115,7 +115,7 @@ fn write_pipeline(file: &Path, text: &str, force: bool) -> Result<(), u8> {
 /// Writes the schema beside the pipeline, and says what became of it. One that is there already stays, unless forced.
 fn write_schema(file: &Path, catalog: &Catalog, force: bool) -> Result<String, u8> {
     let path = file.with_file_name(SCHEMA);
-    let schema = format!("{:#}\n", ctct_pipeline::schema(catalog));
+    let schema = format!("{:#}\n", ctct_pipeline::document::schema(catalog));
     match fs::read_to_string(&path) {
         Ok(there) if there == schema => {}
         Ok(_) if !force => {

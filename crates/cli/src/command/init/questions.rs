@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use ctct_catalog::Catalog;
-use ctct_pipeline::ConfigErrors;
+use ctct_pipeline::document::ConfigErrors;
 
 use super::draft::Draft;
 use crate::args::InitArguments;

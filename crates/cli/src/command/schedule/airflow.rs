@@ -1,6 +1,6 @@
 //! A DAG for Airflow: the file of `integrations/airflow`, with the settings of a pipeline.
 
-use ctct_pipeline::Schedule;
+use ctct_pipeline::document::Schedule;
 
 use super::{Entry, Job};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{Offset, TimeZone, Utc};
 use chrono_tz::Tz;
-use ctct_pipeline::{CronExpression, Schedule};
+use ctct_pipeline::document::{CronExpression, Schedule};
 
 use super::{Entry, Job, in_words};
 

@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ctct_pipeline::{AccountNames, HostFolders, Pipeline, Plan, ReportPlan, Schedule};
+use ctct_pipeline::context::HostFolders;
+use ctct_pipeline::document::{AccountNames, Schedule};
+use ctct_pipeline::plan::ReportPlan;
+use ctct_pipeline::{Pipeline, Plan};
 
 use super::{catalog, pipeline, refuse, worse};
 use crate::args::{Global, ScheduleArguments, Target};

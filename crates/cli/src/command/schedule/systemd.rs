@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use ctct_pipeline::{CronExpression, CronField, Schedule, StatePlace};
+use ctct_pipeline::document::{CronExpression, CronField, Schedule, StatePlace};
 
 use super::{Entry, Job, in_words};
 
@@ -84,7 +84,7 @@ fn folders(job: &Job) -> Vec<PathBuf> {
         StatePlace::Host | StatePlace::Destination => None,
     };
     let urls = [Some(pipeline.destination.url.as_str()), of_state, pipeline.metrics.textfile.as_deref()];
-    urls.into_iter().flatten().filter_map(|url| ctct_pipeline::local_folder(url, folder)).collect()
+    urls.into_iter().flatten().filter_map(|url| ctct_pipeline::stored_table::local_folder(url, folder)).collect()
 }
 
 fn timer(job: &Job, name: &str) -> String {

@@ -6,7 +6,7 @@
 use arrow::datatypes::DataType;
 
 use crate::args::Dialect;
-use ctct_pipeline::{Column, Layout};
+use ctct_pipeline::stored_table::{Column, Layout};
 
 pub(super) fn ddl(tables: &[Layout], dialect: Dialect) -> String {
     let statements = tables.iter().map(|table| match dialect {

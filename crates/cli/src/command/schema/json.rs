@@ -4,7 +4,7 @@ use ctct_catalog::Origin;
 use serde_json::{Value, json};
 
 use super::text::parquet;
-use ctct_pipeline::{Column, StoredTable};
+use ctct_pipeline::stored_table::{Column, StoredTable};
 
 pub(super) fn json(tables: &[StoredTable<'_>]) -> String {
     Value::Array(tables.iter().map(table).collect()).to_string()

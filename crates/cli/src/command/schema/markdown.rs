@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use ctct_catalog::{Origin, Report};
 
-use ctct_pipeline::{Column, StoredTable};
+use ctct_pipeline::stored_table::{Column, StoredTable};
 
 /// What else to join on follows from how a pipeline writes.
 const VERSIONS: &str = "where there are several versions of a record, [on more](../reference/tables.md#how-rows-join)";

@@ -3,7 +3,7 @@
 use arrow::datatypes::DataType;
 
 use crate::text_table::text_table;
-use ctct_pipeline::{Column, StoredTable};
+use ctct_pipeline::stored_table::{Column, StoredTable};
 
 pub(super) fn text(tables: &[StoredTable<'_>]) -> String {
     tables.iter().map(table_text).collect::<Vec<_>>().join("\n\n")

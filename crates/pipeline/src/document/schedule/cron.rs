@@ -50,21 +50,21 @@ pub(crate) struct CronMistake {
 }
 
 /// One field: its name, its bounds, and the names that stand for numbers.
-struct Kind {
+struct FieldKind {
     name: &'static str,
     min: u32,
     max: u32,
     names: &'static [&'static str],
 }
 
-const MINUTE: Kind = Kind { name: "minute", min: 0, max: 59, names: &[] };
-const HOUR: Kind = Kind { name: "hour", min: 0, max: 23, names: &[] };
-const DAY: Kind = Kind { name: "day of month", min: 1, max: 31, names: &[] };
+const MINUTE: FieldKind = FieldKind { name: "minute", min: 0, max: 59, names: &[] };
+const HOUR: FieldKind = FieldKind { name: "hour", min: 0, max: 23, names: &[] };
+const DAY: FieldKind = FieldKind { name: "day of month", min: 1, max: 31, names: &[] };
 const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-const MONTH: Kind = Kind { name: "month", min: 1, max: 12, names: MONTHS };
+const MONTH: FieldKind = FieldKind { name: "month", min: 1, max: 12, names: MONTHS };
 const WEEKDAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 /// 0 and 7 are both Sunday.
-const WEEKDAY: Kind = Kind { name: "day of week", min: 0, max: 7, names: WEEKDAYS };
+const WEEKDAY: FieldKind = FieldKind { name: "day of week", min: 0, max: 7, names: WEEKDAYS };
 
 const FIELDS: &str = "minute, hour, day of month, month, day of week: \"0 6 * * *\" is every day at 06:00";
 
@@ -128,7 +128,7 @@ impl fmt::Display for CronExpression {
     }
 }
 
-impl Kind {
+impl FieldKind {
     /// Lists of `*`, `5`, `1-5`, `mon`, where `*` and ranges may have a step such as `/15`.
     fn field(&self, text: &str) -> Result<CronField, CronMistake> {
         let mut bits = 0;

@@ -12,11 +12,12 @@ use chrono_tz::Tz;
 
 use super::fields::{Decoder, text, text_or_number};
 use super::keys::{RETRY, SCHEDULE};
+use super::span::parse_span;
 use cron::CronMistake;
 pub use cron::{CronExpression, CronField};
 
-use crate::error::ConfigError;
-use crate::yaml::{Node, Value};
+use crate::document::error::ConfigError;
+use crate::document::yaml::{Node, Value};
 
 /// When a pipeline is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,17 +91,7 @@ pub(crate) fn every(node: &Node, decoder: &mut Decoder<'_>) -> Option<Duration> 
 
 fn duration(text: &str) -> Option<Duration> {
     const LONGEST: Duration = Duration::from_hours(366 * 24);
-    let unit = text.chars().last()?;
-    let seconds = match unit {
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return None,
-    };
-    let digits = text.strip_suffix(unit)?;
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
-    let span = Duration::from_secs(digits.parse::<u64>().ok().filter(|_| plain)?.checked_mul(seconds)?);
-    (span <= LONGEST).then_some(span)
+    parse_span(text, "mhd").filter(|span| *span <= LONGEST && !text.starts_with('0'))
 }
 
 #[cfg(test)]

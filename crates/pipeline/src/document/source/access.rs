@@ -2,15 +2,15 @@
 
 use url::Url;
 
-use super::{Sandbox, refuse_beside, server};
+use super::{SandboxSpec, refuse_beside, server};
 use crate::document::environment::SecretRef;
+use crate::document::error::ConfigError;
 use crate::document::fields::{Decoder, Fields};
-use crate::error::ConfigError;
-use crate::yaml::Node;
+use crate::document::yaml::Node;
 
 /// By which right an account is read.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Access {
+pub enum Credentials {
     /// The tokens that `auth login` stored for the account.
     Stored,
     /// The same, begun with a refresh token that the pipeline names.
@@ -18,7 +18,7 @@ pub enum Access {
     /// A bearer token.
     Token(SecretRef),
     /// The embedded API, which needs none.
-    Sandbox(Sandbox),
+    Sandbox(SandboxSpec),
 }
 
 /// What an account's first sign-in is made of where nobody ran `auth login` on this host.
@@ -37,7 +37,7 @@ pub struct Seed {
 /// Keys that only mean something beside `refresh_token`.
 const OF_SEED: [&str; 3] = ["client_id", "client_secret", "token_url"];
 
-impl Access {
+impl Credentials {
     /// Exactly one right: the sandbox, an access token, a refresh token, or else what is stored for the account.
     pub(super) fn decode(
         node: &Node,
@@ -50,7 +50,7 @@ impl Access {
             let keys = ["access_token", "refresh_token", "client_id", "client_secret", "token_url", "base_url"];
             refuse_beside(fields, &keys, "sandbox", help, decoder);
             refuse_beside(fields, &["accounts"], "sandbox", "the embedded API has one account", decoder);
-            return Sandbox::decode(&sandbox.value, decoder).map(Self::Sandbox);
+            return SandboxSpec::decode(&sandbox.value, decoder).map(Self::Sandbox);
         }
         if let Some(token) = fields.entry("access_token") {
             refuse_beside(fields, &["refresh_token"], "access_token", "keep one of the two", decoder);

@@ -3,10 +3,10 @@
 use glob::Pattern;
 
 use super::refuse_beside;
+use crate::document::error::ConfigError;
 use crate::document::fields::{Decoder, Fields, is_name, text};
 use crate::document::keys::MATCHING;
-use crate::error::ConfigError;
-use crate::yaml::{Node, Value};
+use crate::document::yaml::{Node, Value};
 
 /// Which accounts a pipeline reads.
 #[derive(Debug, Clone, PartialEq, Eq)]

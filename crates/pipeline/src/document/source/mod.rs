@@ -7,23 +7,23 @@ mod sandbox;
 use ctct_extract::is_in_clear;
 use url::Url;
 
-use super::Destination;
+use super::DestinationConfig;
 use super::fields::{Decoder, Fields, not_in_list, text};
 use super::keys::{SOURCE, STATE_PLACES};
-use crate::error::ConfigError;
-use crate::yaml::{Entry, Node, Value};
+use crate::document::error::ConfigError;
+use crate::document::yaml::{Entry, Node, Value};
 
-pub use access::{Access, Seed};
+pub use access::{Credentials, Seed};
 pub use accounts::AccountNames;
-pub use sandbox::Sandbox;
+pub use sandbox::SandboxSpec;
 
 /// Where the data comes from.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Source {
+pub struct SourceConfig {
     /// The accounts; each names its folder in every table and its commit log.
     pub accounts: AccountNames,
     /// By which right.
-    pub access: Access,
+    pub credentials: Credentials,
     /// Another server than the vendor's.
     pub base_url: Option<Url>,
     /// Whether the token may leave this host without TLS.
@@ -33,7 +33,7 @@ pub struct Source {
     /// Where sign-ins and the count of requests are kept.
     pub state: StatePlace,
     /// How fast.
-    pub pace: Pace,
+    pub pace: PaceConfig,
 }
 
 /// Where sign-ins and the count of requests are kept, so that every process that uses them finds them.
@@ -44,12 +44,12 @@ pub enum StatePlace {
     /// Beside the tables.
     Destination,
     /// A folder or store of its own.
-    Store(Destination),
+    Store(DestinationConfig),
 }
 
 /// How fast the API is asked, and how much of the day's requests a run may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pace {
+pub struct PaceConfig {
     /// Requests a second.
     pub requests_per_second: f64,
     /// Requests a day.
@@ -60,7 +60,7 @@ pub struct Pace {
     pub count_refused: bool,
 }
 
-impl Source {
+impl SourceConfig {
     pub(crate) fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
         let fields = decoder.fields(node, SOURCE)?;
         let names = AccountNames::decode(&fields, decoder);
@@ -74,16 +74,16 @@ impl Source {
         }
         let application = fields.name("application", decoder);
         let state = fields.get("state").and_then(|node| StatePlace::decode(node, decoder));
-        let access = Access::decode(node, &fields, allow_http, decoder);
+        let access = Credentials::decode(node, &fields, allow_http, decoder);
         let access = access?;
         let label = match &access {
-            Access::Stored | Access::Seeded(_) | Access::Token(_) => "default",
-            Access::Sandbox(_) => "sandbox",
+            Credentials::Stored | Credentials::Seeded(_) | Credentials::Token(_) => "default",
+            Credentials::Sandbox(_) => "sandbox",
         };
-        let pace = Pace::decode(&fields, &access, decoder);
+        let pace = PaceConfig::decode(&fields, &access, decoder);
         Some(Self {
             accounts: names.unwrap_or_else(|| AccountNames::One(label.to_owned())),
-            access,
+            credentials: access,
             base_url,
             allow_http,
             application: application.unwrap_or_else(|| "default".to_owned()),
@@ -97,7 +97,7 @@ impl StatePlace {
     fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
         // A mapping with an address is a store; `{env: NAME}` is one of the names.
         if matches!(node.value, Value::Mapping(_)) && node.get("env").is_none() {
-            return Destination::decode_store(node, decoder).map(Self::Store);
+            return DestinationConfig::decode_store(node, decoder).map(Self::Store);
         }
         let place = text(node, decoder.environment).and_then(|place| match place.value.as_str() {
             "host" => Ok(Self::Host),
@@ -108,11 +108,11 @@ impl StatePlace {
     }
 }
 
-impl Pace {
-    fn decode(fields: &Fields<'_>, access: &Access, decoder: &mut Decoder<'_>) -> Self {
+impl PaceConfig {
+    fn decode(fields: &Fields<'_>, access: &Credentials, decoder: &mut Decoder<'_>) -> Self {
         let limits = match access {
-            Access::Sandbox(sandbox) => (sandbox.requests_per_second, sandbox.daily_requests),
-            Access::Stored | Access::Seeded(_) | Access::Token(_) => (None, None),
+            Credentials::Sandbox(sandbox) => (sandbox.requests_per_second, sandbox.daily_requests),
+            Credentials::Stored | Credentials::Seeded(_) | Credentials::Token(_) => (None, None),
         };
         let default = ctct_extract::Pace::default();
         let daily_requests = fields

@@ -5,15 +5,16 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use ctct_sandbox::{Faults, Quirks, SandboxConfig};
 
-use crate::dates::When;
+use crate::document::dates::When;
+use crate::document::error::ConfigError;
 use crate::document::fields::{Decoder, text};
 use crate::document::keys::{FAULTS, SANDBOX};
-use crate::error::ConfigError;
-use crate::yaml::Node;
+use crate::document::span::parse_offset;
+use crate::document::yaml::Node;
 
 /// The embedded API. What is absent is the sandbox's own default.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Sandbox {
+pub struct SandboxSpec {
     /// Contacts of the account.
     pub contacts: Option<u64>,
     /// Contact lists of the account.
@@ -42,7 +43,7 @@ pub struct Sandbox {
     pub faults: Faults,
 }
 
-impl Sandbox {
+impl SandboxSpec {
     pub(super) fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
         let fields = decoder.fields(node, SANDBOX)?;
         Some(Self {
@@ -81,22 +82,12 @@ impl Sandbox {
             ..default
         }
     }
-
-    /// Reads how far a clock is off: `90s`, `2h`, `-3d`.
-    pub fn parse_offset(text: &str) -> Option<TimeDelta> {
-        let (sign, span) = text.strip_prefix('-').map_or((1, text), |span| (-1, span));
-        let number = |unit| span.strip_suffix(unit).filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
-        let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
-        let seconds =
-            units.into_iter().find_map(|(unit, seconds)| number(unit)?.parse::<i64>().ok()?.checked_mul(seconds));
-        TimeDelta::try_seconds(sign * seconds?)
-    }
 }
 
 fn offset(node: &Node, decoder: &mut Decoder<'_>) -> Option<TimeDelta> {
     let read = text(node, decoder.environment).and_then(|text| {
         let invalid = || ConfigError::at(node, format!("invalid span of time {}", text.shown()));
-        Sandbox::parse_offset(&text.value).ok_or_else(|| invalid().help("write a span such as 90s, 2h or -3d"))
+        parse_offset(&text.value).ok_or_else(|| invalid().help("write a span such as 90s, 2h or -3d"))
     });
     decoder.keep(read)
 }
