@@ -1,11 +1,13 @@
 //! What can go wrong while loading: one enum. Every message says where and what to do next, and none holds a cell's value.
 
+pub(crate) mod fault;
+
 use std::io;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use object_store::Error as StoreError;
 
-use crate::fault::Fault;
+use self::fault::Fault;
 
 /// Why rows could not be stored.
 #[derive(Debug, thiserror::Error)]

@@ -26,10 +26,10 @@
 //!
 //! This crate knows no HTTP of the source and no clock: times come from the caller.
 
+mod compact;
 mod dedupe;
 mod destination;
 mod error;
-mod fault;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -50,7 +50,7 @@ pub use files::encode::{ACCOUNT_COLUMN, FileLayout, FileTotals, RowBuffer, Table
 pub use files::ids::distinct_ids;
 pub use files::options::{Compression, FileOptions, FileSettings, LoadPlan, Repeats, WriteMode};
 pub use files::partition::PartitionBy;
-pub use files::texts::{TextRow, accounts_with, text_rows};
+pub use files::text_columns::{TextRow, accounts_with, text_rows};
 pub use log::ReportLog;
 pub use log::done::DoneIds;
 pub use log::failed::{FailedId, IdsLeft};
@@ -62,15 +62,15 @@ pub use log::record::{
     Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, Progress, RECORD_FORMAT, RawPages, Rejected, ReportState,
     StateFile, Window,
 };
-pub use log::survey::{Pile, StagedRun, Survey, TableSize, survey};
-pub use maintain::compact::{Compacted, Compaction, TableCompaction};
+pub use maintain::survey::{Pile, StagedRun, Survey, TableSize, survey};
+pub use compact::{Compacted, Compaction, TableCompaction};
 pub use maintain::rebuild::{Loss, Rebuild, Rebuilt, TableRebuilt, rebuild};
 pub use maintain::verify::{Finding, Mend, Verified, VerifiedTable, VerifyOptions, verify};
 pub use merge::{DELETE_REASON, DELETED_AT, MergeTotals, VALID_FROM, VALID_TO, stored_schema};
 pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, PageTally, RawCommit, Replay};
 pub use runs::{RUNS_TABLE, RunEnd, RunRow, add_run, last_runs, runs_schema};
 pub use session::dead_letters::{DeadLetterLine, LetterFile, Letters};
-pub use session::manner::refuse_manner;
+pub use session::storage_mode::refuse_manner;
 pub use session::{Absent, Brake, Committed, Outcome, Session, TableTotals};
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use url::Url;
 
 use crate::destination::folder::{ACCOUNT, STATE_FOLDER};
 use crate::destination::store::{Bucket, Cloud, StoreOptions};
-use crate::fault::{io_kind, is_conflict};
+use crate::error::fault::{io_kind, is_conflict};
 use crate::{FileOptions, FileSettings, LoadError, StopFlag};
 
 /// Part of a local file that is held in memory while it is written: small, since hundreds of files may be open.

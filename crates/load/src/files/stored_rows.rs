@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::destination::folder::{self, NULL_FOLDER};
 use crate::log::inventory::partition_of;
 use crate::log::manifest::Manifest;
-use crate::maintain::compact::{Listed, SourceFile};
+use crate::files::source::{Listed, SourceFile};
 use crate::merge::{DELETED_AT, VALID_TO};
 use crate::{Destination, LoadError};
 

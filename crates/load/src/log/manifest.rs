@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::destination::checksum::hex;
 use crate::log::ReportLog;
 use crate::log::inventory::Listing;
-use crate::log::named::NamedFiles;
+use crate::log::file_names::NamedFiles;
 use crate::log::record::{Commit, CommittedFile, CommittedLetters, StateFile};
 use crate::{Destination, LoadError, destination::folder};
 

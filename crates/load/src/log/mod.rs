@@ -6,12 +6,11 @@ pub(crate) mod foreign;
 pub(crate) mod inventory;
 pub(crate) mod lease;
 pub(crate) mod manifest;
-pub(crate) mod named;
+pub(crate) mod file_names;
 pub(crate) mod owner;
 pub(crate) mod publish;
 pub(crate) mod reach;
 pub(crate) mod record;
-pub(crate) mod survey;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_catalog::Table;

@@ -1,7 +1,7 @@
 //! One run of one report: pages in, one commit out.
 
 pub(crate) mod dead_letters;
-pub(crate) mod manner;
+pub(crate) mod storage_mode;
 
 mod gathering;
 mod letters;
@@ -23,7 +23,7 @@ use crate::dedupe::index::{Combine, Index};
 use crate::dedupe::latest::Latest;
 use crate::dedupe::seen::{SeenRows, without};
 use crate::destination::folder::ACCOUNT;
-use crate::files::dropped::{unnameable, without_columns};
+use crate::files::dropped_columns::{unnameable, without_columns};
 use crate::files::encode::FileLayout;
 use crate::files::footer::{FooterState, Stamp};
 use crate::files::partition::{PartitionBy, Router};
@@ -33,7 +33,7 @@ use crate::log::record::{Commit, RawPages, ReportState};
 use crate::log::{ReportLog, Standing};
 use crate::merge::{Delta, MergeTotals, Sequences, Shape};
 use crate::session::dead_letters::DeadLetters;
-use crate::session::manner::refuse_mixture;
+use crate::session::storage_mode::refuse_mixture;
 use crate::{
     DeadLetterLine, Destination, IdsLeft, Known, LoadError, LoadPlan, WriteMode, dedupe::fingerprint,
     destination::folder, log::foreign,

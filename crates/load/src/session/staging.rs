@@ -12,10 +12,10 @@ use crate::files::writer::StagedFile;
 use crate::log::inventory::{Inventory, table_folder};
 use crate::log::publish::{ANCHOR, is_anchor};
 use crate::log::record::{Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, RECORD_FORMAT, StateFile};
-use crate::maintain::compact::{self, Rewriter};
+use crate::compact::{self, Rewriter};
 use crate::merge::{Done, Merge, MergeTotals, Vanished, Verdict};
 use crate::session::dead_letters::LetterTotals;
-use crate::session::manner::Manner;
+use crate::session::storage_mode::Manner;
 use crate::{LoadError, LoadPlan, WriteMode, log::failed};
 
 impl Session {

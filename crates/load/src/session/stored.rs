@@ -21,8 +21,8 @@ use crate::files::partition::PartitionBy;
 use crate::files::stored_rows::StoredRows;
 use crate::files::writer::StagedFile;
 use crate::log::inventory::partition_of;
-use crate::maintain::compact::SourceFile;
-use crate::session::manner::Manner;
+use crate::files::source::SourceFile;
+use crate::session::storage_mode::Manner;
 use crate::{Brake, LoadError, Reach, WriteMode, dedupe::fingerprint};
 
 /// Files of a snapshot that is replaced, up to which what goes is counted though nobody would stop it.

@@ -12,7 +12,7 @@ use crate::error::ahead;
 use crate::files::footer::Stamp;
 use crate::log::ReportLog;
 use crate::log::inventory::{Listing, TableInventory, partition_of, table_of};
-use crate::log::named::{Named, NamedFiles};
+use crate::log::file_names::{Named, NamedFiles};
 use crate::log::publish::is_anchor;
 use crate::log::record::ReportState;
 use crate::{Owner, WriteMode, destination::folder};

@@ -11,7 +11,7 @@ use super::Loss;
 use crate::files::footer::{self, Stamp, own};
 use crate::log::ReportLog;
 use crate::log::inventory::{Listing, partition_of};
-use crate::log::named::{Named, NamedFiles};
+use crate::log::file_names::{Named, NamedFiles};
 use crate::log::record::{Commit, CommittedFile};
 use crate::{LoadError, destination::checksum};
 

@@ -14,7 +14,7 @@ use crate::log::ReportLog;
 use crate::log::inventory::partition_of;
 use crate::log::inventory::{Listing, table_of};
 use crate::log::manifest::Manifest;
-use crate::log::named::{Named, NamedFiles};
+use crate::log::file_names::{Named, NamedFiles};
 use crate::log::record::Commit;
 use crate::{LoadError, Owner, destination::checksum, files::footer, stored_schema};
 

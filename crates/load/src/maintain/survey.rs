@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::log::ReportLog;
 use crate::log::inventory::{Listing, table_of};
-use crate::log::named::NamedFiles;
+use crate::log::file_names::NamedFiles;
 use crate::log::record::Commit;
 use crate::{Destination, LoadError, files::footer, log::publish};
 

@@ -9,7 +9,7 @@ use ctct_catalog::Report;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
-use super::source::SourceFile;
+use crate::files::source::{Listed, SourceFile};
 use crate::destination::folder::ACCOUNT;
 use crate::files::encode::FileLayout;
 use crate::files::footer::{FooterState, Stamp};
@@ -21,14 +21,6 @@ use crate::{Destination, FileOptions, LoadError, destination::folder};
 
 /// Footers that are read at a time.
 const AT_A_TIME: usize = 8;
-
-/// A file of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Listed {
-    /// Relative to the destination.
-    pub(crate) path: String,
-    pub(crate) bytes: u64,
-}
 
 /// What joins add to their commit's record.
 #[derive(Debug, Default)]

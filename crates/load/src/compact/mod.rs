@@ -7,7 +7,6 @@
 //! twice.
 
 mod join;
-mod source;
 mod tiers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,8 +21,8 @@ use crate::log::record::{Commit, CommittedFile, StateFile, Window};
 use crate::log::{ReportLog, Standing};
 use crate::{Destination, FileOptions, LoadError, WriteMode, destination::folder};
 
-pub(crate) use join::{Joined, Listed, Rewriter};
-pub(crate) use source::SourceFile;
+pub(crate) use join::{Joined, Rewriter};
+use crate::files::source::Listed;
 
 /// What can be joined in the tables of one report of one account.
 #[derive(Debug)]
