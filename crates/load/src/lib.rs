@@ -40,34 +40,40 @@ mod pages;
 mod runs;
 mod session;
 
+pub use compact::{Compacted, Compaction, TableCompaction};
 pub use dedupe::seen::Known;
 pub use destination::Destination;
+pub use destination::file_options::{Compression, FileOptions, FileSettings};
 pub use destination::folder::{NULL_FOLDER, decode as decode_folder, encode as encode_folder};
 pub use destination::stop::StopFlag;
 pub use destination::store::{Cloud, OptionKind, StoreOption, StoreOptions};
 pub use error::LoadError;
-pub use files::encode::{ACCOUNT_COLUMN, FileLayout, FileTotals, RowBuffer, TableEncoder, account_field};
+pub use files::encode::{FileTotals, TableEncoder};
 pub use files::ids::distinct_ids;
-pub use files::options::{Compression, FileOptions, FileSettings, LoadPlan, Repeats, WriteMode};
+pub use files::layout::{ACCOUNT_COLUMN, FileLayout, account_field};
 pub use files::partition::PartitionBy;
+pub use files::plan::{LoadPlan, Repeats};
+pub use files::sort::RowBuffer;
+pub use files::stored_schema::{DELETE_REASON, DELETED_AT, VALID_FROM, VALID_TO, stored_schema};
 pub use files::text_columns::{TextRow, accounts_with, text_rows};
 pub use log::ReportLog;
+pub use log::adopt::{Adopted, Owned, adopt, owners};
 pub use log::done::DoneIds;
 pub use log::failed::{FailedId, IdsLeft};
-pub use log::inventory::{Inventory, TableInventory};
 pub use log::lease::{Held, Holder, Lease, leases};
-pub use log::owner::{Adopted, Owned, Owner, adopt, owners};
+pub use log::owner::Owner;
+pub use log::page_tally::PageTally;
 pub use log::reach::Reach;
 pub use log::record::{
-    Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, Progress, RECORD_FORMAT, RawPages, Rejected, ReportState,
-    StateFile, Window,
+    Commit, CommittedFile, CommittedLetters, Inventory, LAYOUT_VERSION, Progress, RECORD_FORMAT, RawPages, Rejected,
+    ReportState, StateFile, TableInventory, Window, WriteMode,
 };
+pub use maintain::loss::Loss;
+pub use maintain::rebuild::{Rebuild, Rebuilt, TableRebuilt, rebuild};
 pub use maintain::survey::{Pile, StagedRun, Survey, TableSize, survey};
-pub use compact::{Compacted, Compaction, TableCompaction};
-pub use maintain::rebuild::{Loss, Rebuild, Rebuilt, TableRebuilt, rebuild};
 pub use maintain::verify::{Finding, Mend, Verified, VerifiedTable, VerifyOptions, verify};
-pub use merge::{DELETE_REASON, DELETED_AT, MergeTotals, VALID_FROM, VALID_TO, stored_schema};
-pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, PageTally, RawCommit, Replay};
+pub use merge::MergeTotals;
+pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, RawCommit, Replay};
 pub use runs::{RUNS_TABLE, RunEnd, RunRow, add_run, last_runs, runs_schema};
 pub use session::dead_letters::{DeadLetterLine, LetterFile, Letters};
 pub use session::storage_mode::refuse_manner;

@@ -15,14 +15,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use ctct_catalog::Report;
 
-use crate::log::inventory::Inventory;
-use crate::log::publish;
-use crate::log::record::{Commit, CommittedFile, StateFile, Window};
-use crate::log::{ReportLog, Standing};
-use crate::{Destination, FileOptions, LoadError, WriteMode, destination::folder};
+use crate::destination::file_options::FileOptions;
+use crate::destination::{Destination, folder};
+use crate::error::LoadError;
+use crate::files::source::Listed;
+use crate::log::record::{Commit, CommittedFile, Inventory, StateFile, Window, WriteMode};
+use crate::log::{ReportLog, Standing, publish};
 
 pub(crate) use join::{Joined, Rewriter};
-use crate::files::source::Listed;
 
 /// What can be joined in the tables of one report of one account.
 #[derive(Debug)]

@@ -20,8 +20,11 @@ use ctct_catalog::Report;
 use ctct_transform::TableRows;
 
 use crate::dedupe::index::{Combine, Entry, Index};
+use crate::dedupe::{fingerprint, seen};
 use crate::destination::scratch::Scratch;
-use crate::{LoadError, LoadPlan, WriteMode, dedupe::fingerprint, dedupe::seen};
+use crate::error::LoadError;
+use crate::files::plan::LoadPlan;
+use crate::log::record::WriteMode;
 
 /// Column of rows kept aside that says which parent row they belong to.
 const PARENT: &str = "parent_row";

@@ -30,10 +30,13 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use ctct_catalog::{EXTRACTED_AT, Report};
 use ctct_transform::TableRows;
 
+use crate::dedupe::fingerprint;
 use crate::dedupe::index::Entry;
-use crate::log::record::{Commit, StateFile};
+use crate::destination::{Destination, checksum};
+use crate::error::LoadError;
+use crate::files::plan::{LoadPlan, Repeats};
+use crate::log::record::{Commit, StateFile, WriteMode};
 use crate::log::{self, ReportLog};
-use crate::{Destination, LoadError, LoadPlan, Repeats, WriteMode, dedupe::fingerprint, destination::checksum};
 use file::Read;
 use versions::{Versions, version_name};
 

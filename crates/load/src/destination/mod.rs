@@ -1,6 +1,7 @@
 //! Where tables are written: a folder or a bucket, a prefix in it, and the address that people are shown.
 
 pub(crate) mod checksum;
+pub(crate) mod file_options;
 pub(crate) mod folder;
 pub(crate) mod scratch;
 pub(crate) mod stop;
@@ -22,10 +23,12 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use url::Url;
 
+use crate::destination::file_options::{FileOptions, FileSettings};
 use crate::destination::folder::{ACCOUNT, STATE_FOLDER};
+use crate::destination::stop::StopFlag;
 use crate::destination::store::{Bucket, Cloud, StoreOptions};
+use crate::error::LoadError;
 use crate::error::fault::{io_kind, is_conflict};
-use crate::{FileOptions, FileSettings, LoadError, StopFlag};
 
 /// Part of a local file that is held in memory while it is written: small, since hundreds of files may be open.
 const LOCAL_PART_BYTES: usize = 64 << 10;

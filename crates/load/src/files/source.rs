@@ -14,11 +14,12 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
 
-use crate::files::encode::ACCOUNT_COLUMN;
+use crate::destination::Destination;
+use crate::error::LoadError;
 use crate::files::footer;
+use crate::files::layout::ACCOUNT_COLUMN;
 use crate::files::read::StoredFile;
-use crate::log::manifest::Proof;
-use crate::{Destination, LoadError};
+use crate::log::proof::Proof;
 
 /// Bytes at the end of a file that are fetched to find its footer; a smaller file is there as a whole then.
 const TAIL_BYTES: u64 = 256 << 10;

@@ -8,10 +8,13 @@ use arrow::array::RecordBatch;
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 
+use crate::destination::Destination;
+use crate::destination::file_options::FileOptions;
 use crate::destination::upload::Upload;
-use crate::files::encode::{FileLayout, FileTotals, RowBuffer, TableEncoder};
-use crate::files::sort::{RowGroup, row_groups};
-use crate::{Destination, FileOptions, LoadError};
+use crate::error::LoadError;
+use crate::files::encode::{FileTotals, TableEncoder};
+use crate::files::layout::FileLayout;
+use crate::files::sort::{RowBuffer, RowGroup, row_groups};
 
 /// A finished file that waits in staging.
 #[derive(Debug)]

@@ -17,8 +17,9 @@ use object_store::{Error as StoreError, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::destination::folder::STATE_FOLDER;
-use crate::{Destination, LoadError, destination::folder};
+use crate::destination::Destination;
+use crate::destination::folder::{self, STATE_FOLDER};
+use crate::error::LoadError;
 
 /// A lease that is not renewed lapses after this time.
 const HOLDS: TimeDelta = TimeDelta::seconds(120);

@@ -1,13 +1,16 @@
 //! The commit log of one report of one account: numbered records, each created only if absent.
 
+pub(crate) mod adopt;
 pub(crate) mod done;
 pub(crate) mod failed;
+pub(crate) mod file_names;
 pub(crate) mod foreign;
 pub(crate) mod inventory;
 pub(crate) mod lease;
 pub(crate) mod manifest;
-pub(crate) mod file_names;
 pub(crate) mod owner;
+pub(crate) mod page_tally;
+pub(crate) mod proof;
 pub(crate) mod publish;
 pub(crate) mod reach;
 pub(crate) mod record;
@@ -16,11 +19,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ctct_catalog::Table;
 use object_store::{Error as StoreError, ObjectStoreExt};
 
+use crate::destination::Destination;
 use crate::destination::folder::{self, STATE_FOLDER};
+use crate::destination::stop::StopFlag;
+use crate::error::LoadError;
 use crate::log::inventory::Listing;
 use crate::log::manifest::Manifest;
 use crate::log::record::Commit;
-use crate::{Destination, LoadError, StopFlag};
 
 /// Records younger than this are never pruned.
 const KEPT_FOR: TimeDelta = TimeDelta::days(30);

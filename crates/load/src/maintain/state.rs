@@ -3,11 +3,13 @@
 
 use ctct_catalog::Report;
 
+use crate::dedupe::seen;
+use crate::destination::checksum;
+use crate::error::LoadError;
 use crate::log::ReportLog;
 use crate::log::manifest::Manifest;
 use crate::log::record::Commit;
-use crate::maintain::rebuild::Loss;
-use crate::{LoadError, dedupe::seen, destination::checksum};
+use crate::maintain::loss::Loss;
 
 /// Something beside the tables that is not what was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use ctct_catalog::Report;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::log::ReportLog;
-use crate::log::inventory::{Listing, table_of};
+use crate::destination::Destination;
+use crate::error::LoadError;
+use crate::files::footer;
 use crate::log::file_names::NamedFiles;
+use crate::log::inventory::{Listing, table_of};
 use crate::log::record::Commit;
-use crate::{Destination, LoadError, files::footer, log::publish};
+use crate::log::{ReportLog, publish};
 
 /// Files and records that are read at a time.
 const AT_A_TIME: usize = 8;

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::row::Rows;
 
+use crate::destination::file_options::FileOptions;
 use crate::destination::scratch::Scratch;
-use crate::files::encode::RowBuffer;
-use crate::files::sort::RowAt;
+use crate::error::LoadError;
+use crate::files::sort::{RowAt, RowBuffer};
 use crate::files::writer::on_rayon;
 use crate::merge::columns::{Shape, SortOrder};
 use crate::merge::runs::{Run, gathered};
-use crate::{FileOptions, LoadError};
 
 /// Arrow bytes of a batch in a run, at most. Merging runs holds one batch of each, so the smaller they are, the more
 /// runs are merged at once; far smaller ones would not compress.

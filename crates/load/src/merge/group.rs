@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::row::OwnedRow;
 
-use crate::LoadError;
+use crate::error::LoadError;
 use crate::merge::block::{Block, Columns, Cursor, Span};
 use crate::merge::columns::Shape;
 use crate::merge::outline::Parents;

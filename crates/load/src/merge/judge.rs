@@ -17,6 +17,8 @@ use arrow::row::OwnedRow;
 use object_store::ObjectMeta;
 use tokio::runtime::Handle;
 
+use crate::destination::Destination;
+use crate::error::LoadError;
 use crate::files::read::StoredFile;
 use crate::log::manifest::Manifest;
 use crate::merge::block::{Block, Cursor, Span, each_row};
@@ -26,7 +28,6 @@ use crate::merge::mentions::{Mention, MentionShape, Mentions};
 use crate::merge::outline::Parents;
 use crate::merge::runs::Run;
 use crate::merge::stored::{StoredBlocks, StoredTable};
-use crate::{Destination, LoadError};
 
 /// Judges the versions that a run brings.
 pub(crate) struct Judge<'a> {

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef, 
 use ctct_catalog::FieldType;
 use tokio::runtime::Handle;
 
-use crate::LoadError;
+use crate::error::LoadError;
 use crate::merge::block::{Block, Columns, Cursor};
 use crate::merge::columns::{Shape, SortOrder, instants};
 use crate::merge::delta::Delta;

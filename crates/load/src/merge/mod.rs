@@ -34,21 +34,22 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
-pub use columns::{DELETE_REASON, DELETED_AT, VALID_FROM, VALID_TO, stored_schema};
-pub(crate) use columns::{Shape, stored_key};
+pub(crate) use columns::Shape;
 pub(crate) use delta::Delta;
 pub(crate) use group::Verdict;
 pub(crate) use runs::Run;
 pub(crate) use sequences::Sequences;
 
+use crate::destination::Destination;
+use crate::error::LoadError;
 use crate::files::read::StoredFile;
 use crate::files::writer::StagedFile;
 use crate::log::manifest::Manifest;
+use crate::log::reach::Reach;
 use crate::merge::group::Lane;
 use crate::merge::judge::Judge;
 use crate::merge::outline::Parents;
 use crate::merge::table::{Merged, TableMerge};
-use crate::{Destination, LoadError, Reach};
 
 /// What a merge did to the rows of one table. With history, versions that were replaced count by what took their place.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

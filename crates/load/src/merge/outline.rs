@@ -6,10 +6,11 @@ use std::sync::Arc;
 use arrow::array::Array;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 
+use crate::dedupe::seen;
+use crate::error::LoadError;
 use crate::merge::block::{Block, Columns, Cursor};
 use crate::merge::columns::Shape;
 use crate::merge::runs::{Run, RunBlocks};
-use crate::{LoadError, dedupe::seen};
 
 /// Some columns of the report's own table.
 #[derive(Debug)]

@@ -7,12 +7,14 @@ use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use crate::destination::Destination;
+use crate::destination::stop::StopFlag;
 use crate::destination::upload::Upload;
+use crate::error::LoadError;
 use crate::files::encode::{FileTotals, TableEncoder};
 use crate::files::sort::RowAt;
 use crate::merge::block::{Block, Span};
 use crate::merge::columns::{Shape, instants};
-use crate::{Destination, LoadError, StopFlag};
 
 /// Why a row is held to be gone that a complete read did not bring.
 const NOT_READ: &str = "not in a complete read";

@@ -19,12 +19,12 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::reader::{ChunkReader, Length};
 use tokio::task::JoinHandle;
 
-use crate::LoadError;
-use crate::files::encode::ACCOUNT_COLUMN;
+use crate::error::LoadError;
 use crate::files::footer::possible;
+use crate::files::layout::ACCOUNT_COLUMN;
 use crate::files::read::StoredFile;
-use crate::merge::block::{Block, Blocks, Columns};
-use crate::merge::columns::{Shape, converter};
+use crate::merge::block::{Block, Blocks, Columns, converter};
+use crate::merge::columns::Shape;
 use crate::merge::outline::Outline;
 
 /// Bytes between two columns that are fetched rather than asked around.

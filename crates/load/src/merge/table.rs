@@ -8,10 +8,13 @@ use arrow::compute::SortOptions;
 use arrow::error::ArrowError;
 use tokio::runtime::Handle;
 
+use crate::destination::Destination;
 use crate::destination::folder::decode;
+use crate::error::LoadError;
 use crate::files::encode::FileTotals;
 use crate::files::read::StoredFile;
 use crate::log::manifest::Manifest;
+use crate::log::reach::Reach;
 use crate::merge::block::{Block, Cursor, Span, count, each_row};
 use crate::merge::columns::Shape;
 use crate::merge::group::{Group, Groups, Lane, Verdict, Version};
@@ -20,8 +23,6 @@ use crate::merge::outline::Parents;
 use crate::merge::output::{NewFile, Output};
 use crate::merge::stored::{StoredBlocks, StoredTable};
 use crate::merge::{MergeTotals, Vanished};
-use crate::session::within_reach;
-use crate::{Destination, LoadError, Reach};
 
 /// One partition of a table, or of a list and those within it, and what is to be merged there. Lists within each other are
 /// merged together: their rows name each other by their places, so that either none is written again or each that differs.
@@ -208,7 +209,7 @@ impl Within<'_> {
             return span.len as u64;
         }
         if self.known.as_ref().is_none_or(|(block, _)| !Arc::ptr_eq(block, &span.block)) {
-            let within = within_reach(&span.block.rows, self.reach);
+            let within = self.reach.within(&span.block.rows);
             self.known = Some((Arc::clone(&span.block), within));
         }
         let after = self.reach.changed_after.map_or(i64::MIN, |after| after.timestamp_micros());
@@ -227,7 +228,7 @@ impl Within<'_> {
         }
         if self.of_period.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, block)) {
             let period = Reach { bound: self.reach.period.clone(), ..Reach::default() };
-            self.of_period = Some((Arc::clone(block), within_reach(&block.rows, &period)));
+            self.of_period = Some((Arc::clone(block), period.within(&block.rows)));
         }
         let is_bound =
             |key: &str, value: &str| self.reach.period.iter().any(|(column, text)| column == key && *text != value);

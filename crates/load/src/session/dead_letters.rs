@@ -12,9 +12,11 @@ use sha2::{Digest, Sha256};
 use zstd::stream::read::Decoder;
 use zstd::stream::write::Encoder;
 
+use crate::destination::Destination;
 use crate::destination::checksum::hex;
 use crate::destination::upload::Upload;
-use crate::{Destination, LoadError, ReportLog};
+use crate::error::LoadError;
+use crate::log::ReportLog;
 
 /// Compressed bytes that wait before they are uploaded.
 const CHUNK_BYTES: usize = 256 << 10;

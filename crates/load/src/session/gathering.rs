@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ctct_catalog::Report;
 use ctct_transform::Fit;
 
-use crate::LoadError;
 use crate::dedupe::index::{Entry, Index};
+use crate::error::LoadError;
 use crate::merge::{Delta, Run, Sequences, Shape};
 
 /// Different keys.

@@ -10,7 +10,6 @@ mod staging;
 mod stored;
 
 pub use outcome::{Absent, Brake, Outcome};
-pub(crate) use stored::within_reach;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,25 +18,25 @@ use chrono::{DateTime, Utc};
 use ctct_catalog::Table;
 use ctct_transform::{Fit, TableRows};
 
+use crate::dedupe::fingerprint;
 use crate::dedupe::index::{Combine, Index};
 use crate::dedupe::latest::Latest;
-use crate::dedupe::seen::{SeenRows, without};
-use crate::destination::folder::ACCOUNT;
+use crate::dedupe::seen::{Known, SeenRows, without};
+use crate::destination::Destination;
+use crate::destination::folder::{self, ACCOUNT};
+use crate::error::LoadError;
 use crate::files::dropped_columns::{unnameable, without_columns};
-use crate::files::encode::FileLayout;
 use crate::files::footer::{FooterState, Stamp};
+use crate::files::layout::FileLayout;
 use crate::files::partition::{PartitionBy, Router};
+use crate::files::plan::LoadPlan;
 use crate::files::writer::{Writers, on_rayon};
-use crate::log::publish;
-use crate::log::record::{Commit, RawPages, ReportState};
-use crate::log::{ReportLog, Standing};
+use crate::log::failed::IdsLeft;
+use crate::log::record::{Commit, RawPages, ReportState, WriteMode};
+use crate::log::{ReportLog, Standing, foreign, publish};
 use crate::merge::{Delta, MergeTotals, Sequences, Shape};
-use crate::session::dead_letters::DeadLetters;
+use crate::session::dead_letters::{DeadLetterLine, DeadLetters};
 use crate::session::storage_mode::refuse_mixture;
-use crate::{
-    DeadLetterLine, Destination, IdsLeft, Known, LoadError, LoadPlan, WriteMode, dedupe::fingerprint,
-    destination::folder, log::foreign,
-};
 use gathering::{Brought, Keys, Merging};
 
 /// What was committed.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::Reach;
+use crate::log::reach::Reach;
 use crate::log::record::{ReportState, Window};
 
 /// What a run of one report came to, for its commit record.

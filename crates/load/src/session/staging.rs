@@ -7,16 +7,20 @@ use object_store::ObjectMeta;
 
 use super::gathering::Merging;
 use super::{Absent, Outcome, Session};
-use crate::dedupe::seen;
-use crate::files::writer::StagedFile;
-use crate::log::inventory::{Inventory, table_folder};
-use crate::log::publish::{ANCHOR, is_anchor};
-use crate::log::record::{Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, RECORD_FORMAT, StateFile};
 use crate::compact::{self, Rewriter};
+use crate::dedupe::seen;
+use crate::error::LoadError;
+use crate::files::plan::LoadPlan;
+use crate::files::writer::StagedFile;
+use crate::log::failed;
+use crate::log::inventory::table_folder;
+use crate::log::publish::{ANCHOR, is_anchor};
+use crate::log::record::{
+    Commit, CommittedFile, CommittedLetters, Inventory, LAYOUT_VERSION, RECORD_FORMAT, StateFile, WriteMode,
+};
 use crate::merge::{Done, Merge, MergeTotals, Vanished, Verdict};
 use crate::session::dead_letters::LetterTotals;
 use crate::session::storage_mode::Manner;
-use crate::{LoadError, LoadPlan, WriteMode, log::failed};
 
 impl Session {
     /// Brings everything into staging and drafts the record. Also gives what a merge did to each table.

@@ -2,8 +2,10 @@
 
 use ctct_catalog::Report;
 
-use crate::files::partition::listed;
-use crate::{Commit, LoadError, LoadPlan, PartitionBy, WriteMode};
+use crate::error::LoadError;
+use crate::files::partition::{PartitionBy, listed};
+use crate::files::plan::LoadPlan;
+use crate::log::record::{Commit, WriteMode};
 
 /// Refuses to mix files that no reader could read as one table: folders of two shapes, or files of a merge, which have
 /// one row for each key, with others. A run that replaces everything may change the folders, and a rebuild all of it.

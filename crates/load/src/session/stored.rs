@@ -3,27 +3,27 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, Scalar, StringArray, TimestampMicrosecondArray,
-};
-use arrow::compute::kernels::cmp::eq;
-use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
+use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use ctct_catalog::{COMMIT, EXTRACTED_AT};
-use ctct_transform::parse_timestamp;
 
 use super::{Outcome, Session};
+use crate::dedupe::fingerprint;
 use crate::dedupe::index::{Combine, Entry, Index};
 use crate::dedupe::latest::Latest;
 use crate::dedupe::seen::{self, SeenRows, UNDATED};
+use crate::error::LoadError;
 use crate::files::partition::PartitionBy;
+use crate::files::source::SourceFile;
 use crate::files::stored_rows::StoredRows;
 use crate::files::writer::StagedFile;
 use crate::log::inventory::partition_of;
-use crate::files::source::SourceFile;
+use crate::log::reach::Reach;
+use crate::log::record::WriteMode;
+use crate::session::outcome::Brake;
 use crate::session::storage_mode::Manner;
-use crate::{Brake, LoadError, Reach, WriteMode, dedupe::fingerprint};
 
 /// Files of a snapshot that is replaced, up to which what goes is counted though nobody would stop it.
 const COUNTED_FILES: usize = 100;
@@ -250,7 +250,7 @@ impl Session {
                     }
                     return Ok(());
                 }
-                let within = within_reach(&batch, &outcome.reach);
+                let within = outcome.reach.within(&batch);
                 let instants = seen::instants(&batch, &self.plan.changed);
                 for ((key, at), within) in keys.into_iter().zip(instants).zip(within) {
                     let newest = match stored.get(key)? {
@@ -423,36 +423,4 @@ fn read_of(batch: &RecordBatch, row: usize) -> u64 {
     let number = |value: Option<i64>| value.unwrap_or_default().cast_unsigned();
     let (commit, read) = (commit.map(|column| column.value(row)), read.map(|column| column.value(row)));
     u64::try_from(fingerprint::of_numbers(0, &[number(commit), number(read)]) >> 64).unwrap_or_default()
-}
-
-/// Which rows the run could have brought, but for the instant of their change.
-pub(crate) fn within_reach(batch: &RecordBatch, reach: &Reach) -> Vec<bool> {
-    let mut within = vec![true; batch.num_rows()];
-    if let Some((column, ids)) = &reach.ids
-        && let Some(texts) = batch.column_by_name(column).and_then(|column| cast(column, &DataType::Utf8).ok())
-    {
-        for (within, id) in within.iter_mut().zip(texts.as_string::<i32>()) {
-            *within &= id.is_some_and(|id| ids.contains(id));
-        }
-    }
-    for (column, text) in &reach.bound {
-        let Some(column) = batch.column_by_name(column) else { continue };
-        // A text that is no value of the column tells nothing.
-        let Some(equal) = equal_to(column, text) else { continue };
-        for (within, equal) in within.iter_mut().zip(&equal) {
-            *within &= equal == Some(true);
-        }
-    }
-    within
-}
-
-/// Which values of a column a text stands for; `None` where it stands for none that the column could have.
-fn equal_to(column: &ArrayRef, text: &str) -> Option<BooleanArray> {
-    if let Some(instants) = column.as_primitive_opt::<TimestampMicrosecondType>() {
-        let instant = parse_timestamp(text)?.timestamp_micros();
-        return Some(instants.iter().map(|value| Some(value == Some(instant))).collect());
-    }
-    let text: ArrayRef = Arc::new(StringArray::from(vec![text]));
-    let value = cast(&text, column.data_type()).ok().filter(|value| value.is_valid(0))?;
-    eq(column, &Scalar::new(value)).ok()
 }

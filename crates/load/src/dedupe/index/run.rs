@@ -1,8 +1,8 @@
 //! One sorted run of entries, in memory or in a temporary file.
 
 use super::Entry;
-use crate::LoadError;
 use crate::destination::scratch::Scratch;
+use crate::error::LoadError;
 
 /// Entries of a block, which a lookup reads.
 const BLOCK: usize = 128;

@@ -10,10 +10,13 @@ use ctct_catalog::{COMMIT, EXTRACTED_AT, ORDINAL, PARENT_ORDINAL, Report};
 
 use super::versions::Versions;
 use super::{as_content, instants};
+use crate::dedupe::fingerprint;
 use crate::dedupe::index::{Combine, Entry, Index};
+use crate::destination::Destination;
+use crate::error::LoadError;
 use crate::files::stored_rows::StoredRows;
 use crate::log::Standing;
-use crate::{Destination, LoadError, WriteMode, dedupe::fingerprint};
+use crate::log::record::WriteMode;
 
 /// Reads every version that the tables hold, as they were written in this mode. `dates` are the columns that tell how new
 /// one is.

@@ -5,17 +5,19 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Utc};
 use ctct_catalog::Report;
 
+use super::Records;
 use super::found::{Files, Found};
 use super::kin::Hole;
-use super::{Loss, Records};
+use crate::destination::folder;
 use crate::error::ahead;
 use crate::files::footer::Stamp;
 use crate::log::ReportLog;
-use crate::log::inventory::{Listing, TableInventory, partition_of, table_of};
 use crate::log::file_names::{Named, NamedFiles};
+use crate::log::inventory::{Listing, partition_of, table_of};
+use crate::log::owner::Owner;
 use crate::log::publish::is_anchor;
-use crate::log::record::ReportState;
-use crate::{Owner, WriteMode, destination::folder};
+use crate::log::record::{ReportState, TableInventory, WriteMode};
+use crate::maintain::loss::Loss;
 
 /// What a new record takes over from an older one, or from a footer.
 #[derive(Debug, Clone)]

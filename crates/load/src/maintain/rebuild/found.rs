@@ -7,13 +7,14 @@ use futures::{StreamExt, TryStreamExt, stream};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 
-use super::Loss;
+use crate::destination::checksum;
+use crate::error::LoadError;
 use crate::files::footer::{self, Stamp, own};
 use crate::log::ReportLog;
-use crate::log::inventory::{Listing, partition_of};
 use crate::log::file_names::{Named, NamedFiles};
+use crate::log::inventory::{Listing, partition_of};
 use crate::log::record::{Commit, CommittedFile};
-use crate::{LoadError, destination::checksum};
+use crate::maintain::loss::Loss;
 
 /// Files that are read at a time.
 const AT_A_TIME: usize = 8;

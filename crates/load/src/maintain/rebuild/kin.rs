@@ -11,7 +11,7 @@ use arrow::datatypes::Int64Type;
 use ctct_catalog::{COMMIT, Report};
 
 use super::found::Found;
-use crate::WriteMode;
+use crate::log::record::WriteMode;
 
 /// Rows that are lost.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,15 +15,17 @@ use ctct_catalog::{OCCURRENCE, Report};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 
-use crate::log::ReportLog;
-use crate::log::inventory::{Inventory, Listing};
-use crate::log::manifest::Manifest;
-use crate::log::file_names::NamedFiles;
-use crate::log::publish;
-use crate::log::record::{Commit, CommittedFile, LAYOUT_VERSION, RECORD_FORMAT, StateFile, Window};
 use crate::compact::Rewriter;
+use crate::destination::{Destination, folder};
+use crate::error::LoadError;
 use crate::files::source::Listed;
-use crate::{Destination, LoadError, destination::folder, maintain::state};
+use crate::log::file_names::NamedFiles;
+use crate::log::inventory::Listing;
+use crate::log::manifest::Manifest;
+use crate::log::record::{Commit, CommittedFile, Inventory, LAYOUT_VERSION, RECORD_FORMAT, StateFile, Window};
+use crate::log::{ReportLog, publish};
+use crate::maintain::loss::Loss;
+use crate::maintain::state;
 use evidence::{Basis, Evidence};
 use found::{Files, Found};
 use kin::Fate;
@@ -77,15 +79,6 @@ pub enum Rebuilt {
     },
 }
 
-/// A file and what is wrong with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loss {
-    /// The file, as people are shown it.
-    pub path: String,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
 /// What a rebuilt table holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TableRebuilt {
@@ -122,7 +115,8 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
         return Ok(Rebuilt::Nothing);
     }
     let (manifest, mut damaged) = manifest_of(&log, newest, &listing).await?;
-    let named = NamedFiles::by(&records.readable, manifest.as_ref().filter(|_| head.is_some()));
+    let named =
+        NamedFiles::by(&records.readable, manifest.as_ref().filter(|_| head.is_some()).map(Manifest::of_tables));
     let files = Files::read(&log, &listing, &records.readable, &named).await?;
     let state = match head {
         Some(head) => state::damage(&log, head, manifest.as_ref()).await?,

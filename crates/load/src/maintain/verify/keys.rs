@@ -11,10 +11,10 @@ use ctct_catalog::{COMMIT, ORDINAL, PARENT_ORDINAL, Report, Table};
 
 use super::scan::{CURRENT, Found, HASH_SHIFT, Scan, file_of};
 use super::{CheckedFile, CheckedTables, Finding, Mend, Verified};
+use crate::error::LoadError;
+use crate::files::stored_schema::{DELETED_AT, VALID_TO, stored_key};
 use crate::log::ReportLog;
-use crate::log::record::Commit;
-use crate::merge::{DELETED_AT, VALID_TO, stored_key};
-use crate::{LoadError, WriteMode};
+use crate::log::record::{Commit, WriteMode};
 
 /// What is wrong with a file whose bytes do not make rows.
 const UNREAD: &str = "it cannot be read to its end";

@@ -13,13 +13,14 @@ use chrono::{DateTime, Utc};
 use ctct_catalog::Report;
 use keys::Keys;
 
-use crate::error::ahead;
-use crate::log::ReportLog;
+use crate::destination::Destination;
+use crate::error::{LoadError, ahead};
 use crate::log::inventory::Listing;
 use crate::log::manifest::Manifest;
 use crate::log::record::Commit;
-use crate::maintain::rebuild::Loss;
-use crate::{Destination, LoadError, log::foreign, maintain::state};
+use crate::log::{ReportLog, foreign};
+use crate::maintain::loss::Loss;
+use crate::maintain::state;
 
 /// What was found out about one report of one account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

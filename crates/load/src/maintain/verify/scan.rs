@@ -15,8 +15,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::{Digest, Sha256};
 
 use super::CheckedFile;
-use crate::LoadError;
 use crate::destination::folder::{self, NULL_FOLDER};
+use crate::error::LoadError;
 use crate::files::footer;
 use crate::files::read::StoredFile;
 use crate::log::ReportLog;
