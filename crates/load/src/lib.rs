@@ -46,7 +46,7 @@ pub use destination::Destination;
 pub use destination::file_options::{Compression, FileOptions, FileSettings};
 pub use destination::folder::{NULL_FOLDER, decode as decode_folder, encode as encode_folder};
 pub use destination::stop::StopFlag;
-pub use destination::store::{Cloud, OptionKind, StoreOption, StoreOptions};
+pub use destination::store::{Cloud, StoreOption, StoreOptionKind, StoreOptions};
 pub use error::LoadError;
 pub use files::encode::{FileTotals, TableEncoder};
 pub use files::ids::distinct_ids;
@@ -70,14 +70,14 @@ pub use log::record::{
 };
 pub use maintain::loss::Loss;
 pub use maintain::rebuild::{Rebuild, Rebuilt, TableRebuilt, rebuild};
-pub use maintain::survey::{Pile, StagedRun, Survey, TableSize, survey};
+pub use maintain::survey::{FileGroup, StagedRun, Survey, TableSize, survey};
 pub use maintain::verify::{Finding, Mend, Verified, VerifiedTable, VerifyOptions, verify};
 pub use merge::MergeTotals;
 pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, RawCommit, Replay};
 pub use runs::{RUNS_TABLE, RunEnd, RunRow, add_run, last_runs, runs_schema};
 pub use session::dead_letters::{DeadLetterLine, LetterFile, Letters};
-pub use session::storage_mode::refuse_manner;
-pub use session::{Absent, Brake, Committed, Outcome, Session, TableTotals};
+pub use session::storage_mode::refuse_storage_mode;
+pub use session::{Absent, Brake, Committed, RunOutcome, Session, TableTotals};
 
 #[cfg(test)]
 mod tests;

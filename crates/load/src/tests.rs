@@ -193,10 +193,10 @@ pub(crate) fn plan(mode: WriteMode, partition_by: &[PartitionBy], run: &str) -> 
     }
 }
 
-pub(crate) fn outcome() -> Outcome {
+pub(crate) fn outcome() -> RunOutcome {
     let window = Window { after: None, before: Some(instant("2026-02-01")) };
     let stats = BTreeMap::from([("requests".to_owned(), 3)]);
-    Outcome {
+    RunOutcome {
         supersedes: false,
         state: ReportState { watermark: Some(instant("2026-02-01")), ..ReportState::default() },
         window,

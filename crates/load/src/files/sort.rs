@@ -128,17 +128,17 @@ pub(crate) fn sorted(
         keys.iter().map(|key| make_comparator(key, key, nulls_first)).collect::<Result<_, _>>()?;
     let first_key = keys.first().and_then(|key| key.as_string_view_opt());
 
-    let mut order: Vec<Place> = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    let mut order: Vec<SortedRow> = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
     for (batch, rows) in batches.iter().enumerate() {
         let partitions = partitions.get(batch);
         for row in 0..rows.num_rows() {
             let flat = order.len();
             let head = first_key.filter(|key| key.is_valid(flat)).map_or(0, |key| head(key.value(flat)));
             let partition = partitions.map_or(0, |partitions| partitions[row]);
-            order.push(Place { head, partition, flat, at: (batch, row) });
+            order.push(SortedRow { head, partition, flat, at: (batch, row) });
         }
     }
-    let compare = |left: &Place, right: &Place| {
+    let compare = |left: &SortedRow, right: &SortedRow| {
         let quick = (left.partition, left.head).cmp(&(right.partition, right.head));
         let full = comparators.iter().fold(quick, |order, compare| order.then_with(|| compare(left.flat, right.flat)));
         full.then(left.flat.cmp(&right.flat))
@@ -151,7 +151,7 @@ pub(crate) fn sorted(
 }
 
 /// A row with what decides most comparisons at hand.
-struct Place {
+struct SortedRow {
     /// The start of the first key column's text as a number of the same order; 0 for null and for other types.
     head: u128,
     partition: u32,

@@ -42,14 +42,14 @@ pub(crate) struct Manifest {
 
 /// The first line of the file.
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct ManifestHead {
     format: u32,
     files: usize,
 }
 
 /// A line of it.
 #[derive(Serialize, Deserialize)]
-struct Line {
+struct ManifestLine {
     path: String,
     #[serde(flatten)]
     proof: Proof,
@@ -119,10 +119,10 @@ impl Manifest {
     }
 
     fn encode(&self) -> std::io::Result<Vec<u8>> {
-        let mut text = serde_json::to_vec(&Head { format: FORMAT, files: self.files.len() })?;
+        let mut text = serde_json::to_vec(&ManifestHead { format: FORMAT, files: self.files.len() })?;
         for (path, proof) in self.files.iter() {
             text.push(b'\n');
-            serde_json::to_writer(&mut text, &Line { path: path.clone(), proof: proof.clone() })?;
+            serde_json::to_writer(&mut text, &ManifestLine { path: path.clone(), proof: proof.clone() })?;
         }
         zstd::encode_all(&text[..], LEVEL)
     }
@@ -131,14 +131,14 @@ impl Manifest {
     fn decode(bytes: &[u8]) -> Result<Self, String> {
         let text = zstd::decode_all(bytes).map_err(|_| "it cannot be decompressed".to_owned())?;
         let mut lines = text.split(|byte| *byte == b'\n');
-        let head: Head = serde_json::from_slice(lines.next().unwrap_or_default())
+        let head: ManifestHead = serde_json::from_slice(lines.next().unwrap_or_default())
             .map_err(|_| "its first line is not that of a manifest".to_owned())?;
         if head.format != FORMAT {
             return Err(format!("it has format {}, and this version reads format {FORMAT}", head.format));
         }
         let mut files = BTreeMap::new();
         for line in lines {
-            let Line { path, proof } =
+            let ManifestLine { path, proof } =
                 serde_json::from_slice(line).map_err(|_| "a line in it is not that of a file".to_owned())?;
             files.insert(path, proof);
         }

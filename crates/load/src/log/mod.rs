@@ -61,7 +61,7 @@ pub(crate) struct RecordFile {
 
 /// What a run finds stored when it begins, found to be sound.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Standing {
+pub(crate) struct StoredState {
     /// The files of the report's tables.
     pub(crate) listing: Listing,
     /// What they are by the newest record.
@@ -136,7 +136,7 @@ impl ReportLog {
         &self,
         tables: &[Table],
         replaces_tables: bool,
-    ) -> Result<(Option<Commit>, Standing), LoadError> {
+    ) -> Result<(Option<Commit>, StoredState), LoadError> {
         loop {
             let records = self.records().await?;
             let head = self.newest(&records).await?;
@@ -160,7 +160,7 @@ impl ReportLog {
                 damage => damage,
             };
             let Some(damage) = damage else {
-                return Ok((head, Standing { listing, manifest, records }));
+                return Ok((head, StoredState { listing, manifest, records }));
             };
             // Another run that commits at this moment changes the tables under the listing: look again.
             let newest = self.records().await?.last().map(|record| record.version);
@@ -263,13 +263,13 @@ impl ReportLog {
 
     /// Removes records that are old, by the time of this commit: never one of the newest, nor the one that tells which
     /// files are the newest. A gap that is left by a prune that was cut short means nothing.
-    pub(crate) async fn prune(&self, standing: &Standing, commit: &Commit) -> Result<(), LoadError> {
+    pub(crate) async fn prune(&self, stored_state: &StoredState, commit: &Commit) -> Result<(), LoadError> {
         let before = commit.committed_at - KEPT_FOR;
         // The commit's own record is one of those that stay.
-        let candidates = standing.records.len().saturating_sub(KEPT_RECORDS - 1);
+        let candidates = stored_state.records.len().saturating_sub(KEPT_RECORDS - 1);
         // Pages that are kept for good are found by the records of their commits.
         let raw_since = commit.raw.as_ref().and_then(|raw| raw.since);
-        let old = standing.records.iter().take(candidates).filter(|record| {
+        let old = stored_state.records.iter().take(candidates).filter(|record| {
             let needed =
                 record.version == commit.inventory.changed || raw_since.is_some_and(|since| since <= record.version);
             record.modified < before && !needed && record.version < commit.version

@@ -21,7 +21,7 @@ use crate::merge::group::{Group, Groups, Lane, Verdict, Version};
 use crate::merge::lists::canonical;
 use crate::merge::outline::Parents;
 use crate::merge::output::{NewFile, Output};
-use crate::merge::stored::{StoredBlocks, StoredTable};
+use crate::merge::stored::{StoredBlocks, TableFile};
 use crate::merge::{MergeTotals, Vanished};
 
 /// One partition of a table, or of a list and those within it, and what is to be merged there. Lists within each other are
@@ -81,9 +81,9 @@ impl<'a> TableMerge<'a> {
         Ok(self.walk(&opened, file)?.merged)
     }
 
-    fn open(&self, stored: &[Option<StoredFile>]) -> Result<Vec<Option<StoredTable<'_>>>, LoadError> {
+    fn open(&self, stored: &[Option<StoredFile>]) -> Result<Vec<Option<TableFile<'_>>>, LoadError> {
         let open = |(file, lane): (&Option<StoredFile>, &Lane<'a>)| {
-            file.clone().map(|file| StoredTable::open(file, lane.shape)).transpose()
+            file.clone().map(|file| TableFile::open(file, lane.shape)).transpose()
         };
         stored.iter().zip(&self.lanes).map(open).collect()
     }
@@ -95,7 +95,7 @@ impl<'a> TableMerge<'a> {
 
     fn walk(
         &self,
-        stored: &[Option<StoredTable<'_>>],
+        stored: &[Option<TableFile<'_>>],
         file: impl Fn(usize) -> Result<Option<NewFile>, LoadError>,
     ) -> Result<Walked, LoadError> {
         let mut tables = Vec::with_capacity(self.lanes.len());
@@ -134,7 +134,7 @@ impl<'a> TableMerge<'a> {
         failed.map_or(Ok(done), Err)
     }
 
-    fn steps(&self, stored: &[Option<StoredTable<'_>>], walk: &mut Walk<'_>) -> Result<(), LoadError> {
+    fn steps(&self, stored: &[Option<TableFile<'_>>], walk: &mut Walk<'_>) -> Result<(), LoadError> {
         let all = walk.tables.iter().any(|table| table.output.wants_all()) || self.vanished != Vanished::Stay;
         let blocks = stored.iter().map(|table| table.as_ref().map(|table| Cursor::new(table.blocks(all))));
         let mut stored: Vec<_> = blocks.collect();

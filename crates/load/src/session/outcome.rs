@@ -9,7 +9,7 @@ use crate::log::record::{ReportState, Window};
 
 /// What a run of one report came to, for its commit record.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// What the next run must know.
     pub state: ReportState,
     /// The span of time that this run asked for.

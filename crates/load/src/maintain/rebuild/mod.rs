@@ -26,9 +26,9 @@ use crate::log::record::{Commit, CommittedFile, Inventory, LAYOUT_VERSION, RECOR
 use crate::log::{ReportLog, publish};
 use crate::maintain::loss::Loss;
 use crate::maintain::state;
-use evidence::{Basis, Evidence};
-use found::{Files, Found};
-use kin::Fate;
+use evidence::{Evidence, TakenOver};
+use found::{Files, FoundFile};
+use kin::FileFate;
 
 /// Files that are read at a time.
 const AT_A_TIME: usize = 8;
@@ -159,9 +159,9 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
     let (mut stays, mut shrinks) = (Vec::new(), Vec::new());
     for found in files.sound {
         match kin::fate(&found, &holes, plan.report, basis.write_mode) {
-            Fate::Stays => stays.push(found),
-            Fate::Goes => aside.push(found.file.path),
-            Fate::Shrinks(gone) => shrinks.push((found, gone)),
+            FileFate::Stays => stays.push(found),
+            FileFate::Goes => aside.push(found.file.path),
+            FileFate::Shrinks(gone) => shrinks.push((found, gone)),
         }
     }
     let version = version(&records, stays.iter().chain(shrinks.iter().map(|(found, _)| found)));
@@ -222,14 +222,14 @@ async fn shrunk(
     log: &ReportLog,
     plan: &Rebuild<'_>,
     mut record: Commit,
-    shrinks: &[(Found, Vec<(i64, i64)>)],
+    shrinks: &[(FoundFile, Vec<(i64, i64)>)],
     aside: &str,
 ) -> Result<Commit, LoadError> {
     let destination = log.destination();
     let staging = log.staging(record.version - 1, &folder::of_name("run", plan.run_id)?);
     let options = destination.file_options();
     let mut rewriter = Rewriter::for_commit(destination, plan.report, &record, staging, &options)?;
-    for (Found { file, .. }, gone) in shrinks {
+    for (FoundFile { file, .. }, gone) in shrinks {
         let Some(table) = plan.report.tables().iter().position(|table| table.name == file.table) else { continue };
         copy(destination, &file.path, &format!("{aside}/{}", file.path)).await?;
         let member = [Listed { path: file.path.clone(), bytes: file.bytes }];
@@ -314,7 +314,7 @@ impl Records {
 }
 
 /// A version above every one that was ever used.
-fn version<'a>(records: &Records, files: impl Iterator<Item = &'a Found>) -> i64 {
+fn version<'a>(records: &Records, files: impl Iterator<Item = &'a FoundFile>) -> i64 {
     files.map(|found| found.stamp.commit).max().unwrap_or_default().max(records.highest) + 1
 }
 
@@ -330,11 +330,11 @@ async fn pages_base(log: &ReportLog, records: &Records) -> Result<i64, LoadError
     }
 }
 
-fn record(plan: &Rebuild<'_>, version: i64, files: &[Found], basis: Basis, pages_base: i64) -> Commit {
-    let own = |found: &&Found| found.file.table == plan.report.name;
+fn record(plan: &Rebuild<'_>, version: i64, files: &[FoundFile], basis: TakenOver, pages_base: i64) -> Commit {
+    let own = |found: &&FoundFile| found.file.table == plan.report.name;
     let counts = files.iter().filter(own).all(|found| found.counts);
     let key = plan.report.key.iter().filter(|column| counts || *column != OCCURRENCE).cloned().collect();
-    let Basis { identity, state, write_mode, history, partition_by } = basis;
+    let TakenOver { identity, state, write_mode, history, partition_by } = basis;
     let files: Vec<CommittedFile> = files.iter().map(|found| found.file.clone()).collect();
     let mut rows: BTreeMap<String, u64> = BTreeMap::new();
     for file in &files {
@@ -373,7 +373,7 @@ fn record(plan: &Rebuild<'_>, version: i64, files: &[Found], basis: Basis, pages
 }
 
 /// What stays as it is. What files that are written again will hold is not known before that.
-fn totals_before(stays: &[Found], shrinks: &[(Found, Vec<(i64, i64)>)]) -> BTreeMap<String, TableRebuilt> {
+fn totals_before(stays: &[FoundFile], shrinks: &[(FoundFile, Vec<(i64, i64)>)]) -> BTreeMap<String, TableRebuilt> {
     let mut tables = totals_of(stays.iter().map(|found| &found.file));
     for (found, _) in shrinks {
         tables.entry(found.file.table.clone()).or_default();

@@ -33,7 +33,7 @@ pub(super) async fn check(
     listing: &Listing,
     verified: &mut Verified,
 ) -> Result<CheckedTables, LoadError> {
-    let says = Log { head, named: NamedFiles::by(records, manifest.map(Manifest::of_tables)) };
+    let says = LogView { head, named: NamedFiles::by(records, manifest.map(Manifest::of_tables)) };
     let named = says.named.iter().map(|(path, _)| path);
     let paths: BTreeSet<String> = listing.iter().map(|(path, _)| path).chain(named).map(str::to_owned).collect();
     let results = paths.into_iter().map(|path| {
@@ -77,7 +77,7 @@ pub(super) async fn check(
 }
 
 /// What the newest record and all of them say.
-struct Log<'a> {
+struct LogView<'a> {
     head: &'a Commit,
     named: NamedFiles<'a>,
 }
@@ -85,7 +85,7 @@ struct Log<'a> {
 /// What is wrong with a file and what mends it.
 type Wrong = (String, Mend);
 
-impl Log<'_> {
+impl LogView<'_> {
     fn missing(&self, path: &str) -> Wrong {
         let version = self.named.get(path).map_or(self.head.version, |named| named.proof.commit);
         (format!("commit {version} wrote it and it is not there"), Mend::Restore)
@@ -116,7 +116,7 @@ impl Log<'_> {
 async fn check_file(
     log: &ReportLog,
     report: &Report,
-    says: &Log<'_>,
+    says: &LogView<'_>,
     path: &str,
     bytes: u64,
 ) -> Result<Result<(CheckedFile, bool), Wrong>, LoadError> {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use ctct_catalog::Report;
-use keys::Keys;
+use keys::KeyCheck;
 
 use crate::destination::Destination;
 use crate::error::{LoadError, ahead};
@@ -164,7 +164,7 @@ async fn attempt(log: &ReportLog, report: &Report, options: &VerifyOptions) -> R
     let known = (head, manifest.as_ref());
     let checked = files::check(log, report, &records, known, &listing, &mut verified).await?;
     if head.has_key_of(report) {
-        let keys = Keys { log, report, key_bytes: options.key_bytes, checked: &checked };
+        let keys = KeyCheck { log, report, key_bytes: options.key_bytes, checked: &checked };
         keys.check(head, &mut verified).await?;
         Box::pin(folders::check(log, report, head, &checked, &mut verified)).await?;
         if options.count {
