@@ -21,7 +21,7 @@ use std::{env, fs, thread};
 use chrono::{DateTime, Utc};
 use ctct_catalog::{Catalog, Report};
 use ctct_load::{
-    Absent, Brake, Destination, FileOptions, LoadPlan, Outcome, PartitionBy, Reach, Repeats, ReportState, Session,
+    Absent, Brake, Destination, FileOptions, LoadPlan, PartitionBy, Reach, Repeats, ReportState, RunOutcome, Session,
     StoreOptions, Window, WriteMode,
 };
 use ctct_sandbox::{Account, SandboxConfig};
@@ -243,8 +243,8 @@ fn plan(report: &Arc<Report>) -> LoadPlan {
     }
 }
 
-fn nothing_to_say() -> Outcome {
-    Outcome {
+fn nothing_to_say() -> RunOutcome {
+    RunOutcome {
         supersedes: false,
         state: ReportState::default(),
         window: Window::default(),

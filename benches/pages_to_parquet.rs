@@ -21,7 +21,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use ctct_catalog::{Catalog, FieldType, Report};
 use ctct_load::{
-    Absent, Brake, Destination, FileOptions, LoadPlan, Outcome, Reach, Repeats, ReportState, Session, StoreOptions,
+    Absent, Brake, Destination, FileOptions, LoadPlan, Reach, Repeats, ReportState, RunOutcome, Session, StoreOptions,
     Window, WriteMode,
 };
 use ctct_sandbox::SandboxConfig;
@@ -234,8 +234,8 @@ fn plan() -> LoadPlan {
     }
 }
 
-fn nothing_to_say() -> Outcome {
-    Outcome {
+fn nothing_to_say() -> RunOutcome {
+    RunOutcome {
         supersedes: false,
         state: ReportState::default(),
         window: Window::default(),

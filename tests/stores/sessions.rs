@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray, new_null_array};
 use ctct_catalog::{Catalog, Report};
 use ctct_load::{
-    Absent, Brake, Committed, Destination, LoadError, LoadPlan, Outcome, PartitionBy, Reach, Repeats, ReportState,
+    Absent, Brake, Committed, Destination, LoadError, LoadPlan, PartitionBy, Reach, Repeats, ReportState, RunOutcome,
     Session, Window, WriteMode,
 };
 use ctct_transform::TableRows;
@@ -65,8 +65,8 @@ pub(crate) fn noise(rows: usize) -> Vec<(String, String)> {
     (0..rows).map(|at| (format!("list {at}"), (0..5_000).map(&mut digit).collect())).collect()
 }
 
-pub(crate) fn outcome() -> Outcome {
-    Outcome {
+pub(crate) fn outcome() -> RunOutcome {
+    RunOutcome {
         supersedes: false,
         state: ReportState::default(),
         window: Window::default(),

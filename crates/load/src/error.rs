@@ -1,11 +1,13 @@
 //! What can go wrong while loading: one enum. Every message says where and what to do next, and none holds a cell's value.
 
+pub(crate) mod fault;
+
 use std::io;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use object_store::Error as StoreError;
 
-use crate::fault::Fault;
+use self::fault::StoreFault;
 
 /// Why rows could not be stored.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +22,7 @@ pub enum LoadError {
         reason: String,
     },
     /// The store refused or failed an operation.
-    #[error("cannot {action} `{path}`: {}", Fault::of(.source).advice())]
+    #[error("cannot {action} `{path}`: {}", StoreFault::of(.source).advice())]
     Store {
         /// What was tried, as a verb.
         action: &'static str,
@@ -353,12 +355,12 @@ pub enum LoadError {
 impl LoadError {
     /// The same operation may succeed a little later: the store answered with something that passes, or not at all.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Store { source, .. } if Fault::of(source).is_transient())
+        matches!(self, Self::Store { source, .. } if StoreFault::of(source).is_transient())
     }
 
     /// The message says all that there is to know, and the store's own words would only hide it.
     pub fn explains_itself(&self) -> bool {
-        matches!(self, Self::Store { source, .. } if Fault::of(source).explains_itself())
+        matches!(self, Self::Store { source, .. } if StoreFault::of(source).explains_itself())
     }
 
     /// Stored files and their log do not go together, and [`crate::rebuild`] makes them.

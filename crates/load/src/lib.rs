@@ -25,10 +25,10 @@
 //!
 //! This crate knows no HTTP of the source and no clock: times come from the caller.
 
+mod compact;
 mod dedupe;
 mod destination;
 mod error;
-mod fault;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -38,38 +38,45 @@ mod merge;
 mod pages;
 mod session;
 
+pub use compact::{Compacted, Compaction, TableCompaction};
 pub use dedupe::seen::Known;
 pub use destination::Destination;
+pub use destination::file_options::{Compression, FileOptions, FileSettings};
 pub use destination::folder::{NULL_FOLDER, decode as decode_folder, encode as encode_folder};
 pub use destination::stop::StopFlag;
-pub use destination::store::{Cloud, OptionKind, StoreOption, StoreOptions};
+pub use destination::store::{Cloud, StoreOption, StoreOptionKind, StoreOptions};
 pub use error::LoadError;
-pub use files::encode::{ACCOUNT_COLUMN, FileLayout, FileTotals, RowBuffer, TableEncoder, account_field};
+pub use files::encode::{FileTotals, TableEncoder};
 pub use files::ids::distinct_ids;
-pub use files::options::{Compression, FileOptions, FileSettings, LoadPlan, Repeats, WriteMode};
+pub use files::layout::{ACCOUNT_COLUMN, FileLayout, account_field};
 pub use files::partition::PartitionBy;
+pub use files::plan::{LoadPlan, Repeats};
 pub use files::small::{decode_rows, encode_rows, footer_text};
-pub use files::texts::{TextRow, accounts_with, text_rows};
+pub use files::sort::RowBuffer;
+pub use files::stored_schema::{DELETE_REASON, DELETED_AT, VALID_FROM, VALID_TO, stored_schema};
+pub use files::text_columns::{TextRow, accounts_with, text_rows};
 pub use log::ReportLog;
+pub use log::adopt::{Adopted, Owned, adopt, owners};
 pub use log::done::DoneIds;
 pub use log::failed::{FailedId, IdsLeft};
-pub use log::inventory::{Inventory, TableInventory, account_folder};
+pub use log::inventory::account_folder;
 pub use log::lease::{Held, Holder, Lease, leases};
-pub use log::owner::{Adopted, Owned, Owner, adopt, owners};
+pub use log::owner::Owner;
+pub use log::page_tally::PageTally;
 pub use log::reach::Reach;
 pub use log::record::{
-    Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, Progress, RECORD_FORMAT, RawPages, Rejected, ReportState,
-    StateFile, Window,
+    Commit, CommittedFile, CommittedLetters, Inventory, LAYOUT_VERSION, Progress, RECORD_FORMAT, RawPages, Rejected,
+    ReportState, StateFile, TableInventory, Window, WriteMode,
 };
-pub use log::survey::{Pile, StagedRun, Survey, TableSize, survey};
-pub use maintain::compact::{Compacted, Compaction, TableCompaction};
-pub use maintain::rebuild::{Loss, Rebuild, Rebuilt, TableRebuilt, rebuild};
+pub use maintain::loss::Loss;
+pub use maintain::rebuild::{Rebuild, Rebuilt, TableRebuilt, rebuild};
+pub use maintain::survey::{FileGroup, StagedRun, Survey, TableSize, survey};
 pub use maintain::verify::{Finding, Mend, Verified, VerifiedTable, VerifyOptions, verify};
-pub use merge::{DELETE_REASON, DELETED_AT, MergeTotals, VALID_FROM, VALID_TO, stored_schema};
-pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, PageTally, RawCommit, Replay};
+pub use merge::MergeTotals;
+pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, RawCommit, Replay};
 pub use session::dead_letters::{DeadLetterLine, LetterFile, Letters};
-pub use session::manner::refuse_manner;
-pub use session::{Absent, Brake, Committed, Outcome, Session, TableTotals};
+pub use session::storage_mode::refuse_storage_mode;
+pub use session::{Absent, Brake, Committed, RunOutcome, Session, TableTotals};
 
 #[cfg(test)]
 mod tests;

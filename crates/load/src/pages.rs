@@ -25,11 +25,11 @@ use std::fmt;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use object_store::Error as StoreError;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use crate::destination::folder;
+use crate::error::LoadError;
+use crate::log::ReportLog;
 use crate::log::record::Commit;
-use crate::{LoadError, ReportLog, destination::folder};
 
 pub use chain::CrawlEnd;
 pub use keeper::{PageKeeper, PageQueue};
@@ -64,57 +64,6 @@ impl fmt::Debug for KeptPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, body, .. } = self;
         f.debug_struct("KeptPage").field("number", number).field("bytes", &body.len()).finish_non_exhaustive()
-    }
-}
-
-/// What was kept of the pages of one commit: enough to prove later that all of it is still there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PageTally {
-    /// Objects.
-    pub objects: u64,
-    /// Pages in them.
-    pub pages: u64,
-    /// Hash over the names and bytes of all of them, whatever their order.
-    #[serde(with = "hex_digits")]
-    pub digest: u128,
-}
-
-impl PageTally {
-    /// Adds an object by its name, which no other one in its folder has.
-    pub(crate) fn add(&mut self, path: &str, object: &[u8], pages: usize) {
-        let mut digest = Sha256::new();
-        digest.update(path.rsplit('/').next().unwrap_or_default());
-        digest.update([0]);
-        digest.update(object);
-        let mut half = [0; 16];
-        half.copy_from_slice(&digest.finalize()[..16]);
-        self.objects += 1;
-        self.pages += pages as u64;
-        self.digest ^= u128::from_be_bytes(half);
-    }
-
-    /// Both together.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            objects: self.objects + other.objects,
-            pages: self.pages + other.pages,
-            digest: self.digest ^ other.digest,
-        }
-    }
-}
-
-/// A hash as text: JSON has no numbers of that size.
-mod hex_digits {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(digest: &u128, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{digest:032x}"))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        u128::from_str_radix(&text, 16).map_err(D::Error::custom)
     }
 }
 

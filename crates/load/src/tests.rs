@@ -162,7 +162,7 @@ pub(crate) async fn accept(destination: &Destination) {
     let head = log.head().await.unwrap().unwrap();
     let (version, run_id) = (head.version + 1, format!("accept-{}", head.version));
     let listing = log.listing(people().tables(), Some(&head)).await.unwrap();
-    let inventory = crate::log::inventory::Inventory::after(None, &listing, version, &[], &[]);
+    let inventory = Inventory::after(None, &listing, version, &[], &[]);
     let (files, removed) = (Vec::new(), Vec::new());
     log.commit(&Commit { version, run_id, inventory, files, removed, manifest: None, ..head }).await.unwrap();
 }
@@ -193,10 +193,10 @@ pub(crate) fn plan(mode: WriteMode, partition_by: &[PartitionBy], run: &str) -> 
     }
 }
 
-pub(crate) fn outcome() -> Outcome {
+pub(crate) fn outcome() -> RunOutcome {
     let window = Window { after: None, before: Some(instant("2026-02-01")) };
     let stats = BTreeMap::from([("requests".to_owned(), 3)]);
-    Outcome {
+    RunOutcome {
         supersedes: false,
         state: ReportState { watermark: Some(instant("2026-02-01")), ..ReportState::default() },
         window,

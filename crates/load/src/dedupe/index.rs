@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::LoadError;
+use crate::error::LoadError;
 pub(crate) use run::RunBuilder;
 use run::{Entries, Run};
 

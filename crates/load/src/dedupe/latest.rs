@@ -20,8 +20,11 @@ use ctct_catalog::Report;
 use ctct_transform::TableRows;
 
 use crate::dedupe::index::{Combine, Entry, Index};
+use crate::dedupe::{fingerprint, seen};
 use crate::destination::scratch::Scratch;
-use crate::{LoadError, LoadPlan, WriteMode, dedupe::fingerprint, dedupe::seen};
+use crate::error::LoadError;
+use crate::files::plan::LoadPlan;
+use crate::log::record::WriteMode;
 
 /// Column of rows kept aside that says which parent row they belong to.
 const PARENT: &str = "parent_row";
@@ -39,7 +42,7 @@ pub(crate) struct Latest {
 
 /// What becomes of a record of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum RecordFate {
     Written,
     Aside,
     Dropped,
@@ -84,9 +87,9 @@ impl Latest {
         let mut here: HashMap<u128, usize> = HashMap::new();
         for (row, entry) in entries.iter().enumerate() {
             let fate = self.meet(*entry, |key| {
-                here.get(&key).map(|earlier| std::mem::replace(&mut fates[*earlier], Fate::Dropped))
+                here.get(&key).map(|earlier| std::mem::replace(&mut fates[*earlier], RecordFate::Dropped))
             })?;
-            if fate != Fate::Dropped {
+            if fate != RecordFate::Dropped {
                 self.versions.insert(*entry)?;
                 here.insert(entry.key, row);
             }
@@ -94,36 +97,41 @@ impl Latest {
         }
         let failed =
             |source| LoadError::Arrow { table: report.name.clone(), action: "take what came twice from", source };
-        let of_fate = |wanted: Fate| fates.iter().map(|fate| *fate == wanted).collect::<Vec<bool>>();
-        if fates.contains(&Fate::Aside) {
-            let rows = seen::without(page.clone(), &of_fate(Fate::Aside)).map_err(failed)?;
-            let keys = entries.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Aside).map(|(entry, _)| entry.key);
+        let of_fate = |wanted: RecordFate| fates.iter().map(|fate| *fate == wanted).collect::<Vec<bool>>();
+        if fates.contains(&RecordFate::Aside) {
+            let rows = seen::without(page.clone(), &of_fate(RecordFate::Aside)).map_err(failed)?;
+            let keys =
+                entries.iter().zip(&fates).filter(|(_, fate)| **fate == RecordFate::Aside).map(|(entry, _)| entry.key);
             let aside = match &mut self.aside {
                 Some(aside) => aside,
                 none => none.insert(Aside::new()?),
             };
             aside.keep(&rows, keys)?;
         }
-        if fates.iter().all(|fate| *fate == Fate::Written) {
+        if fates.iter().all(|fate| *fate == RecordFate::Written) {
             return Ok(page);
         }
-        seen::without(page, &of_fate(Fate::Written)).map_err(failed)
+        seen::without(page, &of_fate(RecordFate::Written)).map_err(failed)
     }
 
     /// What becomes of a record. `earlier` gives the fate of what this page brought of its key, which it loses.
-    fn meet(&mut self, entry: Entry, earlier: impl FnOnce(u128) -> Option<Fate>) -> Result<Fate, LoadError> {
+    fn meet(
+        &mut self,
+        entry: Entry,
+        earlier: impl FnOnce(u128) -> Option<RecordFate>,
+    ) -> Result<RecordFate, LoadError> {
         let Some(counts) = self.versions.get(entry.key)? else {
             self.distinct += 1;
-            return Ok(Fate::Written);
+            return Ok(RecordFate::Written);
         };
         if counts.content == entry.content {
-            return Ok(Fate::Dropped);
+            return Ok(RecordFate::Dropped);
         }
         self.outdated += 1;
         if seen::precedes(entry, counts) {
-            return Ok(Fate::Dropped);
+            return Ok(RecordFate::Dropped);
         }
-        Ok(earlier(entry.key).unwrap_or(Fate::Aside))
+        Ok(earlier(entry.key).unwrap_or(RecordFate::Aside))
     }
 
     /// The versions that take the place of others that are written already.

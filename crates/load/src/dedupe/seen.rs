@@ -30,10 +30,13 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use ctct_catalog::{EXTRACTED_AT, Report};
 use ctct_transform::TableRows;
 
+use crate::dedupe::fingerprint;
 use crate::dedupe::index::Entry;
-use crate::log::record::{Commit, StateFile};
+use crate::destination::{Destination, checksum};
+use crate::error::LoadError;
+use crate::files::plan::{LoadPlan, Repeats};
+use crate::log::record::{Commit, StateFile, WriteMode};
 use crate::log::{self, ReportLog};
-use crate::{Destination, LoadError, LoadPlan, Repeats, WriteMode, dedupe::fingerprint, destination::checksum};
 use file::Read;
 use versions::{Versions, version_name};
 
@@ -96,7 +99,7 @@ impl SeenRows {
         plan: &LoadPlan,
         log: &ReportLog,
         previous: Option<&Commit>,
-        standing: &log::Standing,
+        stored_state: &log::StoredState,
     ) -> Result<Option<Self>, LoadError> {
         let drops = plan.mode == WriteMode::Append;
         let newest_first = matches!(plan.repeats, Repeats::NewestFirst { .. });
@@ -128,7 +131,7 @@ impl SeenRows {
         seen.stored = Arc::new(stored);
         // Where pages are read until one holds nothing new, all must be known from the beginning.
         if newest_first && seen.stored.complete != Complete::All {
-            seen.look(destination, &plan.report, standing).await?;
+            seen.look(destination, &plan.report, stored_state).await?;
         }
         Ok(Some(seen))
     }
@@ -211,24 +214,24 @@ impl SeenRows {
         &mut self,
         destination: &Destination,
         report: &Report,
-        standing: &log::Standing,
+        stored_state: &log::StoredState,
         page: Vec<TableRows>,
     ) -> Result<Vec<TableRows>, LoadError> {
         let Some(entries) = entries_of(report, &page, &self.dates) else { return Ok(page) };
         if self.must_look(&entries)? {
-            self.look(destination, report, standing).await?;
+            self.look(destination, report, stored_state).await?;
         }
         let mut kept = Vec::with_capacity(entries.len());
         let mut here: HashMap<u128, usize> = HashMap::new();
         let lacking: BTreeSet<u32> = page.iter().flat_map(|rows| rows.absent.iter().copied()).collect();
         for (row, entry) in (0..).zip(entries) {
-            let standing = match self.standing(entry)? {
+            let record_state = match self.record_state(entry)? {
                 // Nothing tells that it changed, and a list that did not come is not empty.
-                Standing::Newer(newest) if lacking.contains(&row) && is_as_new(newest, entry) => Standing::Known,
-                standing => standing,
+                RecordState::Newer(newest) if lacking.contains(&row) && is_as_new(newest, entry) => RecordState::Known,
+                record_state => record_state,
             };
-            let is_older = matches!(standing, Standing::Older(_));
-            let is_kept = self.meet(entry, standing)? || !self.drops;
+            let is_older = matches!(record_state, RecordState::Older(_));
+            let is_kept = self.meet(entry, record_state)? || !self.drops;
             kept.push(is_kept);
             // Of two versions on one page nothing stored would tell which child rows are whose.
             if self.drops && is_kept {
@@ -261,7 +264,7 @@ impl SeenRows {
             Complete::Nothing => Ok(!entries.is_empty()),
             Complete::From(from) => {
                 for entry in entries.iter().filter(|entry| entry.at < from) {
-                    if self.standing(*entry)? != Standing::Known {
+                    if self.record_state(*entry)? != RecordState::Known {
                         return Ok(true);
                     }
                 }
@@ -275,11 +278,11 @@ impl SeenRows {
         &mut self,
         destination: &Destination,
         report: &Report,
-        standing: &log::Standing,
+        stored_state: &log::StoredState,
     ) -> Result<(), LoadError> {
         let Some(mode) = self.stored_as else { return Ok(()) };
         tracing::info!(report = report.name, "reading the stored tables to tell which records are new");
-        let mut versions = stored::versions(destination, report, standing, &self.dates, mode).await?;
+        let mut versions = stored::versions(destination, report, stored_state, &self.dates, mode).await?;
         for entry in self.stored.versions.entries()? {
             let entry = entry?;
             if entry.content == MARK {
@@ -292,42 +295,42 @@ impl SeenRows {
     }
 
     /// What is known of a record at this moment.
-    fn standing(&self, entry: Entry) -> Result<Standing, LoadError> {
+    fn record_state(&self, entry: Entry) -> Result<RecordState, LoadError> {
         let (brought, stored) = (self.brought.entry(entry.key)?, self.stored.versions.entry(entry.key)?);
         let newest = match (brought, stored) {
             (Some(brought), Some(stored)) if precedes(brought, stored) => Some(stored),
             (brought, stored) => brought.or(stored),
         };
         match newest {
-            None => Ok(Standing::First),
-            Some(newest) if newest.content == entry.content => Ok(Standing::Known),
+            None => Ok(RecordState::First),
+            Some(newest) if newest.content == entry.content => Ok(RecordState::Known),
             Some(newest) if precedes(entry, newest) => {
                 let name = version_name(entry);
                 let known = self.brought.entry(name)?.is_some() || self.stored.versions.entry(name)?.is_some();
-                Ok(if known { Standing::Known } else { Standing::Older(newest) })
+                Ok(if known { RecordState::Known } else { RecordState::Older(newest) })
             }
-            Some(newest) => Ok(Standing::Newer(newest)),
+            Some(newest) => Ok(RecordState::Newer(newest)),
         }
     }
 
     /// Takes note of a record; whether it is new.
-    fn meet(&mut self, entry: Entry, standing: Standing) -> Result<bool, LoadError> {
-        let comes_first = standing == Standing::First || self.brought.entry(entry.key)?.is_none();
+    fn meet(&mut self, entry: Entry, record_state: RecordState) -> Result<bool, LoadError> {
+        let comes_first = record_state == RecordState::First || self.brought.entry(entry.key)?.is_none();
         self.distinct += u64::from(comes_first);
-        match standing {
-            Standing::Known => {
+        match record_state {
+            RecordState::Known => {
                 if comes_first {
                     // What was older and known does not take the place of what is newer.
                     self.brought.put(self.stored.versions.entry(entry.key)?.unwrap_or(entry))?;
                 }
                 return Ok(false);
             }
-            Standing::First => self.brought.put(entry)?,
-            Standing::Newer(newest) => {
+            RecordState::First => self.brought.put(entry)?,
+            RecordState::Newer(newest) => {
                 self.brought.put_version(newest)?;
                 self.brought.put(entry)?;
             }
-            Standing::Older(newest) => {
+            RecordState::Older(newest) => {
                 self.brought.put_version(entry)?;
                 self.brought.put(newest)?;
             }
@@ -390,7 +393,7 @@ impl SeenRows {
 
 /// What is known of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum RecordState {
     /// It is stored, or this run brought it.
     Known,
     /// No version of its key is.

@@ -6,7 +6,8 @@ use futures::TryStreamExt;
 use object_store::{Error as StoreError, GetResult, GetResultPayload, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 
-use crate::{Destination, LoadError};
+use crate::destination::Destination;
+use crate::error::LoadError;
 
 /// Bytes of a local file that are read at a time.
 const CHUNK_BYTES: usize = 256 << 10;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use percent_encoding::percent_decode_str;
 
-use crate::LoadError;
+use crate::error::LoadError;
 
 /// Folder below the destination for all that is no table.
 pub(crate) const STATE_FOLDER: &str = "_ctct";

@@ -1,6 +1,7 @@
 //! Where tables are written: a folder or a bucket, a prefix in it, and the address that people are shown.
 
 pub(crate) mod checksum;
+pub(crate) mod file_options;
 pub(crate) mod folder;
 pub(crate) mod scratch;
 pub(crate) mod stop;
@@ -23,10 +24,12 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use url::Url;
 
+use crate::destination::file_options::{FileOptions, FileSettings};
 use crate::destination::folder::{ACCOUNT, STATE_FOLDER};
-use crate::destination::store::{Bucket, Cloud, StoreOptions};
-use crate::fault::{io_kind, is_conflict};
-use crate::{FileOptions, FileSettings, LoadError, StopFlag};
+use crate::destination::stop::StopFlag;
+use crate::destination::store::{BucketAddress, Cloud, StoreOptions};
+use crate::error::LoadError;
+use crate::error::fault::{io_kind, is_conflict};
 
 /// Part of a local file that is held in memory while it is written: small, since hundreds of files may be open.
 const LOCAL_PART_BYTES: usize = 64 << 10;
@@ -62,13 +65,13 @@ pub struct Destination {
 }
 
 /// What a URL names.
-enum Place {
+enum Location {
     Memory,
     Folder(PathBuf),
-    Bucket(Bucket),
+    Bucket(BucketAddress),
 }
 
-impl Place {
+impl Location {
     /// Reads a URL or a path. The error says what is wrong, and what would be right.
     fn parse(url: &str) -> Result<Self, String> {
         match url.split_once("://") {
@@ -82,7 +85,7 @@ impl Place {
                 Ok(Self::Folder(PathBuf::from(path.as_ref())))
             }
             Some((scheme, _)) => match Cloud::of_scheme(scheme) {
-                Some(cloud) => Bucket::parse(cloud, url).map(Self::Bucket),
+                Some(cloud) => BucketAddress::parse(cloud, url).map(Self::Bucket),
                 None => Err(format!(
                     "{scheme}:// is no kind of destination; use a folder (`./data`), `file:///path`, `s3://`, `gs://` or `az://`"
                 )),
@@ -107,13 +110,13 @@ impl Destination {
     /// The URL names no destination, the path cannot be made absolute, or options or credentials are missing or wrong.
     pub fn open(url: &str, base_dir: &FilePath, options: &StoreOptions) -> Result<Self, LoadError> {
         let refuse = |reason: String| LoadError::Url { url: redacted(url), reason };
-        match Place::parse(url).map_err(refuse)? {
-            Place::Memory => Ok(Self::in_memory()),
-            Place::Bucket(bucket) => {
+        match Location::parse(url).map_err(refuse)? {
+            Location::Memory => Ok(Self::in_memory()),
+            Location::Bucket(bucket) => {
                 let store = bucket.open(options).map_err(refuse)?;
                 Ok(Self { prefix: bucket.prefix().clone(), ..Self::with_store(store, bucket.shown()) })
             }
-            Place::Folder(folder) => {
+            Location::Folder(folder) => {
                 let folder = absolute(&base_dir.join(folder));
                 let prefix = Path::from_absolute_path(&folder)
                     .map_err(|_| refuse("the path has a character that no destination can have".to_owned()))?;
@@ -137,7 +140,7 @@ impl Destination {
     /// # Errors
     /// [`LoadError::Url`].
     pub fn check_url(url: &str) -> Result<(), LoadError> {
-        Place::parse(url).map(drop).map_err(|reason| LoadError::Url { url: redacted(url), reason })
+        Location::parse(url).map(drop).map_err(|reason| LoadError::Url { url: redacted(url), reason })
     }
 
     /// A destination in this process's memory, empty. Clones share it.

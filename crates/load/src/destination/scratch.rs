@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::{Mutex, PoisonError};
 
-use crate::LoadError;
+use crate::error::LoadError;
 
 /// Bytes kept aside on local disk.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::sync::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::LoadError;
+use crate::error::LoadError;
 
 /// Tells loops to end. Clones share it; the default never does.
 #[derive(Debug, Clone, Default)]

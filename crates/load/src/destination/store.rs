@@ -38,7 +38,7 @@ pub struct StoreOption {
     /// Its name.
     pub name: &'static str,
     /// What its value is.
-    pub kind: OptionKind,
+    pub kind: StoreOptionKind,
     /// What it does, for people.
     pub doc: &'static str,
     /// The name that the client library knows it by.
@@ -47,7 +47,7 @@ pub struct StoreOption {
 
 /// What an option's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OptionKind {
+pub enum StoreOptionKind {
     /// Any text.
     Text,
     /// True or false.
@@ -67,22 +67,22 @@ pub struct StoreOptions {
 
 /// A bucket, or a container of Azure, and a prefix in it.
 #[derive(Debug)]
-pub(crate) struct Bucket {
+pub(crate) struct BucketAddress {
     cloud: Cloud,
     url: Url,
     prefix: Path,
 }
 
 const fn text(name: &'static str, key: &'static str, doc: &'static str) -> StoreOption {
-    StoreOption { name, kind: OptionKind::Text, doc, key }
+    StoreOption { name, kind: StoreOptionKind::Text, doc, key }
 }
 
 const fn flag(name: &'static str, key: &'static str, doc: &'static str) -> StoreOption {
-    StoreOption { name, kind: OptionKind::Flag, doc, key }
+    StoreOption { name, kind: StoreOptionKind::Flag, doc, key }
 }
 
 const fn secret(name: &'static str, key: &'static str, doc: &'static str) -> StoreOption {
-    StoreOption { name, kind: OptionKind::Secret, doc, key }
+    StoreOption { name, kind: StoreOptionKind::Secret, doc, key }
 }
 
 const ALLOW_HTTP: StoreOption = flag("allow_http", "allow_http", "Whether the endpoint may be http:// without TLS.");
@@ -118,7 +118,7 @@ const GCS: &[StoreOption] = &[
     TIMEOUT,
     StoreOption {
         name: "service_account",
-        kind: OptionKind::File,
+        kind: StoreOptionKind::File,
         doc: "Path of the service account's JSON file.",
         key: "service_account",
     },
@@ -219,7 +219,7 @@ impl fmt::Debug for StoreOptions {
     }
 }
 
-impl Bucket {
+impl BucketAddress {
     /// Reads a URL with one of the schemes of `cloud`.
     ///
     /// # Errors

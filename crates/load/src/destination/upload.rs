@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 
-use crate::{Destination, LoadError};
+use crate::destination::Destination;
+use crate::error::LoadError;
 
 /// Parts after which they grow: an upload may have 10,000. Up to 5 GiB all parts but the last have one size, which some
 /// stores ask for; above it each thousand is one size larger, which goes on to 270 GiB.

@@ -8,10 +8,12 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use serde::de::DeserializeOwned;
 
+use crate::destination::Destination;
+use crate::error::LoadError;
 use crate::log::ReportLog;
 use crate::log::inventory::table_of;
-use crate::log::record::{LAYOUT_VERSION, ReportState};
-use crate::{Destination, LoadError, Owner, WriteMode};
+use crate::log::owner::Owner;
+use crate::log::record::{LAYOUT_VERSION, ReportState, WriteMode};
 
 /// Bytes that are fetched from the end of a file at first: most footers fit.
 const TAIL_BYTES: u64 = 64 << 10;

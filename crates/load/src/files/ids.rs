@@ -9,13 +9,15 @@ use arrow::datatypes::DataType;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::destination::folder::ACCOUNT;
+use crate::destination::Destination;
+use crate::destination::folder::{self, ACCOUNT};
+use crate::error::LoadError;
 use crate::files::footer;
 use crate::files::read::StoredFile;
+use crate::log::ReportLog;
 use crate::log::inventory::{Listing, table_of};
 use crate::log::manifest::Manifest;
 use crate::log::record::Commit;
-use crate::{Destination, LoadError, ReportLog, destination::folder};
 
 /// Times that the files are looked up again because a run committed meanwhile.
 const ATTEMPTS: usize = 3;

@@ -9,9 +9,9 @@ use chrono::{DateTime, Datelike};
 use ctct_catalog::{COMMIT, EXTRA, Report, Table};
 use sha2::{Digest, Sha256};
 
-use crate::destination::folder::ACCOUNT;
-use crate::destination::folder::{self, NULL_FOLDER};
-use crate::{LoadError, WriteMode};
+use crate::destination::folder::{self, ACCOUNT, NULL_FOLDER};
+use crate::error::LoadError;
+use crate::log::record::WriteMode;
 
 /// The most buckets that a column may be divided into: each is a file of its own in every table.
 const MOST_BUCKETS: u32 = 4096;

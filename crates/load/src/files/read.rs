@@ -18,8 +18,10 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::destination::scratch::Scratch;
-use crate::log::manifest::Proof;
-use crate::{Destination, LoadError, StopFlag, destination::checksum};
+use crate::destination::stop::StopFlag;
+use crate::destination::{Destination, checksum};
+use crate::error::LoadError;
+use crate::log::proof::Proof;
 
 /// Bytes that are fetched at a time where the reader does not say how many it wants.
 const READ_AHEAD_BYTES: u64 = 256 << 10;

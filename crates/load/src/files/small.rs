@@ -8,9 +8,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::{KeyValue, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
 
-use super::encode::codec;
 use super::footer::possible;
-use super::options::FileOptions;
+use super::layout::codec;
+use crate::destination::file_options::FileOptions;
 use crate::error::LoadError;
 
 /// Rows as a Parquet file, compressed as the options say. `pair` is a key and its text for the footer; `table` names the rows in

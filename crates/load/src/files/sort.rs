@@ -1,14 +1,69 @@
 //! Sorts gathered rows by partition and key, and cuts them into row groups. Rows themselves are not moved here.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, DynComparator, RecordBatch, make_comparator};
 use arrow::compute::{SortOptions, concat};
 use arrow::error::ArrowError;
 
-use crate::LoadError;
-use crate::files::encode::{FileLayout, RowBuffer};
+use crate::error::LoadError;
+use crate::files::layout::FileLayout;
 
 /// A row by the batch and the place in it.
 pub(crate) type RowAt = (usize, usize);
+
+/// Batches that wait to become a row group.
+#[derive(Debug, Default)]
+pub struct RowBuffer {
+    batches: Vec<RecordBatch>,
+    bytes: usize,
+}
+
+impl RowBuffer {
+    /// Adds a batch. Strings that keep a much larger buffer alive are copied out of it, so that [`Self::bytes`] is
+    /// what the buffer really holds.
+    pub fn push(&mut self, batch: RecordBatch) {
+        if batch.num_rows() > 0 {
+            let batch = compact(batch);
+            self.bytes += batch.get_array_memory_size();
+            self.batches.push(batch);
+        }
+    }
+
+    /// Arrow bytes that are held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The batches, in the order in which they came.
+    pub(crate) fn into_batches(self) -> Vec<RecordBatch> {
+        self.batches
+    }
+}
+
+/// Copies strings out of buffers that are mostly other rows'.
+fn compact(batch: RecordBatch) -> RecordBatch {
+    let wasteful = |column: &ArrayRef| {
+        column.as_string_view_opt().is_some_and(|strings| {
+            let held: usize = strings.data_buffers().iter().map(arrow::buffer::Buffer::capacity).sum();
+            held > 4096 && held > 2 * strings.total_buffer_bytes_used()
+        })
+    };
+    if !batch.columns().iter().any(wasteful) {
+        return batch;
+    }
+    let (schema, columns, rows) = batch.into_parts();
+    let columns = columns
+        .into_iter()
+        .map(|column| match column.as_string_view_opt() {
+            Some(strings) if wasteful(&column) => Arc::new(strings.gc()) as ArrayRef,
+            _ => column,
+        })
+        .collect();
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
+    #[expect(clippy::expect_used, reason = "the columns have the types and lengths that they had in the batch")]
+    RecordBatch::try_new_with_options(schema, columns, &options).expect("the same columns make a batch")
+}
 
 /// The rows of one row group.
 #[derive(Debug)]
@@ -73,17 +128,17 @@ pub(crate) fn sorted(
         keys.iter().map(|key| make_comparator(key, key, nulls_first)).collect::<Result<_, _>>()?;
     let first_key = keys.first().and_then(|key| key.as_string_view_opt());
 
-    let mut order: Vec<Place> = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    let mut order: Vec<SortedRow> = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
     for (batch, rows) in batches.iter().enumerate() {
         let partitions = partitions.get(batch);
         for row in 0..rows.num_rows() {
             let flat = order.len();
             let head = first_key.filter(|key| key.is_valid(flat)).map_or(0, |key| head(key.value(flat)));
             let partition = partitions.map_or(0, |partitions| partitions[row]);
-            order.push(Place { head, partition, flat, at: (batch, row) });
+            order.push(SortedRow { head, partition, flat, at: (batch, row) });
         }
     }
-    let compare = |left: &Place, right: &Place| {
+    let compare = |left: &SortedRow, right: &SortedRow| {
         let quick = (left.partition, left.head).cmp(&(right.partition, right.head));
         let full = comparators.iter().fold(quick, |order, compare| order.then_with(|| compare(left.flat, right.flat)));
         full.then(left.flat.cmp(&right.flat))
@@ -96,7 +151,7 @@ pub(crate) fn sorted(
 }
 
 /// A row with what decides most comparisons at hand.
-struct Place {
+struct SortedRow {
     /// The start of the first key column's text as a number of the same order; 0 for null and for other types.
     head: u128,
     partition: u32,

@@ -11,12 +11,13 @@ use arrow::error::ArrowError;
 use ctct_catalog::{EXTRA, FieldType, Table};
 use serde_json::value::RawValue;
 
+use crate::destination::Destination;
 use crate::destination::folder::{self, NULL_FOLDER};
+use crate::error::LoadError;
+use crate::files::source::{Listed, SourceFile};
+use crate::files::stored_schema::{DELETED_AT, VALID_TO};
 use crate::log::inventory::partition_of;
 use crate::log::manifest::Manifest;
-use crate::maintain::compact::{Listed, SourceFile};
-use crate::merge::{DELETED_AT, VALID_TO};
-use crate::{Destination, LoadError};
 
 /// Reads rows of one table.
 #[derive(Debug)]

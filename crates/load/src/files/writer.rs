@@ -8,10 +8,13 @@ use arrow::array::RecordBatch;
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 
+use crate::destination::Destination;
+use crate::destination::file_options::FileOptions;
 use crate::destination::upload::Upload;
-use crate::files::encode::{FileLayout, FileTotals, RowBuffer, TableEncoder};
-use crate::files::sort::{RowGroup, row_groups};
-use crate::{Destination, FileOptions, LoadError};
+use crate::error::LoadError;
+use crate::files::encode::{FileTotals, TableEncoder};
+use crate::files::layout::FileLayout;
+use crate::files::sort::{RowBuffer, RowGroup, row_groups};
 
 /// A finished file that waits in staging.
 #[derive(Debug)]
@@ -31,7 +34,7 @@ pub(crate) struct StagedFile {
 #[derive(Debug)]
 pub(crate) struct Writers {
     tables: Vec<TableWriter>,
-    jobs: JoinSet<Done>,
+    jobs: JoinSet<FinishedJob>,
     /// Arrow bytes that jobs hold.
     in_jobs: usize,
     options: FileOptions,
@@ -40,16 +43,16 @@ pub(crate) struct Writers {
 #[derive(Debug)]
 struct TableWriter {
     name: String,
-    gathering: Gathered,
+    gathering: GatheredRows,
     /// Full buffers that wait for the job that is running.
-    full: VecDeque<Gathered>,
+    full: VecDeque<GatheredRows>,
     /// `None` while a job has them.
     files: Option<TableFiles>,
 }
 
 /// Rows of one table, each with its partition.
 #[derive(Debug, Default)]
-struct Gathered {
+struct GatheredRows {
     rows: RowBuffer,
     partitions: Vec<Vec<u32>>,
     distinct: BTreeSet<u32>,
@@ -82,7 +85,7 @@ struct OpenFile {
 
 /// What a job leaves behind.
 #[derive(Debug)]
-struct Done {
+struct FinishedJob {
     table: usize,
     released_bytes: usize,
     files: TableFiles,
@@ -101,7 +104,7 @@ impl Writers {
         let waiting_bytes = (options.waiting_bytes / layouts.len().max(1)).max(destination.part_bytes);
         let writer = |(table, layout): (usize, Arc<FileLayout>)| TableWriter {
             name: layout.table().to_owned(),
-            gathering: Gathered::default(),
+            gathering: GatheredRows::default(),
             full: VecDeque::new(),
             files: Some(TableFiles {
                 destination: destination.clone(),
@@ -194,7 +197,7 @@ impl Writers {
     /// Lets the running jobs end and gives back what was uploaded of files that are open.
     pub(crate) async fn abandon(&mut self) {
         while let Some(done) = self.jobs.join_next().await {
-            if let Ok(Done { table, files, .. }) = done {
+            if let Ok(FinishedJob { table, files, .. }) = done {
                 self.tables[table].files = Some(files);
             }
         }
@@ -225,13 +228,13 @@ impl Writers {
         self.in_jobs += released_bytes;
         self.jobs.spawn(async move {
             let result = files.write(gathered).await;
-            Done { table, released_bytes, files, result }
+            FinishedJob { table, released_bytes, files, result }
         });
         true
     }
 
     /// Takes a job's result, and starts the next one of its table if a full buffer waits there.
-    fn settle(&mut self, done: Result<Done, JoinError>) -> Result<(), LoadError> {
+    fn settle(&mut self, done: Result<FinishedJob, JoinError>) -> Result<(), LoadError> {
         let done = done.map_err(|_| LoadError::Task { task: "write a row group".to_owned() })?;
         self.in_jobs -= done.released_bytes;
         self.tables[done.table].files = Some(done.files);
@@ -255,7 +258,7 @@ impl TableWriter {
     }
 }
 
-impl Gathered {
+impl GatheredRows {
     fn push(&mut self, batch: RecordBatch, partitions: Vec<u32>) {
         if batch.num_rows() > 0 {
             for pair in partitions.chunk_by(|left, right| left == right) {
@@ -269,8 +272,8 @@ impl Gathered {
 
 impl TableFiles {
     /// Writes rows as row groups, one or more for each partition among them.
-    async fn write(&mut self, gathered: Gathered) -> Result<(), LoadError> {
-        let Gathered { rows, partitions, .. } = gathered;
+    async fn write(&mut self, gathered: GatheredRows) -> Result<(), LoadError> {
+        let GatheredRows { rows, partitions, .. } = gathered;
         let layout = Arc::clone(&self.layout);
         let sort = move || row_groups(&layout, rows, &partitions);
         let (batches, groups) = on_rayon(self.task("sort"), sort).await??;

@@ -8,9 +8,12 @@ use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::destination::Destination;
 use crate::destination::checksum::hex;
+use crate::error::LoadError;
+use crate::log::ReportLog;
+use crate::log::done::DoneIds;
 use crate::log::record::{Commit, StateFile};
-use crate::{Destination, DoneIds, LoadError, ReportLog};
 
 /// Format of the files that this version writes, and the newest that it reads.
 const FORMAT: u32 = 1;

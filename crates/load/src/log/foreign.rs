@@ -9,10 +9,11 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{Error as StoreError, Extensions, ListResult, ObjectStore};
 
-use crate::destination::folder::ACCOUNT;
-use crate::destination::folder::STATE_FOLDER;
+use crate::destination::Destination;
+use crate::destination::folder::{self, ACCOUNT, STATE_FOLDER};
+use crate::error::LoadError;
 use crate::log::ReportLog;
-use crate::{Destination, LoadError, Owner, destination::folder};
+use crate::log::owner::Owner;
 
 /// Folders that are listed at a time.
 const AT_A_TIME: usize = 16;

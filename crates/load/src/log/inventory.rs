@@ -7,32 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use serde::{Deserialize, Serialize};
 
-use crate::log::record::{Commit, CommittedFile};
-use crate::{Destination, LoadError, destination::folder};
+use crate::destination::{Destination, folder};
+use crate::error::LoadError;
+use crate::log::record::{Commit, CommittedFile, Inventory, TableInventory};
 
 /// Tables that are listed at a time.
 const AT_A_TIME: usize = 16;
-
-/// What the tables of a report hold after a commit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Inventory {
-    /// Version of the last commit that added or removed a file. Its record is never pruned: the files that it names are
-    /// the newest there are.
-    pub changed: i64,
-    /// Each table that has a file.
-    pub tables: BTreeMap<String, TableInventory>,
-}
-
-/// What one table holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TableInventory {
-    /// Files.
-    pub files: u64,
-    /// Bytes of Parquet.
-    pub bytes: u64,
-}
 
 impl TableInventory {
     fn add(&mut self, bytes: u64) {

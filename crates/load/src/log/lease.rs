@@ -17,8 +17,9 @@ use object_store::{Error as StoreError, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::destination::folder::STATE_FOLDER;
-use crate::{Destination, LoadError, destination::folder};
+use crate::destination::Destination;
+use crate::destination::folder::{self, STATE_FOLDER};
+use crate::error::LoadError;
 
 /// A lease that is not renewed lapses after this time.
 const HOLDS: TimeDelta = TimeDelta::seconds(120);
@@ -162,7 +163,7 @@ pub async fn leases(destination: &Destination, account: &str, now: DateTime<Utc>
 }
 
 /// A lease as it is stored. One that cannot be read is nobody's.
-struct Entry {
+struct StoredLease {
     number: u64,
     path: String,
     /// By the store's clock.
@@ -170,7 +171,7 @@ struct Entry {
     holder: Option<Holder>,
 }
 
-impl Entry {
+impl StoredLease {
     fn held(&self, now: DateTime<Utc>) -> Option<Held> {
         let holder = self.holder.clone().filter(|holder| !holder.released)?;
         let until = match holder.lives() {
@@ -234,7 +235,7 @@ fn root(account: &str) -> Result<String, LoadError> {
 }
 
 /// All leases, the oldest first.
-async fn read(destination: &Destination, root: &str) -> Result<Vec<Entry>, LoadError> {
+async fn read(destination: &Destination, root: &str) -> Result<Vec<StoredLease>, LoadError> {
     let mut entries = Vec::new();
     for object in destination.objects(root).await? {
         let path = destination.relative(&object.location).to_owned();
@@ -249,7 +250,7 @@ async fn read(destination: &Destination, root: &str) -> Result<Vec<Entry>, LoadE
             Err(StoreError::NotFound { .. }) => None,
             Err(error) => return Err(destination.failed("read", &path)(error)),
         };
-        entries.push(Entry { number, path, modified: object.last_modified, holder });
+        entries.push(StoredLease { number, path, modified: object.last_modified, holder });
     }
     entries.sort_unstable_by_key(|entry| entry.number);
     Ok(entries)

@@ -19,11 +19,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::destination::checksum::hex;
+use crate::destination::{Destination, folder};
+use crate::error::LoadError;
 use crate::log::ReportLog;
+use crate::log::file_names::NamedFiles;
 use crate::log::inventory::Listing;
-use crate::log::named::NamedFiles;
-use crate::log::record::{Commit, CommittedFile, CommittedLetters, StateFile};
-use crate::{Destination, LoadError, destination::folder};
+use crate::log::proof::Proof;
+use crate::log::record::{Commit, StateFile};
 
 /// Format of the manifests that this version writes, and the only one that it reads.
 const FORMAT: u32 = 1;
@@ -31,40 +33,6 @@ const FORMAT: u32 = 1;
 const LEVEL: i32 = 1;
 /// Records that are read at a time.
 const AT_A_TIME: usize = 8;
-
-/// What a file is, by the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Proof {
-    /// Its size.
-    pub(crate) bytes: u64,
-    /// Rows in it, or records of dead letters.
-    pub(crate) rows: u64,
-    /// SHA-256 of it in hex; absent where a version wrote it whose records are pruned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) sha256: Option<String>,
-    /// The commit that wrote it.
-    pub(crate) commit: i64,
-    /// The first and the last commit whose rows it holds, where those are not its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) commits: Option<(i64, i64)>,
-}
-
-impl Proof {
-    pub(crate) fn of(file: &CommittedFile, commit: i64) -> Self {
-        let CommittedFile { bytes, rows, sha256, commits, .. } = file;
-        Self { bytes: *bytes, rows: *rows, sha256: Some(sha256.clone()), commit, commits: *commits }
-    }
-
-    fn of_letters(letters: &CommittedLetters, commit: i64) -> Self {
-        let CommittedLetters { records, bytes, sha256, .. } = letters;
-        Self { bytes: *bytes, rows: *records, sha256: sha256.clone(), commit, commits: None }
-    }
-
-    /// The commits whose rows an appending run put there.
-    pub(crate) fn commits(&self) -> (i64, i64) {
-        self.commits.unwrap_or((self.commit, self.commit))
-    }
-}
 
 /// Every file that a commit left. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -74,14 +42,14 @@ pub(crate) struct Manifest {
 
 /// The first line of the file.
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct ManifestHead {
     format: u32,
     files: usize,
 }
 
 /// A line of it.
 #[derive(Serialize, Deserialize)]
-struct Line {
+struct ManifestLine {
     path: String,
     #[serde(flatten)]
     proof: Proof,
@@ -151,10 +119,10 @@ impl Manifest {
     }
 
     fn encode(&self) -> std::io::Result<Vec<u8>> {
-        let mut text = serde_json::to_vec(&Head { format: FORMAT, files: self.files.len() })?;
+        let mut text = serde_json::to_vec(&ManifestHead { format: FORMAT, files: self.files.len() })?;
         for (path, proof) in self.files.iter() {
             text.push(b'\n');
-            serde_json::to_writer(&mut text, &Line { path: path.clone(), proof: proof.clone() })?;
+            serde_json::to_writer(&mut text, &ManifestLine { path: path.clone(), proof: proof.clone() })?;
         }
         zstd::encode_all(&text[..], LEVEL)
     }
@@ -163,14 +131,14 @@ impl Manifest {
     fn decode(bytes: &[u8]) -> Result<Self, String> {
         let text = zstd::decode_all(bytes).map_err(|_| "it cannot be decompressed".to_owned())?;
         let mut lines = text.split(|byte| *byte == b'\n');
-        let head: Head = serde_json::from_slice(lines.next().unwrap_or_default())
+        let head: ManifestHead = serde_json::from_slice(lines.next().unwrap_or_default())
             .map_err(|_| "its first line is not that of a manifest".to_owned())?;
         if head.format != FORMAT {
             return Err(format!("it has format {}, and this version reads format {FORMAT}", head.format));
         }
         let mut files = BTreeMap::new();
         for line in lines {
-            let Line { path, proof } =
+            let ManifestLine { path, proof } =
                 serde_json::from_slice(line).map_err(|_| "a line in it is not that of a file".to_owned())?;
             files.insert(path, proof);
         }

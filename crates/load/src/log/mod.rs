@@ -1,27 +1,31 @@
 //! The commit log of one report of one account: numbered records, each created only if absent.
 
+pub(crate) mod adopt;
 pub(crate) mod done;
 pub(crate) mod failed;
+pub(crate) mod file_names;
 pub(crate) mod foreign;
 pub(crate) mod inventory;
 pub(crate) mod lease;
 pub(crate) mod manifest;
-pub(crate) mod named;
 pub(crate) mod owner;
+pub(crate) mod page_tally;
+pub(crate) mod proof;
 pub(crate) mod publish;
 pub(crate) mod reach;
 pub(crate) mod record;
-pub(crate) mod survey;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_catalog::Table;
 use object_store::{Error as StoreError, ObjectStoreExt};
 
+use crate::destination::Destination;
 use crate::destination::folder::{self, STATE_FOLDER};
+use crate::destination::stop::StopFlag;
+use crate::error::LoadError;
 use crate::log::inventory::Listing;
 use crate::log::manifest::Manifest;
 use crate::log::record::Commit;
-use crate::{Destination, LoadError, StopFlag};
 
 /// Records younger than this are never pruned.
 const KEPT_FOR: TimeDelta = TimeDelta::days(30);
@@ -57,7 +61,7 @@ pub(crate) struct RecordFile {
 
 /// What a run finds stored when it begins, found to be sound.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Standing {
+pub(crate) struct StoredState {
     /// The files of the report's tables.
     pub(crate) listing: Listing,
     /// What they are by the newest record.
@@ -132,7 +136,7 @@ impl ReportLog {
         &self,
         tables: &[Table],
         replaces_tables: bool,
-    ) -> Result<(Option<Commit>, Standing), LoadError> {
+    ) -> Result<(Option<Commit>, StoredState), LoadError> {
         loop {
             let records = self.records().await?;
             let head = self.newest(&records).await?;
@@ -156,7 +160,7 @@ impl ReportLog {
                 damage => damage,
             };
             let Some(damage) = damage else {
-                return Ok((head, Standing { listing, manifest, records }));
+                return Ok((head, StoredState { listing, manifest, records }));
             };
             // Another run that commits at this moment changes the tables under the listing: look again.
             let newest = self.records().await?.last().map(|record| record.version);
@@ -259,13 +263,13 @@ impl ReportLog {
 
     /// Removes records that are old, by the time of this commit: never one of the newest, nor the one that tells which
     /// files are the newest. A gap that is left by a prune that was cut short means nothing.
-    pub(crate) async fn prune(&self, standing: &Standing, commit: &Commit) -> Result<(), LoadError> {
+    pub(crate) async fn prune(&self, stored_state: &StoredState, commit: &Commit) -> Result<(), LoadError> {
         let before = commit.committed_at - KEPT_FOR;
         // The commit's own record is one of those that stay.
-        let candidates = standing.records.len().saturating_sub(KEPT_RECORDS - 1);
+        let candidates = stored_state.records.len().saturating_sub(KEPT_RECORDS - 1);
         // Pages that are kept for good are found by the records of their commits.
         let raw_since = commit.raw.as_ref().and_then(|raw| raw.since);
-        let old = standing.records.iter().take(candidates).filter(|record| {
+        let old = stored_state.records.iter().take(candidates).filter(|record| {
             let needed =
                 record.version == commit.inventory.changed || raw_since.is_some_and(|since| since <= record.version);
             record.modified < before && !needed && record.version < commit.version

@@ -1,22 +1,9 @@
 //! Whose rows a report holds: the account by the vendor's own id, whatever people call it here.
 //!
 //! A run says it with its commit and in every file, so that the rows of two companies never end up under one name. Only
-//! [`adopt`] puts one account in the place of another.
+//! [`crate::adopt`] puts one account in the place of another.
 
-use std::collections::BTreeMap;
-
-use chrono::{DateTime, Utc};
-use futures::{StreamExt, TryStreamExt, stream};
-use object_store::Error as StoreError;
 use serde::{Deserialize, Serialize};
-
-use crate::destination::folder::STATE_FOLDER;
-use crate::log::ReportLog;
-use crate::log::record::{Commit, StateFile, Window};
-use crate::{Destination, LoadError, destination::folder};
-
-/// Records that are read at a time.
-const AT_A_TIME: usize = 8;
 
 /// Whose rows a report holds, as far as that is known. Texts are the caller's: they are compared and never looked into.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,103 +54,4 @@ impl Owner {
     pub(crate) fn may_have(&self, account: &str) -> bool {
         self.account.as_deref().is_none_or(|own| own == account) || self.former.iter().any(|former| former == account)
     }
-}
-
-/// Whose rows a report holds by its newest record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owned {
-    /// The report.
-    pub report: String,
-    /// When the record was committed.
-    pub committed_at: DateTime<Utc>,
-    /// Whose they are.
-    pub owner: Owner,
-}
-
-/// Whose rows each report holds that is stored under an account's name, whichever pipeline wrote it. Records that cannot be
-/// read are passed over: whoever uses their report is told.
-///
-/// # Errors
-/// The store fails, or the account's name cannot be a folder.
-pub async fn owners(destination: &Destination, account: &str) -> Result<Vec<Owned>, LoadError> {
-    let of_account = format!("{STATE_FOLDER}/{}", folder::of_name("account", account)?);
-    let listed = destination.store.list_with_delimiter(Some(&destination.key(&of_account)?)).await;
-    let folders = match listed {
-        Ok(found) => found.common_prefixes,
-        Err(StoreError::NotFound { .. }) => Vec::new(),
-        Err(error) => return Err(destination.failed("list", &of_account)(error)),
-    };
-    let name = |path: &object_store::path::Path| {
-        let folder = path.as_ref().rsplit('/').next().unwrap_or_default();
-        folder::decode(folder)
-    };
-    let mut reports: Vec<String> = folders.iter().filter_map(name).collect();
-    reports.sort_unstable();
-    let read = reports.into_iter().map(|report| async move {
-        match ReportLog::new(destination, account, &report)?.head().await {
-            Ok(head) => Ok(head.map(|head| Owned { report, committed_at: head.committed_at, owner: head.identity })),
-            Err(LoadError::Damaged { .. } | LoadError::NewerFormat { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    });
-    let read: Vec<Option<Owned>> = stream::iter(read).buffered(AT_A_TIME).try_collect().await?;
-    Ok(read.into_iter().flatten().collect())
-}
-
-/// A report that has another owner now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Adopted {
-    /// Number of the commit that says so; `None` where the account was the same already.
-    pub version: Option<i64>,
-    /// Whose rows they were.
-    pub from: Owner,
-}
-
-/// Says that a report's rows are another account's from now on, in a commit that changes nothing else. `None` where
-/// nothing is stored.
-///
-/// # Errors
-/// The store fails, the newest record is damaged, or another run commits meanwhile ([`LoadError::Fenced`]).
-pub async fn adopt(
-    destination: &Destination,
-    account: &str,
-    report: &str,
-    owner: &Owner,
-    run_id: &str,
-    at: DateTime<Utc>,
-) -> Result<Option<Adopted>, LoadError> {
-    let log = ReportLog::new(destination, account, report)?;
-    let Some(head) = log.recover().await? else { return Ok(None) };
-    let from = head.identity.clone();
-    if from.account == owner.account {
-        return Ok(Some(Adopted { version: None, from }));
-    }
-    let mut former = from.former.clone();
-    former.extend(from.account.clone());
-    former.retain(|account| owner.account.as_ref() != Some(account));
-    former.sort_unstable();
-    former.dedup();
-    let commit = Commit {
-        version: head.version + 1,
-        run_id: run_id.to_owned(),
-        committed_at: at,
-        identity: Owner { former, ..owner.clone() },
-        window: Window::default(),
-        rebuilt: false,
-        files: Vec::new(),
-        removed: Vec::new(),
-        dead_letters: None,
-        seen: head.seen.as_ref().map(StateFile::carried_over),
-        manifest: head.manifest.as_ref().map(StateFile::carried_over),
-        failed: head.failed.as_ref().map(StateFile::carried_over),
-        answers: Some(head.pages_base()),
-        rows: head.rows.keys().map(|table| (table.clone(), 0)).collect(),
-        stats: BTreeMap::from([("adopted".to_owned(), 1)]),
-        ..head
-    };
-    log.commit(&commit).await?;
-    if let Err(error) = log.collect(&commit).await {
-        tracing::warn!(%error, "could not remove what dead runs left; the next run will");
-    }
-    Ok(Some(Adopted { version: Some(commit.version), from }))
 }

@@ -14,8 +14,9 @@ use std::collections::HashSet;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{Error as StoreError, ObjectStoreExt};
 
+use crate::destination::Destination;
+use crate::error::LoadError;
 use crate::log::record::Commit;
-use crate::{Destination, LoadError};
 
 /// Name of the one file of a partition that is overwritten in place.
 pub(crate) const ANCHOR: &str = "part-00000.parquet";

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::destination::checksum::hex;
-use crate::log::inventory::Inventory;
-use crate::{LoadError, Owner, PageTally, WriteMode};
+use crate::error::LoadError;
+use crate::log::owner::Owner;
+use crate::log::page_tally::PageTally;
 
 /// Format of the records that this version writes, and the newest that it reads.
 pub const RECORD_FORMAT: u32 = 1;
@@ -88,6 +89,52 @@ pub struct Commit {
     pub rows: BTreeMap<String, u64>,
     /// Counts about the run, such as requests sent.
     pub stats: BTreeMap<String, u64>,
+}
+
+/// How a run's rows relate to those that are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WriteMode {
+    /// Rows are added; every version of a row that a run saw stays.
+    Append,
+    /// The run's rows take the place of those with the same key, child rows with their parent; all else stays.
+    Merge,
+    /// The run's rows take the place of all rows of the account.
+    Replace,
+    /// The run's rows take the place of all rows in the partitions that they fall into; other partitions stay.
+    Partition,
+}
+
+impl WriteMode {
+    /// Its name in a pipeline, in commits and in the table of runs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Merge => "merge",
+            Self::Replace => "replace",
+            Self::Partition => "partition",
+        }
+    }
+}
+
+/// What the tables of a report hold after a commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// Version of the last commit that added or removed a file. Its record is never pruned: the files that it names are
+    /// the newest there are.
+    pub changed: i64,
+    /// Each table that has a file.
+    pub tables: BTreeMap<String, TableInventory>,
+}
+
+/// What one table holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableInventory {
+    /// Files.
+    pub files: u64,
+    /// Bytes of Parquet.
+    pub bytes: u64,
 }
 
 /// Two clocks are this far apart at most: a time of the one that lies further ahead of the other was made by a wrong one.

@@ -3,11 +3,13 @@
 
 use ctct_catalog::Report;
 
+use crate::dedupe::seen;
+use crate::destination::checksum;
+use crate::error::LoadError;
 use crate::log::ReportLog;
 use crate::log::manifest::Manifest;
 use crate::log::record::Commit;
-use crate::maintain::rebuild::Loss;
-use crate::{LoadError, dedupe::seen, destination::checksum};
+use crate::maintain::loss::Loss;
 
 /// Something beside the tables that is not what was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,16 +69,16 @@ impl ReportLog {
     /// # Errors
     /// [`LoadError::Damaged`] names the first file that is not; also where the store fails.
     pub async fn prove(&self, report: &Report) -> Result<(), LoadError> {
-        let (Some(head), standing) = self.open(report.tables(), false).await? else { return Ok(()) };
+        let (Some(head), stored_state) = self.open(report.tables(), false).await? else { return Ok(()) };
         let destination = self.destination();
-        for (path, proof) in standing.manifest.of_tables() {
+        for (path, proof) in stored_state.manifest.of_tables() {
             let Some(expected) = &proof.sha256 else { continue };
             if checksum::sha256(destination, path).await?.as_ref() != Some(expected) {
                 let reason = format!("its SHA-256 is not that of what commit {} wrote", proof.commit);
                 return Err(LoadError::Damaged { path: destination.shown(path), reason });
             }
         }
-        match damage(self, &head, Some(&standing.manifest)).await?.into_iter().next() {
+        match damage(self, &head, Some(&stored_state.manifest)).await?.into_iter().next() {
             Some(Damage { loss: Loss { path, reason }, .. }) => Err(LoadError::Damaged { path, reason }),
             None => Ok(()),
         }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::ScalarBuffer;
+use arrow::compute::SortOptions;
 use arrow::datatypes::{Schema, TimestampMicrosecondType};
 use arrow::error::ArrowError;
-use arrow::row::{Row, RowConverter, Rows};
+use arrow::row::{Row, RowConverter, Rows, SortField};
 
-use crate::LoadError;
-use crate::merge::columns::converter;
+use crate::error::LoadError;
 
 /// Rows in the order of their key, with what merging looks at.
 pub(crate) struct Block {
@@ -185,4 +185,11 @@ impl<B: Blocks> Cursor<B> {
         self.row = high;
         Ok(Some(span))
     }
+}
+
+/// Turns these columns into a form that compares by its bytes, ascending, nulls first.
+pub(crate) fn converter(schema: &Schema, columns: &[usize]) -> Result<RowConverter, ArrowError> {
+    let nulls_first = SortOptions { descending: false, nulls_first: true };
+    let field = |at: &usize| SortField::new_with_options(schema.field(*at).data_type().clone(), nulls_first);
+    RowConverter::new(columns.iter().map(field).collect())
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::row::Rows;
 
+use crate::destination::file_options::FileOptions;
 use crate::destination::scratch::Scratch;
-use crate::files::encode::RowBuffer;
-use crate::files::sort::RowAt;
+use crate::error::LoadError;
+use crate::files::sort::{RowAt, RowBuffer};
 use crate::files::writer::on_rayon;
 use crate::merge::columns::{Shape, SortOrder};
-use crate::merge::runs::{Run, gathered};
-use crate::{FileOptions, LoadError};
+use crate::merge::runs::{DeltaRun, gathered};
 
 /// Arrow bytes of a batch in a run, at most. Merging runs holds one batch of each, so the smaller they are, the more
 /// runs are merged at once; far smaller ones would not compress.
@@ -24,18 +24,18 @@ const MOST_RUNS: usize = 64;
 /// The rows of a merging run, by table.
 #[derive(Debug)]
 pub(crate) struct Delta {
-    tables: Vec<Gathered>,
+    tables: Vec<TableDelta>,
     memory_bytes: usize,
     /// Arrow bytes of a batch in a run.
     batch_bytes: usize,
 }
 
 #[derive(Debug)]
-struct Gathered {
+struct TableDelta {
     order: Arc<SortOrder>,
     rows: RowBuffer,
     /// Sorted rows that did not fit into memory.
-    runs: Vec<Run>,
+    runs: Vec<DeltaRun>,
 }
 
 impl Delta {
@@ -45,7 +45,7 @@ impl Delta {
 
     /// Rows of some kinds, each sorted in its own way.
     pub(crate) fn sorted_by(orders: impl Iterator<Item = Arc<SortOrder>>, memory_bytes: usize) -> Self {
-        let gathered = |order| Gathered { order, rows: RowBuffer::default(), runs: Vec::new() };
+        let gathered = |order| TableDelta { order, rows: RowBuffer::default(), runs: Vec::new() };
         Self {
             tables: orders.map(gathered).collect(),
             memory_bytes,
@@ -75,11 +75,11 @@ impl Delta {
 
     /// All rows of each table as one run, sorted by partition, the report's key, sequence, and the rest of the table's
     /// key.
-    pub(crate) async fn finish(self) -> Result<Vec<Run>, LoadError> {
+    pub(crate) async fn finish(self) -> Result<Vec<DeltaRun>, LoadError> {
         let most = (self.memory_bytes / (2 * BATCH_BYTES)).clamp(2, MOST_RUNS);
         let bytes = self.batch_bytes;
         let mut done = Vec::with_capacity(self.tables.len());
-        for Gathered { order, rows, runs } in self.tables {
+        for TableDelta { order, rows, runs } in self.tables {
             done.push(on_rayon("sort rows".to_owned(), move || one_run(&order, rows, runs, bytes, most)).await??);
         }
         Ok(done)
@@ -90,10 +90,10 @@ impl Delta {
 fn one_run(
     order: &SortOrder,
     rows: RowBuffer,
-    mut runs: Vec<Run>,
+    mut runs: Vec<DeltaRun>,
     batch_bytes: usize,
     most: usize,
-) -> Result<Run, LoadError> {
+) -> Result<DeltaRun, LoadError> {
     if rows.bytes() > 0 || runs.is_empty() {
         runs.push(sorted(order, rows, batch_bytes, None)?);
     }
@@ -101,7 +101,7 @@ fn one_run(
         let scratch = Arc::new(Scratch::new()?);
         let mut merged = Vec::new();
         while !runs.is_empty() {
-            let some: Vec<Run> = runs.drain(..most.min(runs.len())).collect();
+            let some: Vec<DeltaRun> = runs.drain(..most.min(runs.len())).collect();
             merged.push(if some.len() == 1 { some } else { vec![merge(order, &some, batch_bytes, &scratch)?] });
         }
         runs = merged.into_iter().flatten().collect();
@@ -110,7 +110,12 @@ fn one_run(
 }
 
 /// Rows as a sorted run, in this file or in memory.
-fn sorted(by: &SortOrder, rows: RowBuffer, batch_bytes: usize, file: Option<&Arc<Scratch>>) -> Result<Run, LoadError> {
+fn sorted(
+    by: &SortOrder,
+    rows: RowBuffer,
+    batch_bytes: usize,
+    file: Option<&Arc<Scratch>>,
+) -> Result<DeltaRun, LoadError> {
     let bytes = rows.bytes();
     let batches = rows.into_batches();
     let keys: Vec<Rows> = batches.iter().map(|batch| by.keys(batch)).collect::<Result<_, _>>()?;
@@ -119,7 +124,7 @@ fn sorted(by: &SortOrder, rows: RowBuffer, batch_bytes: usize, file: Option<&Arc
     order.sort_by(|left, right| keys[left.0].row(left.1).cmp(&keys[right.0].row(right.1)));
     drop(keys);
 
-    let mut run = Run::new(file);
+    let mut run = DeltaRun::new(file);
     let sources: Vec<&RecordBatch> = batches.iter().collect();
     let batch_rows = (batch_bytes * order.len() / bytes.max(1)).max(1);
     for rows in order.chunks(batch_rows) {
@@ -129,11 +134,11 @@ fn sorted(by: &SortOrder, rows: RowBuffer, batch_bytes: usize, file: Option<&Arc
 }
 
 /// Merges runs into one.
-fn merge(by: &SortOrder, runs: &[Run], batch_bytes: usize, scratch: &Arc<Scratch>) -> Result<Run, LoadError> {
-    let mut merged = Run::new(Some(scratch));
+fn merge(by: &SortOrder, runs: &[DeltaRun], batch_bytes: usize, scratch: &Arc<Scratch>) -> Result<DeltaRun, LoadError> {
+    let mut merged = DeltaRun::new(Some(scratch));
     let mut heads = BinaryHeap::new();
     for (number, run) in runs.iter().enumerate() {
-        heads.extend(Head::at(by, run, number, 0)?.map(Reverse));
+        heads.extend(NextRow::at(by, run, number, 0)?.map(Reverse));
     }
     // Batches that rows of `order` are in.
     let mut batches: Vec<RecordBatch> = Vec::new();
@@ -150,21 +155,21 @@ fn merge(by: &SortOrder, runs: &[Run], batch_bytes: usize, scratch: &Arc<Scratch
         head.row += 1;
         let finished = head.row == head.keys.num_rows();
         if finished {
-            heads.extend(Head::at(by, &runs[head.run], head.run, head.number + 1)?.map(Reverse));
+            heads.extend(NextRow::at(by, &runs[head.run], head.run, head.number + 1)?.map(Reverse));
         } else {
             heads.push(Reverse(head));
         }
         if bytes >= batch_bytes || heads.is_empty() {
             merged.push(gathered(&batches.iter().collect::<Vec<_>>(), &order).map_err(by.failed("merge"))?)?;
             (batches, order, bytes) = (Vec::new(), Vec::new(), 0);
-            heads = heads.into_iter().map(|Reverse(head)| Reverse(Head { place: None, ..head })).collect();
+            heads = heads.into_iter().map(|Reverse(head)| Reverse(NextRow { place: None, ..head })).collect();
         }
     }
     Ok(merged)
 }
 
 /// The next row of a run that is being merged.
-struct Head {
+struct NextRow {
     run: usize,
     /// Number of the batch in its run.
     number: usize,
@@ -176,8 +181,8 @@ struct Head {
     place: Option<usize>,
 }
 
-impl Head {
-    fn at(by: &SortOrder, run: &Run, number: usize, batch: usize) -> Result<Option<Self>, LoadError> {
+impl NextRow {
+    fn at(by: &SortOrder, run: &DeltaRun, number: usize, batch: usize) -> Result<Option<Self>, LoadError> {
         let at = batch;
         let Some((batch, row_bytes)) = run.batch(at)? else { return Ok(None) };
         let keys = by.keys(&batch)?;
@@ -186,22 +191,22 @@ impl Head {
 }
 
 // Equal rows of two runs are told apart by the order of the runs.
-impl Ord for Head {
+impl Ord for NextRow {
     fn cmp(&self, other: &Self) -> Ordering {
         self.keys.row(self.row).cmp(&other.keys.row(other.row)).then(self.run.cmp(&other.run))
     }
 }
 
-impl PartialOrd for Head {
+impl PartialOrd for NextRow {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Head {
+impl PartialEq for NextRow {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Head {}
+impl Eq for NextRow {}

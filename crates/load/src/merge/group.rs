@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use arrow::row::OwnedRow;
 
-use crate::LoadError;
+use crate::error::LoadError;
 use crate::merge::block::{Block, Columns, Cursor, Span};
 use crate::merge::columns::Shape;
 use crate::merge::outline::Parents;
-use crate::merge::runs::{Run, RunBlocks};
+use crate::merge::runs::{DeltaRun, RunBlocks};
 use crate::merge::sequences::Sequences;
 
 /// What a run brings for one key.
@@ -48,7 +48,7 @@ pub(crate) struct Verdict {
 /// into, and one for each that it leaves.
 #[derive(Debug)]
 pub(crate) struct Moves {
-    pub(crate) run: Run,
+    pub(crate) run: DeltaRun,
     pub(crate) columns: Columns,
     /// Partitions that it names.
     pub(crate) partitions: BTreeSet<u32>,
@@ -59,7 +59,7 @@ pub(crate) struct Lane<'a> {
     /// Number of the table.
     pub(crate) table: usize,
     pub(crate) shape: &'a Shape,
-    pub(crate) delta: &'a Run,
+    pub(crate) delta: &'a DeltaRun,
 }
 
 /// The groups of one partition in the order of their keys, with the rows of one table, or of a list and those within it.

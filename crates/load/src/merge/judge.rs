@@ -17,6 +17,8 @@ use arrow::row::OwnedRow;
 use object_store::ObjectMeta;
 use tokio::runtime::Handle;
 
+use crate::destination::Destination;
+use crate::error::LoadError;
 use crate::files::read::StoredFile;
 use crate::log::manifest::Manifest;
 use crate::merge::block::{Block, Cursor, Span, each_row};
@@ -24,9 +26,8 @@ use crate::merge::columns::Shape;
 use crate::merge::group::{Moves, Verdict};
 use crate::merge::mentions::{Mention, MentionShape, Mentions};
 use crate::merge::outline::Parents;
-use crate::merge::runs::Run;
-use crate::merge::stored::{StoredBlocks, StoredTable};
-use crate::{Destination, LoadError};
+use crate::merge::runs::DeltaRun;
+use crate::merge::stored::{StoredBlocks, TableFile};
 
 /// Judges the versions that a run brings.
 pub(crate) struct Judge<'a> {
@@ -135,10 +136,10 @@ impl Judge<'_> {
         Mention { at: block.extracted_at(row), changed, place, division, sequence: block.sequences[row] }
     }
 
-    fn open(&self, partition: u32) -> Result<Option<StoredTable<'_>>, LoadError> {
+    fn open(&self, partition: u32) -> Result<Option<TableFile<'_>>, LoadError> {
         let Some(object) = self.stored.get(&partition) else { return Ok(None) };
         let file = StoredFile::new(self.destination, object.clone());
-        StoredTable::open_outline(file, self.shape, &self.parents.outline).map(Some)
+        TableFile::open_outline(file, self.shape, &self.parents.outline).map(Some)
     }
 
     /// The open row of a key among the next stored rows.
@@ -163,10 +164,10 @@ impl Judge<'_> {
     fn moves(
         &self,
         keys: &MentionShape,
-        strange: &Run,
+        strange: &DeltaRun,
         verdict: &mut Verdict,
         told: &mut BTreeSet<u32>,
-    ) -> Result<Option<(Run, BTreeSet<u32>)>, LoadError> {
+    ) -> Result<Option<(DeltaRun, BTreeSet<u32>)>, LoadError> {
         let families = self.families.unwrap_or_default();
         let (elsewhere, also) = self.elsewhere(keys, strange, families)?;
         let mut moves = Mentions::new(keys, self.memory_bytes);
@@ -233,7 +234,12 @@ impl Judge<'_> {
 
     /// Where rows stand that are not stored in the partition that the run has them in; and the versions of these rows that
     /// the run has in the partitions where they stand.
-    fn elsewhere(&self, keys: &MentionShape, strange: &Run, families: &[u32]) -> Result<(Run, Run), LoadError> {
+    fn elsewhere(
+        &self,
+        keys: &MentionShape,
+        strange: &DeltaRun,
+        families: &[u32],
+    ) -> Result<(DeltaRun, DeltaRun), LoadError> {
         let mut elsewhere = Mentions::new(keys, self.memory_bytes);
         let mut also = Mentions::new(keys, self.memory_bytes);
         for partition in self.stored.keys() {

@@ -10,12 +10,12 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef, 
 use ctct_catalog::FieldType;
 use tokio::runtime::Handle;
 
-use crate::LoadError;
+use crate::error::LoadError;
 use crate::merge::block::{Block, Columns, Cursor};
 use crate::merge::columns::{Shape, SortOrder, instants};
 use crate::merge::delta::Delta;
 use crate::merge::outline::projected;
-use crate::merge::runs::{Run, RunBlocks};
+use crate::merge::runs::{DeltaRun, RunBlocks};
 
 /// Keys that are gathered before they are sorted in.
 const BATCH: usize = 4096;
@@ -60,7 +60,7 @@ impl MentionShape {
     }
 
     /// The mentions of one division of a list, in order.
-    pub(crate) fn rows<'a>(&'a self, list: &'a Run, division: u32) -> Cursor<RunBlocks<'a>> {
+    pub(crate) fn rows<'a>(&'a self, list: &'a DeltaRun, division: u32) -> Cursor<RunBlocks<'a>> {
         Cursor::new(RunBlocks::new(list, &self.columns, division))
     }
 
@@ -112,7 +112,7 @@ impl<'a> Mentions<'a> {
     }
 
     /// The list, sorted.
-    pub(crate) fn finish(mut self) -> Result<Run, LoadError> {
+    pub(crate) fn finish(mut self) -> Result<DeltaRun, LoadError> {
         self.flush()?;
         let runs = self.runtime.block_on(self.sorted.finish())?;
         Ok(runs.into_iter().next().unwrap_or_default())

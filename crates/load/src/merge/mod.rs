@@ -34,21 +34,22 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
-pub use columns::{DELETE_REASON, DELETED_AT, VALID_FROM, VALID_TO, stored_schema};
-pub(crate) use columns::{Shape, stored_key};
+pub(crate) use columns::Shape;
 pub(crate) use delta::Delta;
 pub(crate) use group::Verdict;
-pub(crate) use runs::Run;
+pub(crate) use runs::DeltaRun;
 pub(crate) use sequences::Sequences;
 
+use crate::destination::Destination;
+use crate::error::LoadError;
 use crate::files::read::StoredFile;
 use crate::files::writer::StagedFile;
 use crate::log::manifest::Manifest;
+use crate::log::reach::Reach;
 use crate::merge::group::Lane;
 use crate::merge::judge::Judge;
 use crate::merge::outline::Parents;
 use crate::merge::table::{Merged, TableMerge};
-use crate::{Destination, LoadError, Reach};
 
 /// What a merge did to the rows of one table. With history, versions that were replaced count by what took their place.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -107,7 +108,7 @@ pub(crate) struct Merge {
     /// What these files are.
     pub(crate) manifest: Manifest,
     /// For each table what the run brought.
-    pub(crate) delta: Vec<Run>,
+    pub(crate) delta: Vec<DeltaRun>,
     /// What is known of the parent rows beside their values.
     pub(crate) verdict: Verdict,
     /// For each partition which others may hold the same key: those with the same number. `None` where a key says in which
@@ -129,7 +130,7 @@ static PERMITS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(rayon::cur
 
 /// What merging came to.
 #[derive(Debug, Default)]
-pub(crate) struct Done {
+pub(crate) struct MergeResult {
     /// New files.
     pub(crate) files: Vec<StagedFile>,
     /// What was done to each table.
@@ -144,7 +145,7 @@ pub(crate) struct Done {
     pub(crate) stored: u64,
 }
 
-impl Done {
+impl MergeResult {
     fn of(tables: usize) -> Self {
         Self { totals: vec![MergeTotals::default(); tables], ..Self::default() }
     }
@@ -160,7 +161,7 @@ impl Done {
 
 impl Merge {
     /// Merges every partition that may change. Tables are merged side by side, as many at once as there are permits.
-    pub(crate) async fn run(mut self) -> Result<Done, LoadError> {
+    pub(crate) async fn run(mut self) -> Result<MergeResult, LoadError> {
         let runtime = Handle::current();
         let (destination, manifest) = (self.destination.clone(), self.manifest.clone());
         let own: Vec<ObjectMeta> = self.stored.first().into_iter().flat_map(BTreeMap::values).cloned().collect();
@@ -181,7 +182,7 @@ impl Merge {
             partitions.extend(merge.stored.iter().flat_map(BTreeMap::keys));
         }
         let threads = rayon::current_num_threads();
-        let mut done = Done { outdated: merge.verdict.outdated.len(), ..Done::of(merge.shapes.len()) };
+        let mut done = MergeResult { outdated: merge.verdict.outdated.len(), ..MergeResult::of(merge.shapes.len()) };
         let (merge, parents) = (Arc::new(merge), Arc::new(parents));
         let mut waiting = partitions.into_iter();
         let mut running = JoinSet::new();
@@ -223,11 +224,11 @@ impl Merge {
         Ok(parents)
     }
 
-    async fn partition(self: Arc<Self>, partition: u32, parents: Arc<Parents>) -> Result<Done, LoadError> {
+    async fn partition(self: Arc<Self>, partition: u32, parents: Arc<Parents>) -> Result<MergeResult, LoadError> {
         // What a complete read did not bring is marked in the report's own table only.
         let only_marks = !self.is_touched(partition) && matches!(self.vanished, Vanished::Marked(_));
         let trees = trees(&self.shapes).into_iter().take(if only_marks { 1 } else { usize::MAX });
-        let mut done = Done::of(self.shapes.len());
+        let mut done = MergeResult::of(self.shapes.len());
         let mut running = JoinSet::new();
         for tables in trees {
             let (merge, parents) = (Arc::clone(&self), Arc::clone(&parents));
@@ -254,7 +255,7 @@ impl Merge {
     }
 
     /// Notes what merging came to.
-    fn keep(&self, table: usize, partition: u32, merged: Merged, done: &mut Done) {
+    fn keep(&self, table: usize, partition: u32, merged: Merged, done: &mut MergeResult) {
         let Merged { file, totals, removed, stored, left } = merged;
         done.files.extend(file.map(|(path, totals)| StagedFile { table, partition, path, totals }));
         done.totals[table].add(totals);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use arrow::array::Array;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 
+use crate::dedupe::seen;
+use crate::error::LoadError;
 use crate::merge::block::{Block, Columns, Cursor};
 use crate::merge::columns::Shape;
-use crate::merge::runs::{Run, RunBlocks};
-use crate::{LoadError, dedupe::seen};
+use crate::merge::runs::{DeltaRun, RunBlocks};
 
 /// Some columns of the report's own table.
 #[derive(Debug)]
@@ -63,13 +64,13 @@ impl Outline {
 /// The run's parent rows in outline, then as all delta rows partition and sequence.
 #[derive(Debug)]
 pub(crate) struct Parents {
-    run: Run,
+    run: DeltaRun,
     pub(crate) outline: Outline,
 }
 
 impl Parents {
     /// The parent rows of a sorted run. They stand where those of the run do, in memory or on disk.
-    pub(crate) fn of(shape: &Shape, delta: &Run) -> Result<Self, LoadError> {
+    pub(crate) fn of(shape: &Shape, delta: &DeltaRun) -> Result<Self, LoadError> {
         let outline = Outline::of(shape)?;
         let hidden = shape.schema().fields().len();
         let kept: Vec<usize> = outline.columns.iter().copied().chain([hidden, hidden + 1]).collect();

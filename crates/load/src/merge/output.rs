@@ -7,12 +7,14 @@ use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use crate::destination::Destination;
+use crate::destination::stop::StopFlag;
 use crate::destination::upload::Upload;
+use crate::error::LoadError;
 use crate::files::encode::{FileTotals, TableEncoder};
 use crate::files::sort::RowAt;
 use crate::merge::block::{Block, Span};
 use crate::merge::columns::{Shape, instants};
-use crate::{Destination, LoadError, StopFlag};
 
 /// Why a row is held to be gone that a complete read did not bring.
 const NOT_READ: &str = "not in a complete read";
@@ -140,7 +142,7 @@ pub(crate) struct NewFile {
     runtime: Handle,
     stop: StopFlag,
     row_group_bytes: usize,
-    sources: Vec<Source>,
+    sources: Vec<RangeSource>,
     /// Ranges of rows in their order: number of the source, first row, rows.
     ranges: Vec<(usize, usize, usize)>,
     /// Arrow bytes of the rows that wait.
@@ -148,7 +150,7 @@ pub(crate) struct NewFile {
 }
 
 /// Rows that ranges are taken from.
-struct Source {
+struct RangeSource {
     block: Arc<Block>,
     /// Whether these are the block's rows as they are when they are marked, and at which instant.
     marked: Option<i64>,
@@ -175,10 +177,15 @@ impl NewFile {
 
     fn gather(&mut self, span: &Span, form: Form) {
         let marked = if let Form::Marked(at) = form { Some(at) } else { None };
-        let known = |source: &Source| Arc::ptr_eq(&source.block, &span.block) && source.marked == marked;
+        let known = |source: &RangeSource| Arc::ptr_eq(&source.block, &span.block) && source.marked == marked;
         // Rows come in order, so their block is among the last.
         let source = self.sources.iter().rposition(known).unwrap_or_else(|| {
-            self.sources.push(Source { block: Arc::clone(&span.block), marked, begun: Vec::new(), closed: Vec::new() });
+            self.sources.push(RangeSource {
+                block: Arc::clone(&span.block),
+                marked,
+                begun: Vec::new(),
+                closed: Vec::new(),
+            });
             self.sources.len() - 1
         });
         let (from, until) = match form {
@@ -240,7 +247,7 @@ impl NewFile {
     }
 }
 
-impl Source {
+impl RangeSource {
     /// The block's rows with what is set in them.
     fn rows(self, shape: &Shape, version: i64) -> Result<RecordBatch, LoadError> {
         let rows = &self.block.rows;

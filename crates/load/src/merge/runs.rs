@@ -20,7 +20,7 @@ const SPILL_LEVEL: i32 = 1;
 
 /// Delta rows in order, as batches. The last two columns of each are the numbers of partitions and of parent rows.
 #[derive(Debug, Default)]
-pub(crate) struct Run {
+pub(crate) struct DeltaRun {
     batches: Vec<Kept>,
     spilled: Option<Arc<Scratch>>,
 }
@@ -32,16 +32,16 @@ struct Kept {
     partitions: (u32, u32),
     /// Arrow bytes of a row, on average.
     row_bytes: usize,
-    place: Place,
+    place: BatchStore,
 }
 
 #[derive(Debug)]
-enum Place {
+enum BatchStore {
     Memory(RecordBatch),
     File { scratch: Arc<Scratch>, offset: u64, length: usize },
 }
 
-impl Run {
+impl DeltaRun {
     /// A run without rows, whose batches are to stand in this file, or in memory.
     pub(crate) fn new(spilled: Option<&Arc<Scratch>>) -> Self {
         Self { batches: Vec::new(), spilled: spilled.cloned() }
@@ -68,10 +68,10 @@ impl Run {
         let partitions = (*first, *last);
         let row_bytes = batch.get_array_memory_size().div_ceil(rows);
         let place = match &self.spilled {
-            None => Place::Memory(batch),
+            None => BatchStore::Memory(batch),
             Some(scratch) => {
                 let (offset, length) = keep(scratch, &batch)?;
-                Place::File { scratch: Arc::clone(scratch), offset, length }
+                BatchStore::File { scratch: Arc::clone(scratch), offset, length }
             }
         };
         self.batches.push(Kept { partitions, row_bytes, place });
@@ -100,8 +100,8 @@ impl Run {
     pub(crate) fn batch(&self, at: usize) -> Result<Option<(RecordBatch, usize)>, LoadError> {
         let Some(kept) = self.batches.get(at) else { return Ok(None) };
         let batch = match &kept.place {
-            Place::Memory(batch) => batch.clone(),
-            Place::File { scratch, offset, length } => read_back(scratch, *offset, *length)?,
+            BatchStore::Memory(batch) => batch.clone(),
+            BatchStore::File { scratch, offset, length } => read_back(scratch, *offset, *length)?,
         };
         Ok(Some((batch, kept.row_bytes)))
     }
@@ -109,14 +109,14 @@ impl Run {
 
 /// The rows of one partition in a run.
 pub(crate) struct RunBlocks<'a> {
-    run: &'a Run,
+    run: &'a DeltaRun,
     columns: &'a Columns,
     partition: u32,
     next: usize,
 }
 
 impl<'a> RunBlocks<'a> {
-    pub(crate) fn new(run: &'a Run, columns: &'a Columns, partition: u32) -> Self {
+    pub(crate) fn new(run: &'a DeltaRun, columns: &'a Columns, partition: u32) -> Self {
         let next = run.batches.partition_point(|kept| kept.partitions.1 < partition);
         Self { run, columns, partition, next }
     }

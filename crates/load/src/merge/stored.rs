@@ -19,12 +19,12 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::reader::{ChunkReader, Length};
 use tokio::task::JoinHandle;
 
-use crate::LoadError;
-use crate::files::encode::ACCOUNT_COLUMN;
+use crate::error::LoadError;
 use crate::files::footer::possible;
+use crate::files::layout::ACCOUNT_COLUMN;
 use crate::files::read::StoredFile;
-use crate::merge::block::{Block, Blocks, Columns};
-use crate::merge::columns::{Shape, converter};
+use crate::merge::block::{Block, Blocks, Columns, converter};
+use crate::merge::columns::Shape;
 use crate::merge::outline::Outline;
 
 /// Bytes between two columns that are fetched rather than asked around.
@@ -34,7 +34,7 @@ const TAIL_BYTES: u64 = 512 << 10;
 
 /// A stored file whose footer was read.
 #[derive(Debug)]
-pub(crate) struct StoredTable<'a> {
+pub(crate) struct TableFile<'a> {
     file: StoredFile,
     shape: &'a Shape,
     metadata: ArrowReaderMetadata,
@@ -45,13 +45,13 @@ pub(crate) struct StoredTable<'a> {
     places: Vec<Option<usize>>,
     /// Whether these are some columns only.
     some: bool,
-    tail: Piece,
+    tail: FetchedRange,
     /// The greatest value of the first key column in each row group, where that is known.
     greatest: ArrayRef,
     greatest_keys: Rows,
 }
 
-impl<'a> StoredTable<'a> {
+impl<'a> TableFile<'a> {
     pub(crate) fn open(file: StoredFile, shape: &'a Shape) -> Result<Self, LoadError> {
         Self::open_some(file, shape, &shape.columns, None)
     }
@@ -68,7 +68,7 @@ impl<'a> StoredTable<'a> {
         outline: Option<&Outline>,
     ) -> Result<Self, LoadError> {
         let failed = |error| file.failed(error);
-        let tail = Piece::fetch(&file, file.size().saturating_sub(TAIL_BYTES)..file.size()).map_err(failed)?;
+        let tail = FetchedRange::fetch(&file, file.size().saturating_sub(TAIL_BYTES)..file.size()).map_err(failed)?;
         let metadata = footer(&file, &tail).map_err(failed)?;
         let options = ArrowReaderOptions::new();
         let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), options.clone()).map_err(failed)?;
@@ -163,7 +163,7 @@ impl<'a> StoredTable<'a> {
 }
 
 /// The footer. A second request is only made for one that is longer than the tail.
-fn footer(file: &StoredFile, tail: &Piece) -> Result<ParquetMetaData, ParquetError> {
+fn footer(file: &StoredFile, tail: &FetchedRange) -> Result<ParquetMetaData, ParquetError> {
     let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
     match reader.try_parse_sized(&tail.bytes, file.size()) {
         Err(ParquetError::NeedMoreData(needed)) => {
@@ -195,7 +195,7 @@ fn places(shape: &Shape, file: &Schema) -> Result<Vec<Option<usize>>, String> {
 
 /// The row groups of a stored file in order.
 pub(crate) struct StoredBlocks<'a> {
-    table: &'a StoredTable<'a>,
+    table: &'a TableFile<'a>,
     next: usize,
     all: bool,
     /// The next row group, on its way.
@@ -223,10 +223,10 @@ impl StoredBlocks<'_> {
         let mut pieces = Vec::new();
         for range in self.table.ranges(group) {
             pieces.push(match self.ahead.take() {
-                Some(ahead) => Piece { bytes: self.table.file.fetched(ahead)?, start: range.start },
+                Some(ahead) => FetchedRange { bytes: self.table.file.fetched(ahead)?, start: range.start },
                 None => match self.table.tail.part(&range) {
                     Some(part) => part,
-                    None => Piece::fetch(&self.table.file, range)?,
+                    None => FetchedRange::fetch(&self.table.file, range)?,
                 },
             });
         }
@@ -266,12 +266,12 @@ impl Blocks for StoredBlocks<'_> {
 
 /// Some bytes of a file, which are all that its reader asks for.
 #[derive(Debug, Clone)]
-struct Piece {
+struct FetchedRange {
     start: u64,
     bytes: Bytes,
 }
 
-impl Piece {
+impl FetchedRange {
     fn fetch(file: &StoredFile, range: Range<u64>) -> Result<Self, ParquetError> {
         let start = range.start;
         Ok(Self { start, bytes: if range.is_empty() { Bytes::new() } else { file.fetch(range)? } })
@@ -286,7 +286,7 @@ impl Piece {
 }
 
 /// Pieces of a file in their order, which are all that its reader asks for.
-struct Pieces(Vec<Piece>);
+struct Pieces(Vec<FetchedRange>);
 
 impl Length for Pieces {
     fn len(&self) -> u64 {

@@ -8,20 +8,21 @@ use arrow::compute::SortOptions;
 use arrow::error::ArrowError;
 use tokio::runtime::Handle;
 
+use crate::destination::Destination;
 use crate::destination::folder::decode;
+use crate::error::LoadError;
 use crate::files::encode::FileTotals;
 use crate::files::read::StoredFile;
 use crate::log::manifest::Manifest;
+use crate::log::reach::Reach;
 use crate::merge::block::{Block, Cursor, Span, count, each_row};
 use crate::merge::columns::Shape;
 use crate::merge::group::{Group, Groups, Lane, Verdict, Version};
 use crate::merge::lists::canonical;
 use crate::merge::outline::Parents;
 use crate::merge::output::{NewFile, Output};
-use crate::merge::stored::{StoredBlocks, StoredTable};
+use crate::merge::stored::{StoredBlocks, TableFile};
 use crate::merge::{MergeTotals, Vanished};
-use crate::session::within_reach;
-use crate::{Destination, LoadError, Reach};
 
 /// One partition of a table, or of a list and those within it, and what is to be merged there. Lists within each other are
 /// merged together: their rows name each other by their places, so that either none is written again or each that differs.
@@ -80,9 +81,9 @@ impl<'a> TableMerge<'a> {
         Ok(self.walk(&opened, file)?.merged)
     }
 
-    fn open(&self, stored: &[Option<StoredFile>]) -> Result<Vec<Option<StoredTable<'_>>>, LoadError> {
+    fn open(&self, stored: &[Option<StoredFile>]) -> Result<Vec<Option<TableFile<'_>>>, LoadError> {
         let open = |(file, lane): (&Option<StoredFile>, &Lane<'a>)| {
-            file.clone().map(|file| StoredTable::open(file, lane.shape)).transpose()
+            file.clone().map(|file| TableFile::open(file, lane.shape)).transpose()
         };
         stored.iter().zip(&self.lanes).map(open).collect()
     }
@@ -94,7 +95,7 @@ impl<'a> TableMerge<'a> {
 
     fn walk(
         &self,
-        stored: &[Option<StoredTable<'_>>],
+        stored: &[Option<TableFile<'_>>],
         file: impl Fn(usize) -> Result<Option<NewFile>, LoadError>,
     ) -> Result<Walked, LoadError> {
         let mut tables = Vec::with_capacity(self.lanes.len());
@@ -133,7 +134,7 @@ impl<'a> TableMerge<'a> {
         failed.map_or(Ok(done), Err)
     }
 
-    fn steps(&self, stored: &[Option<StoredTable<'_>>], walk: &mut Walk<'_>) -> Result<(), LoadError> {
+    fn steps(&self, stored: &[Option<TableFile<'_>>], walk: &mut Walk<'_>) -> Result<(), LoadError> {
         let all = walk.tables.iter().any(|table| table.output.wants_all()) || self.vanished != Vanished::Stay;
         let blocks = stored.iter().map(|table| table.as_ref().map(|table| Cursor::new(table.blocks(all))));
         let mut stored: Vec<_> = blocks.collect();
@@ -208,7 +209,7 @@ impl Within<'_> {
             return span.len as u64;
         }
         if self.known.as_ref().is_none_or(|(block, _)| !Arc::ptr_eq(block, &span.block)) {
-            let within = within_reach(&span.block.rows, self.reach);
+            let within = self.reach.within(&span.block.rows);
             self.known = Some((Arc::clone(&span.block), within));
         }
         let after = self.reach.changed_after.map_or(i64::MIN, |after| after.timestamp_micros());
@@ -227,7 +228,7 @@ impl Within<'_> {
         }
         if self.of_period.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, block)) {
             let period = Reach { bound: self.reach.period.clone(), ..Reach::default() };
-            self.of_period = Some((Arc::clone(block), within_reach(&block.rows, &period)));
+            self.of_period = Some((Arc::clone(block), period.within(&block.rows)));
         }
         let is_bound =
             |key: &str, value: &str| self.reach.period.iter().any(|(column, text)| column == key && *text != value);

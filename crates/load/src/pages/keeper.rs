@@ -9,8 +9,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::chain::Object;
-use super::{KeptPage, PageTally, object};
-use crate::{Destination, LoadError, destination::folder};
+use super::{KeptPage, object};
+use crate::destination::{Destination, folder};
+use crate::error::LoadError;
+use crate::log::page_tally::PageTally;
 
 /// Bytes of bodies that may wait to be kept or be on their way.
 const QUEUE_BYTES: u32 = 8 << 20;

@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use object_store::{Error as StoreError, ObjectStoreExt};
 use tokio::task::{JoinSet, spawn_blocking};
 
+use super::KeptPage;
 use super::chain::{Chains, CrawlEnd, Object, line};
 use super::object::{self, FORMAT, Unusable};
-use super::{KeptPage, PageTally};
-use crate::{Destination, LoadError, ReportLog};
+use crate::destination::Destination;
+use crate::error::LoadError;
+use crate::log::ReportLog;
+use crate::log::page_tally::PageTally;
 
 /// The pages that earlier runs kept in one folder.
 ///

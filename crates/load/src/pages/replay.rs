@@ -4,9 +4,11 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::reader::PageProof;
-use super::{KeptPage, KeptPages, PageTally};
+use super::{KeptPage, KeptPages};
+use crate::error::LoadError;
+use crate::log::ReportLog;
+use crate::log::page_tally::PageTally;
 use crate::log::record::{Commit, RawPages, Window};
-use crate::{LoadError, ReportLog};
 
 /// Requests to the store at a time.
 const AT_A_TIME: usize = 8;

@@ -12,9 +12,11 @@ use sha2::{Digest, Sha256};
 use zstd::stream::read::Decoder;
 use zstd::stream::write::Encoder;
 
+use crate::destination::Destination;
 use crate::destination::checksum::hex;
 use crate::destination::upload::Upload;
-use crate::{Destination, LoadError, ReportLog};
+use crate::error::LoadError;
+use crate::log::ReportLog;
 
 /// Compressed bytes that wait before they are uploaded.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -47,13 +49,13 @@ struct Line<'a> {
     bound: &'a BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extracted_at: Option<DateTime<Utc>>,
-    record: Record<'a>,
+    record: LetterRecord<'a>,
 }
 
 /// JSON stands in the line as it is; what is not JSON stands there as text.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Record<'a> {
+enum LetterRecord<'a> {
     Json(&'a RawValue),
     Text(&'a str),
 }
@@ -177,7 +179,7 @@ impl DeadLetters {
     pub(crate) async fn push(&mut self, line: &DeadLetterLine) -> Result<(), LoadError> {
         // A raw value with line breaks would tear its line in two.
         let json = serde_json::from_str(&line.record).ok().filter(|_| !line.record.contains(['\n', '\r']));
-        let record = json.map_or(Record::Text(&line.record), Record::Json);
+        let record = json.map_or(LetterRecord::Text(&line.record), LetterRecord::Json);
         let DeadLetterLine { request_id, index, reason, bound, extracted_at, .. } = line;
         let (request_id, index, extracted_at) = (request_id.as_deref(), *index, *extracted_at);
         let line = Line { request_id, index, reason, bound, extracted_at, record };

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use ctct_catalog::Report;
 use ctct_transform::Fit;
 
-use crate::LoadError;
 use crate::dedupe::index::{Entry, Index};
-use crate::merge::{Delta, Run, Sequences, Shape};
+use crate::error::LoadError;
+use crate::merge::{Delta, DeltaRun, Sequences, Shape};
 
 /// Different keys.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(super) struct KeySet {
     pub(super) known: Index,
     pub(super) count: u64,
 }
 
-impl Keys {
+impl KeySet {
     pub(super) fn note(&mut self, keys: Vec<u128>) -> Result<(), LoadError> {
         for key in keys {
             if self.known.get(key)?.is_none() {
@@ -71,7 +71,7 @@ pub(super) enum Brought {
     /// More may come.
     Gathering(Delta),
     /// All are there, one sorted run for each table.
-    Sorted(Vec<Run>),
+    Sorted(Vec<DeltaRun>),
 }
 
 impl Brought {
@@ -83,7 +83,7 @@ impl Brought {
         }
     }
 
-    pub(super) async fn sorted(self) -> Result<Vec<Run>, LoadError> {
+    pub(super) async fn sorted(self) -> Result<Vec<DeltaRun>, LoadError> {
         match self {
             Self::Gathering(delta) => delta.finish().await,
             Self::Sorted(runs) => Ok(runs),

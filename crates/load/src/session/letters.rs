@@ -4,7 +4,7 @@
 use object_store::ObjectStoreExt;
 
 use super::Session;
-use crate::LoadError;
+use crate::error::LoadError;
 
 /// Files of dead letters without a commit that stay, the newest.
 const KEPT: usize = 5;

@@ -1,7 +1,7 @@
 //! One run of one report: pages in, one commit out.
 
 pub(crate) mod dead_letters;
-pub(crate) mod manner;
+pub(crate) mod storage_mode;
 
 mod gathering;
 mod letters;
@@ -9,8 +9,7 @@ mod outcome;
 mod staging;
 mod stored;
 
-pub use outcome::{Absent, Brake, Outcome};
-pub(crate) use stored::within_reach;
+pub use outcome::{Absent, Brake, RunOutcome};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,26 +18,26 @@ use chrono::{DateTime, Utc};
 use ctct_catalog::Table;
 use ctct_transform::{Fit, TableRows};
 
+use crate::dedupe::fingerprint;
 use crate::dedupe::index::{Combine, Index};
 use crate::dedupe::latest::Latest;
-use crate::dedupe::seen::{SeenRows, without};
-use crate::destination::folder::ACCOUNT;
-use crate::files::dropped::{unnameable, without_columns};
-use crate::files::encode::FileLayout;
+use crate::dedupe::seen::{Known, SeenRows, without};
+use crate::destination::Destination;
+use crate::destination::folder::{self, ACCOUNT};
+use crate::error::LoadError;
+use crate::files::dropped_columns::{unnameable, without_columns};
 use crate::files::footer::{FooterState, Stamp};
+use crate::files::layout::FileLayout;
 use crate::files::partition::{PartitionBy, Router};
+use crate::files::plan::LoadPlan;
 use crate::files::writer::{Writers, on_rayon};
-use crate::log::publish;
-use crate::log::record::{Commit, RawPages, ReportState};
-use crate::log::{ReportLog, Standing};
+use crate::log::failed::IdsLeft;
+use crate::log::record::{Commit, RawPages, ReportState, WriteMode};
+use crate::log::{ReportLog, StoredState, foreign, publish};
 use crate::merge::{Delta, MergeTotals, Sequences, Shape};
-use crate::session::dead_letters::DeadLetters;
-use crate::session::manner::refuse_mixture;
-use crate::{
-    DeadLetterLine, Destination, IdsLeft, Known, LoadError, LoadPlan, WriteMode, dedupe::fingerprint,
-    destination::folder, log::foreign,
-};
-use gathering::{Brought, Keys, Merging};
+use crate::session::dead_letters::{DeadLetterLine, DeadLetters};
+use crate::session::storage_mode::refuse_mixture;
+use gathering::{Brought, KeySet, Merging};
 
 /// What was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +86,7 @@ pub struct Session {
     plan: LoadPlan,
     log: ReportLog,
     previous: Option<Commit>,
-    standing: Standing,
+    stored_state: StoredState,
     /// What files that are closed say of the report's state.
     state: Arc<FooterState>,
     /// The account's folder name.
@@ -121,7 +120,7 @@ pub struct Session {
     /// other periods.
     keeps_some: bool,
     /// The keys that a merging run brought, where it takes the place of all rows, or where rows may move between partitions.
-    keys: Option<Keys>,
+    keys: Option<KeySet>,
     /// Versions that a merging run left out, because they are older than those that count.
     outdated: u64,
 }
@@ -136,7 +135,7 @@ impl Session {
         PartitionBy::validate_all(&plan.partition_by, plan.mode, &plan.report)?;
         let (account, run) = (folder::of_name(ACCOUNT, &plan.account)?, folder::of_name("run", &plan.run_id)?);
         let log = ReportLog::new(destination, &plan.account, &plan.report.name)?;
-        let (previous, standing) = Box::pin(log.open(plan.report.tables(), plan.rebuild)).await?;
+        let (previous, stored_state) = Box::pin(log.open(plan.report.tables(), plan.rebuild)).await?;
         refuse_mixture(&plan, previous.as_ref())?;
         plan.identity = plan.identity.after(previous.as_ref().map(|commit| &commit.identity));
         if previous.is_none()
@@ -145,7 +144,7 @@ impl Session {
             let (report, account) = (plan.report.name.clone(), plan.account.clone());
             return Err(LoadError::TwoLabels { report, account, stored });
         }
-        let seen = SeenRows::begin(destination, &plan, &log, previous.as_ref(), &standing);
+        let seen = SeenRows::begin(destination, &plan, &log, previous.as_ref(), &stored_state);
         let base = previous.as_ref().map_or(0, |commit| commit.version);
         let seen = match Box::pin(seen).await {
             Ok(seen) => seen,
@@ -201,13 +200,13 @@ impl Session {
         let destination = destination.clone();
         let may_move = plan.partition_by.iter().any(|entry| !plan.report.key.iter().any(|key| key == entry.column()));
         let keys = (plan.mode == WriteMode::Merge && (may_move || plan.rebuild && previous.is_some()))
-            .then(|| Keys { known: Index::new(Combine::Newest), count: 0 });
+            .then(|| KeySet { known: Index::new(Combine::Newest), count: 0 });
         Ok(Self {
             destination,
             plan,
             log,
             previous,
-            standing,
+            stored_state,
             state,
             account,
             run,
@@ -313,7 +312,7 @@ impl Session {
             page
         };
         let page = match &mut self.seen {
-            Some(seen) => match Box::pin(seen.unseen(&self.destination, &report, &self.standing, page)).await {
+            Some(seen) => match Box::pin(seen.unseen(&self.destination, &report, &self.stored_state, page)).await {
                 Ok(page) => page,
                 Err(error) => return Err(self.log.named(error, self.version()).await),
             },
@@ -453,7 +452,7 @@ impl Session {
     /// # Errors
     /// [`LoadError::Fenced`] where another run committed first; this run's staging is removed then. Else as the store
     /// fails.
-    pub async fn commit(mut self, outcome: Outcome) -> Result<Committed, LoadError> {
+    pub async fn commit(mut self, outcome: RunOutcome) -> Result<Committed, LoadError> {
         self.state.set(&outcome.state);
         let stop = self.destination.stop.clone();
         let (commit, merged) = match stop.unless_stopped(Box::pin(self.stage(outcome))).await {
@@ -476,7 +475,7 @@ impl Session {
         if let Err(error) = Box::pin(self.log.collect(&commit)).await {
             tracing::warn!(%error, "could not remove the staging of dead runs; the next run will");
         }
-        if let Err(error) = Box::pin(self.log.prune(&self.standing, &commit)).await {
+        if let Err(error) = Box::pin(self.log.prune(&self.stored_state, &commit)).await {
             tracing::warn!(%error, "could not remove old commit records; a later run will");
         }
         let tables = self.plan.report.tables().iter().enumerate();

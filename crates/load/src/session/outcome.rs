@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::Reach;
+use crate::log::reach::Reach;
 use crate::log::record::{ReportState, Window};
 
 /// What a run of one report came to, for its commit record.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// What the next run must know.
     pub state: ReportState,
     /// The span of time that this run asked for.

@@ -6,21 +6,25 @@ use std::sync::Arc;
 use object_store::ObjectMeta;
 
 use super::gathering::Merging;
-use super::{Absent, Outcome, Session};
+use super::{Absent, RunOutcome, Session};
+use crate::compact::{self, Rewriter};
 use crate::dedupe::seen;
+use crate::error::LoadError;
+use crate::files::plan::LoadPlan;
 use crate::files::writer::StagedFile;
-use crate::log::inventory::{Inventory, table_folder};
+use crate::log::failed;
+use crate::log::inventory::table_folder;
 use crate::log::publish::{ANCHOR, is_anchor};
-use crate::log::record::{Commit, CommittedFile, CommittedLetters, LAYOUT_VERSION, RECORD_FORMAT, StateFile};
-use crate::maintain::compact::{self, Rewriter};
-use crate::merge::{Done, Merge, MergeTotals, Vanished, Verdict};
+use crate::log::record::{
+    Commit, CommittedFile, CommittedLetters, Inventory, LAYOUT_VERSION, RECORD_FORMAT, StateFile, WriteMode,
+};
+use crate::merge::{Merge, MergeResult, MergeTotals, Vanished, Verdict};
 use crate::session::dead_letters::LetterTotals;
-use crate::session::manner::Manner;
-use crate::{LoadError, LoadPlan, WriteMode, log::failed};
+use crate::session::storage_mode::StorageMode;
 
 impl Session {
     /// Brings everything into staging and drafts the record. Also gives what a merge did to each table.
-    pub(super) async fn stage(&mut self, outcome: Outcome) -> Result<(Commit, Vec<MergeTotals>), LoadError> {
+    pub(super) async fn stage(&mut self, outcome: RunOutcome) -> Result<(Commit, Vec<MergeTotals>), LoadError> {
         let staged = self.writers.finish().await?;
         let mut staged = Box::pin(self.settle_versions(staged)).await?;
         self.carries_over = outcome.carry_over;
@@ -36,8 +40,11 @@ impl Session {
             WriteMode::Replace | WriteMode::Partition => true,
         };
         self.removed = Box::pin(self.count_removed(&outcome)).await?;
-        let alike =
-            || self.previous.as_ref().is_some_and(|commit| Manner::of_commit(commit) == Manner::of_plan(&self.plan));
+        let alike = || {
+            self.previous
+                .as_ref()
+                .is_some_and(|commit| StorageMode::of_commit(commit) == StorageMode::of_plan(&self.plan))
+        };
         if takes_over && (self.carries_over || !self.lacking.is_empty() && alike()) {
             Box::pin(self.carry_over(&mut staged)).await?;
         }
@@ -84,7 +91,7 @@ impl Session {
             state: outcome.state,
             account_column: self.plan.files.account_column,
             layout: LAYOUT_VERSION,
-            inventory: Inventory::after(self.previous.as_ref(), &self.standing.listing, version, &files, &removed),
+            inventory: Inventory::after(self.previous.as_ref(), &self.stored_state.listing, version, &files, &removed),
             rebuilt: false,
             files,
             removed,
@@ -104,7 +111,7 @@ impl Session {
             stats: outcome.stats,
         };
         let before = self.previous.as_ref().and_then(|commit| commit.manifest.as_ref());
-        self.log.stage_manifest(&mut commit, &self.standing.manifest, before).await?;
+        self.log.stage_manifest(&mut commit, &self.stored_state.manifest, before).await?;
         Ok((commit, merged))
     }
 
@@ -140,7 +147,7 @@ impl Session {
     async fn merge(
         &mut self,
         merging: Merging,
-        outcome: &Outcome,
+        outcome: &RunOutcome,
     ) -> Result<(Vec<StagedFile>, Vec<MergeTotals>), LoadError> {
         let Merging { shapes, brought, outside, unsure, absent, .. } = merging;
         // So far only the run's rows were routed.
@@ -164,7 +171,7 @@ impl Session {
             },
             touched,
             stored,
-            manifest: self.standing.manifest.clone(),
+            manifest: self.stored_state.manifest.clone(),
             delta: brought.sorted().await?,
             verdict: Verdict { outside, unsure, absent, ..Verdict::default() },
             families: self.router.families(&self.plan.report.key),
@@ -173,11 +180,11 @@ impl Session {
             reach: outcome.reach.clone(),
             memory_bytes: self.plan.files.memory_bytes,
         };
-        let Done { files, totals, outdated, removed, stored, left } = merge.run().await?;
+        let MergeResult { files, totals, outdated, removed, stored, left } = merge.run().await?;
         // A run that asks for what changed counts no stored rows, and the log knows how many there are.
         let root = table_folder(&self.plan.report.name, &self.account);
         let all = || {
-            self.standing
+            self.stored_state
                 .manifest
                 .of_tables()
                 .filter(|(path, _)| path.starts_with(&root))
@@ -201,7 +208,7 @@ impl Session {
     /// Whether a merge goes on from the files that are stored. A rebuild has no use for them, but for their history.
     pub(super) fn reads_stored(&self) -> bool {
         self.previous.as_ref().is_some_and(|commit| {
-            let alike = Manner::of_commit(commit) == Manner::of_plan(&self.plan);
+            let alike = StorageMode::of_commit(commit) == StorageMode::of_plan(&self.plan);
             let keeps = self.carries_over || self.keeps_some || self.plan.history && !self.plan.forgets_history;
             alike && (!self.plan.rebuild || keeps)
         })
@@ -272,7 +279,7 @@ impl Session {
         let LoadPlan { account, files, run_id, .. } = &self.plan;
         let (layouts, staging) = (self.layouts.clone(), self.staging.clone());
         Rewriter::new(&self.destination, account, layouts, files, staging, self.version(), run_id)
-            .proving(&self.standing.manifest)
+            .proving(&self.stored_state.manifest)
     }
 
     /// Gives every staged file its place among the tables.

@@ -3,40 +3,40 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, Scalar, StringArray, TimestampMicrosecondArray,
-};
-use arrow::compute::kernels::cmp::eq;
-use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
+use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use ctct_catalog::{COMMIT, EXTRACTED_AT};
-use ctct_transform::parse_timestamp;
 
-use super::{Outcome, Session};
+use super::{RunOutcome, Session};
+use crate::dedupe::fingerprint;
 use crate::dedupe::index::{Combine, Entry, Index};
 use crate::dedupe::latest::Latest;
 use crate::dedupe::seen::{self, SeenRows, UNDATED};
+use crate::error::LoadError;
 use crate::files::partition::PartitionBy;
+use crate::files::source::SourceFile;
 use crate::files::stored_rows::StoredRows;
 use crate::files::writer::StagedFile;
 use crate::log::inventory::partition_of;
-use crate::maintain::compact::SourceFile;
-use crate::session::manner::Manner;
-use crate::{Brake, LoadError, Reach, WriteMode, dedupe::fingerprint};
+use crate::log::reach::Reach;
+use crate::log::record::WriteMode;
+use crate::session::outcome::Brake;
+use crate::session::storage_mode::StorageMode;
 
 /// Files of a snapshot that is replaced, up to which what goes is counted though nobody would stop it.
 const COUNTED_FILES: usize = 100;
 
 /// The keys that a run brought.
 #[derive(Clone, Copy)]
-struct Keys<'a> {
-    merged: Option<&'a super::gathering::Keys>,
+struct BroughtKeys<'a> {
+    merged: Option<&'a super::gathering::KeySet>,
     latest: Option<&'a Latest>,
     seen: Option<&'a SeenRows>,
 }
 
-impl Keys<'_> {
+impl BroughtKeys<'_> {
     fn has(self, key: u128) -> Result<bool, LoadError> {
         if let Some(merged) = self.merged {
             return Ok(merged.known.get(key)?.is_some());
@@ -88,8 +88,8 @@ impl Session {
     }
 
     /// The keys that the run brought.
-    fn brought(&self) -> Keys<'_> {
-        Keys { merged: self.keys.as_ref(), latest: self.latest.as_ref(), seen: self.seen.as_ref() }
+    fn brought(&self) -> BroughtKeys<'_> {
+        BroughtKeys { merged: self.keys.as_ref(), latest: self.latest.as_ref(), seen: self.seen.as_ref() }
     }
 
     /// Writes again, without the rows that do not count, the staged files that hold some, and adds the versions that take
@@ -136,7 +136,8 @@ impl Session {
 
     /// Reads stored rows of a table, once they are found to be those that were written.
     fn rows_of(&self, table: usize, columns: Option<&[&str]>) -> StoredRows {
-        StoredRows::new(&self.destination, &self.plan.report.tables()[table], columns).proving(&self.standing.manifest)
+        StoredRows::new(&self.destination, &self.plan.report.tables()[table], columns)
+            .proving(&self.stored_state.manifest)
     }
 
     /// Writes the rows of a file for which `stays` holds, given the batch's row and key, into a partition. `false` where that
@@ -209,7 +210,7 @@ impl Session {
 
     /// Counts the stored keys that the run's rows would take away, and refuses where those are too many. Also refuses a key
     /// that stands in a partition that the run does not touch.
-    pub(super) async fn count_removed(&mut self, outcome: &Outcome) -> Result<u64, LoadError> {
+    pub(super) async fn count_removed(&mut self, outcome: &RunOutcome) -> Result<u64, LoadError> {
         let takes_over = match self.plan.mode {
             WriteMode::Replace | WriteMode::Partition => true,
             WriteMode::Append => self.plan.rebuild,
@@ -218,7 +219,7 @@ impl Session {
         };
         // Where nothing stops the run, the count only tells, and is not worth a look at very many files.
         let files =
-            || self.plan.report.tables().first().map_or(0, |own| self.standing.listing.of_table(&own.name).len());
+            || self.plan.report.tables().first().map_or(0, |own| self.stored_state.listing.of_table(&own.name).len());
         let needless = outcome.brake == Brake::Off && self.plan.mode != WriteMode::Partition && files() > COUNTED_FILES;
         if self.previous.is_none() || !takes_over || needless {
             return Ok(self.removed);
@@ -235,7 +236,7 @@ impl Session {
         let stays_put = self.partition_is_in_key();
         let brought = self.brought();
         let mut stored = Index::new(Combine::Newest);
-        for (path, bytes) in self.standing.listing.of_table(&table.name) {
+        for (path, bytes) in self.stored_state.listing.of_table(&table.name) {
             let folders = partition_of(&path).to_owned();
             let is_touched = touched.as_ref().is_none_or(|touched| touched.contains(folders.as_str()));
             if !is_touched && stays_put {
@@ -250,7 +251,7 @@ impl Session {
                     }
                     return Ok(());
                 }
-                let within = within_reach(&batch, &outcome.reach);
+                let within = outcome.reach.within(&batch);
                 let instants = seen::instants(&batch, &self.plan.changed);
                 for ((key, at), within) in keys.into_iter().zip(instants).zip(within) {
                     let newest = match stored.get(key)? {
@@ -298,7 +299,7 @@ impl Session {
     pub(super) fn refuse_to_carry_over(&self) -> Result<(), LoadError> {
         let replaces = self.plan.mode != WriteMode::Append && self.plan.mode != WriteMode::Merge || self.plan.rebuild;
         let Some(previous) = self.previous.as_ref().filter(|_| self.carries_over && replaces) else { return Ok(()) };
-        if Manner::of_commit(previous) == Manner::of_plan(&self.plan) {
+        if StorageMode::of_commit(previous) == StorageMode::of_plan(&self.plan) {
             return Ok(());
         }
         Err(LoadError::CannotStay { account: self.plan.account.clone(), report: self.plan.report.name.clone() })
@@ -335,7 +336,7 @@ impl Session {
             self.touched().map(|touched| touched.into_iter().map(str::to_owned).collect());
         let goes = |path: &String| touched.as_ref().is_none_or(|touched| touched.contains(partition_of(path)));
         let files = |table: &str| -> Vec<(String, u64)> {
-            self.standing.listing.of_table(table).into_iter().filter(|(path, _)| goes(path)).collect()
+            self.stored_state.listing.of_table(table).into_iter().filter(|(path, _)| goes(path)).collect()
         };
         let all: Vec<Vec<(String, u64)>> = report.tables().iter().map(|table| files(&table.name)).collect();
         let mut columns: Vec<&str> = report.key.iter().chain(&self.plan.changed).map(String::as_str).collect();
@@ -423,36 +424,4 @@ fn read_of(batch: &RecordBatch, row: usize) -> u64 {
     let number = |value: Option<i64>| value.unwrap_or_default().cast_unsigned();
     let (commit, read) = (commit.map(|column| column.value(row)), read.map(|column| column.value(row)));
     u64::try_from(fingerprint::of_numbers(0, &[number(commit), number(read)]) >> 64).unwrap_or_default()
-}
-
-/// Which rows the run could have brought, but for the instant of their change.
-pub(crate) fn within_reach(batch: &RecordBatch, reach: &Reach) -> Vec<bool> {
-    let mut within = vec![true; batch.num_rows()];
-    if let Some((column, ids)) = &reach.ids
-        && let Some(texts) = batch.column_by_name(column).and_then(|column| cast(column, &DataType::Utf8).ok())
-    {
-        for (within, id) in within.iter_mut().zip(texts.as_string::<i32>()) {
-            *within &= id.is_some_and(|id| ids.contains(id));
-        }
-    }
-    for (column, text) in &reach.bound {
-        let Some(column) = batch.column_by_name(column) else { continue };
-        // A text that is no value of the column tells nothing.
-        let Some(equal) = equal_to(column, text) else { continue };
-        for (within, equal) in within.iter_mut().zip(&equal) {
-            *within &= equal == Some(true);
-        }
-    }
-    within
-}
-
-/// Which values of a column a text stands for; `None` where it stands for none that the column could have.
-fn equal_to(column: &ArrayRef, text: &str) -> Option<BooleanArray> {
-    if let Some(instants) = column.as_primitive_opt::<TimestampMicrosecondType>() {
-        let instant = parse_timestamp(text)?.timestamp_micros();
-        return Some(instants.iter().map(|value| Some(value == Some(instant))).collect());
-    }
-    let text: ArrayRef = Arc::new(StringArray::from(vec![text]));
-    let value = cast(&text, column.data_type()).ok().filter(|value| value.is_valid(0))?;
-    eq(column, &Scalar::new(value)).ok()
 }

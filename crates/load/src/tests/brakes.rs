@@ -22,7 +22,7 @@ async fn commit_of(
     destination: &Destination,
     plan: LoadPlan,
     rows: &[Person],
-    outcome: Outcome,
+    outcome: RunOutcome,
 ) -> Result<Committed, LoadError> {
     let mut session = Session::begin(destination, plan).await?;
     session.write(page(session.version(), rows)).await?;
@@ -65,7 +65,7 @@ async fn a_snapshot_that_lacks_too_many_keys_publishes_nothing() {
             run(&destination, plan(Append, run_id), &people_from(0, stored)).await.unwrap();
         }
         let before = table_files(&destination).await;
-        let outcome = Outcome { brake, reach: reach.clone(), ..outcome() };
+        let outcome = RunOutcome { brake, reach: reach.clone(), ..outcome() };
         let rows = [people_from(0, again), people_from(1000, 3)].concat();
         let done = commit_of(&destination, plan(Replace, "r3"), &rows, outcome).await;
         match (done, stopped) {
@@ -88,7 +88,7 @@ async fn a_snapshot_that_lacks_too_many_keys_publishes_nothing() {
 async fn a_partition_counts_only_where_it_is_touched() {
     let destination = Destination::in_memory();
     run(&destination, plan(Partition, &by_month(), "r1"), &people_from(0, 10)).await.unwrap();
-    let outcome = || Outcome { brake: Brake::Usual, ..outcome() };
+    let outcome = || RunOutcome { brake: Brake::Usual, ..outcome() };
     let january: Vec<Person> = people_from(0, 10).into_iter().step_by(2).collect();
     let done = commit_of(&destination, plan(Partition, &by_month(), "r2"), &january[..2], outcome()).await.unwrap();
     assert_eq!((done.removed, table(&destination, "people", &["id"]).await.len()), (3, 7));
@@ -119,7 +119,7 @@ async fn rows_that_could_not_be_read_again_stay_with_their_lists() {
             person("c", "x", "2026-02-05").phone("3", &[]),
         ];
         run(&destination, plan(mode, &by, "r1"), &first).await.unwrap();
-        let outcome = Outcome { carry_over: true, brake: Brake::Usual, ..outcome() };
+        let outcome = RunOutcome { carry_over: true, brake: Brake::Usual, ..outcome() };
         let again = [person("a", "y", "2026-01-05").phone("4", &[]), person("d", "y", "2026-02-05")];
         let done = commit_of(&destination, plan(mode, &by, "r2"), &again, outcome).await.unwrap();
         assert_eq!(done.removed, 0);
@@ -153,7 +153,7 @@ async fn of_appended_rows_that_stay_the_newest_version_does() {
     for (run_id, rows) in [("r1", &new), ("r2", &old)] {
         run(&destination, changed(Append, run_id), rows).await.unwrap();
     }
-    let outcome = Outcome { carry_over: true, ..outcome() };
+    let outcome = RunOutcome { carry_over: true, ..outcome() };
     commit_of(&destination, changed(Replace, "r3"), &[person("b", "x", "")], outcome.clone()).await.unwrap();
     assert_eq!(table(&destination, "people", &["id", "kind"]).await, ["a 2026-01-05", "b x"]);
     assert_eq!(table(&destination, "people_phones", &["number"]).await, ["2026-01-05"]);
@@ -168,10 +168,10 @@ async fn a_full_refresh_of_merged_rows_keeps_those_that_could_not_be_read() {
     let destination = Destination::in_memory();
     run(&destination, plan(WriteMode::Merge, &[], "r1"), &people_from(0, 3)).await.unwrap();
     let full = |run| LoadPlan { rebuild: true, ..plan(WriteMode::Merge, &[], run) };
-    let stays = Outcome { carry_over: true, absent: Absent::Go, ..outcome() };
+    let stays = RunOutcome { carry_over: true, absent: Absent::Go, ..outcome() };
     commit_of(&destination, full("r2"), &people_from(0, 1), stays).await.unwrap();
     assert_eq!(table(&destination, "people", &["id"]).await, ["p0000", "p0001", "p0002"]);
-    let goes = Outcome { absent: Absent::Go, ..outcome() };
+    let goes = RunOutcome { absent: Absent::Go, ..outcome() };
     commit_of(&destination, full("r3"), &people_from(0, 1), goes).await.unwrap();
     assert_eq!(table(&destination, "people", &["id"]).await, ["p0000"]);
 }

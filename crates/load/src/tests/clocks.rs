@@ -72,10 +72,7 @@ fn rows_are_named_by_the_same_columns_or_not() {
         .unwrap();
         commit.key = key.to_vec();
         if files {
-            commit
-                .inventory
-                .tables
-                .insert("t".to_owned(), crate::log::inventory::TableInventory { files: 1, bytes: 9 });
+            commit.inventory.tables.insert("t".to_owned(), TableInventory { files: 1, bytes: 9 });
         }
         commit
     };

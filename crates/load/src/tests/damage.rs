@@ -38,7 +38,7 @@ pub(super) async fn run_until(destination: &Destination, plan: LoadPlan, rows: &
         }),
         ..ReportState::default()
     };
-    Box::pin(session.commit(Outcome { state, ..outcome() })).await.unwrap();
+    Box::pin(session.commit(RunOutcome { state, ..outcome() })).await.unwrap();
 }
 
 /// Two commits that bring rows and one that finds nothing new.
@@ -334,7 +334,7 @@ async fn a_commit_that_was_published_in_part_and_lost_its_record_is_read_again()
     let mut session = Session::begin(&dies, plan(Append, &[], "r2")).await.unwrap();
     session.write(page(2, &[person("b", "x", "").phone("1", &["p"])])).await.unwrap();
     let state = ReportState { watermark: Some(instant("2026-01-02")), ..ReportState::default() };
-    session.commit(Outcome { state, ..outcome() }).await.unwrap_err();
+    session.commit(RunOutcome { state, ..outcome() }).await.unwrap_err();
     destination.delete(&record_path(2)).await.unwrap();
 
     let report = people();
@@ -412,7 +412,7 @@ async fn many_commits(destination: &Destination, count: usize) {
     for number in 0..count {
         let session = Session::begin(destination, plan(Append, &[], &format!("r{number}"))).await.unwrap();
         let committed_at = Utc::now() + chrono::TimeDelta::days(31);
-        session.commit(Outcome { committed_at, ..outcome() }).await.unwrap();
+        session.commit(RunOutcome { committed_at, ..outcome() }).await.unwrap();
     }
 }
 
@@ -454,7 +454,7 @@ async fn a_commit_holds_though_old_records_cannot_be_pruned() {
     let dies = super::faults::dies_after(&memory, 1);
     let session = Session::begin(&dies, plan(Append, &[], "last")).await.unwrap();
     let committed_at = Utc::now() + chrono::TimeDelta::days(31);
-    let committed = session.commit(Outcome { committed_at, ..outcome() }).await.unwrap();
+    let committed = session.commit(RunOutcome { committed_at, ..outcome() }).await.unwrap();
     assert_eq!(committed.version, 22);
     assert_eq!(versions(&destination).await.last(), Some(&22));
 }
@@ -479,8 +479,8 @@ async fn a_survey_tells_what_is_stored_and_changes_nothing() {
         let tables: Vec<_> = found.tables.iter().map(|size| (size.table.as_str(), size.files, size.rows)).collect();
         assert_eq!(tables, [("people", 2, 3), ("people_phones", 2, 2), ("people_phones_lines", 2, 2)]);
         assert_eq!(
-            (found.staged[0].run.as_str(), found.staged[0].pile, found.staged[0].dead),
-            ("dead", Pile { files: 1, bytes: 4 }, true)
+            (found.staged[0].run.as_str(), found.staged[0].group, found.staged[0].dead),
+            ("dead", FileGroup { files: 1, bytes: 4 }, true)
         );
         assert!(found.damage.is_none());
         running.abandon().await;

@@ -23,7 +23,7 @@ async fn merge(
         let page = timed_page(session.version(), *at, people);
         session.write(page).await?;
     }
-    Box::pin(session.commit(Outcome { absent, committed_at: micros(900), ..outcome() })).await
+    Box::pin(session.commit(RunOutcome { absent, committed_at: micros(900), ..outcome() })).await
 }
 
 /// A run of one page that arrived at the run's number times 100.
@@ -151,7 +151,7 @@ async fn a_run_that_changes_nothing_writes_no_file_and_moves_the_state() {
         let mut session = Session::begin(&destination, plan(Merge, &[], "r2")).await.unwrap();
         session.write(timed_page(2, 200, &people)).await.unwrap();
         let state = ReportState { watermark: Some(instant("2026-03-01")), ..ReportState::default() };
-        let done = session.commit(Outcome { state: state.clone(), ..outcome() }).await.unwrap();
+        let done = session.commit(RunOutcome { state: state.clone(), ..outcome() }).await.unwrap();
         assert_eq!((done.version, totals(&done, 0), totals(&done, 1)), (2, [0, 0, 2, 0], [0, 0, 1, 0]));
         assert_eq!(states(&destination).await, before);
         let head = ReportLog::new(&destination, "acme", "people").unwrap().head().await.unwrap().unwrap();

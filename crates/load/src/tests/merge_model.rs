@@ -304,7 +304,7 @@ async fn check(runs: Vec<Run>, history: bool, by: Vec<PartitionBy>) {
             Missing::IsMarked => Absent::Mark(micros(marked_at)),
             Missing::Goes => Absent::Go,
         };
-        let outcome = Outcome { absent, committed_at: micros(committed_at), ..outcome() };
+        let outcome = RunOutcome { absent, committed_at: micros(committed_at), ..outcome() };
         let committed = session.commit(outcome).await.unwrap();
 
         let before = model.rows(&by);

@@ -250,7 +250,7 @@ async fn a_rebuild_compares_only_what_it_brings() {
         let rebuild = LoadPlan { rebuild: true, ..a_plan(number, &by_month(), false, true) };
         let mut session = Session::begin(&destination, rebuild).await.unwrap();
         write(&mut session, number * 100, &[record(person("a", "x", month))]).await;
-        session.commit(Outcome { absent: Absent::Go, ..outcome() }).await.unwrap();
+        session.commit(RunOutcome { absent: Absent::Go, ..outcome() }).await.unwrap();
     }
     assert_eq!(table(&destination, "people", &["id"]).await, ["created_at_month=2026-01 a"]);
 }
@@ -302,7 +302,7 @@ async fn a_merge_that_removes_too_much_publishes_nothing() {
                 let second = LoadPlan { rebuild, ..a_plan(2, &by_month(), history, false) };
                 let mut session = Session::begin(&destination, second).await.unwrap();
                 write(&mut session, 2000, &people(brought.clone(), "2026-02-05")).await;
-                let done = session.commit(Outcome { absent, brake, committed_at: instant, ..outcome() }).await;
+                let done = session.commit(RunOutcome { absent, brake, committed_at: instant, ..outcome() }).await;
                 let removed = stored as u64 - brought.len() as u64;
                 match done {
                     Ok(done) => assert_eq!((stops, done.removed), (false, removed), "{absent:?} {brake:?} {brought:?}"),

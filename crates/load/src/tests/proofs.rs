@@ -71,7 +71,7 @@ async fn from_any_damage_of_any_file_a_rebuild_and_a_read_of_everything_lead_bac
                     let mut session = Session::begin(&destination, all).await.unwrap();
                     session.write(page(session.version(), &everybody())).await.unwrap();
                     let absent = if mode == Merge { Absent::Go } else { Absent::Stay };
-                    session.commit(Outcome { absent, ..outcome() }).await.unwrap();
+                    session.commit(RunOutcome { absent, ..outcome() }).await.unwrap();
                     is_whole(&destination, &format!("{told}, {run_id}")).await;
                 }
             }

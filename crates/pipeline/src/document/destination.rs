@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use ctct_extract::hide;
-use ctct_load::{Cloud, FileSettings, LoadError, OptionKind, StoreOption, StoreOptions};
+use ctct_load::{Cloud, FileSettings, LoadError, StoreOption, StoreOptionKind, StoreOptions};
 use secrecy::ExposeSecret;
 
 use super::environment::{Environment, SecretRef};
@@ -165,18 +165,18 @@ fn setting(entry: &Entry, known: &[&StoreOption], environment: &Environment) -> 
         });
     };
     let node = &entry.value;
-    if option.kind == OptionKind::Secret || names_a_secret(option.name) {
+    if option.kind == StoreOptionKind::Secret || names_a_secret(option.name) {
         return SecretRef::decode(node, entry.span).map(StoreSetting::Secret);
     }
-    if option.kind == OptionKind::File {
+    if option.kind == StoreOptionKind::File {
         return text(node, environment).map(|path| StoreSetting::File(path.value));
     }
     match &node.value {
         Value::Mapping(_) => text(node, environment).map(|text| StoreSetting::Text(text.value)),
-        Value::Scalar(Scalar { text, kind: ScalarKind::Boolean }) if option.kind == OptionKind::Flag => {
+        Value::Scalar(Scalar { text, kind: ScalarKind::Boolean }) if option.kind == StoreOptionKind::Flag => {
             Ok(StoreSetting::Text(text.clone()))
         }
-        _ if option.kind == OptionKind::Flag => Err(expected(node, "true or false")),
+        _ if option.kind == StoreOptionKind::Flag => Err(expected(node, "true or false")),
         Value::Scalar(Scalar { text, kind: ScalarKind::Text | ScalarKind::Number }) => {
             Ok(StoreSetting::Text(text.clone()))
         }

@@ -2,7 +2,7 @@
 //! catalogue. What it cannot say (dates that exist, a start before its end) only the decoder checks.
 
 use ctct_catalog::{Catalog, OptionKind, Param, ParamType, Report, ReportOption};
-use ctct_load::{Cloud, OptionKind as StoreOptionKind, PartitionBy};
+use ctct_load::{Cloud, PartitionBy, StoreOptionKind};
 use serde_json::{Map, Value, json};
 
 use crate::document::Period;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_extract::Authority;
-use ctct_load::{Commit, LoadError, PartitionBy, Window, WriteMode, refuse_manner};
+use ctct_load::{Commit, LoadError, PartitionBy, Window, WriteMode, refuse_storage_mode};
 use futures::future::join_all;
 use serde::Serialize;
 
@@ -459,8 +459,13 @@ fn refusal(plan: &Plan, report: &ReportPlan, commit: &Commit) -> Option<RunError
     let name = report.report.name.clone();
     let rebuilds = report.scope == Scope::Everything && report.write_mode != WriteMode::Append;
     if !rebuilds
-        && let Err(source) =
-            refuse_manner(commit, &report.report, report.write_mode, report.delivery.history, &report.partition_by)
+        && let Err(source) = refuse_storage_mode(
+            commit,
+            &report.report,
+            report.write_mode,
+            report.delivery.history,
+            &report.partition_by,
+        )
     {
         return Some(RunError::Load { report: name, source: Box::new(source) });
     }

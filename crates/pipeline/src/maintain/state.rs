@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use ctct_load::{Commit, Destination, LoadError, Pile, ReportLog, Survey, WriteMode, leases, survey};
+use ctct_load::{Commit, Destination, FileGroup, LoadError, ReportLog, Survey, WriteMode, leases, survey};
 use serde::Serialize;
 
 use super::adopt::shown;
@@ -150,8 +150,8 @@ pub struct FileGroupSummary {
     pub bytes: u64,
 }
 
-impl From<Pile> for FileGroupSummary {
-    fn from(Pile { files, bytes }: Pile) -> Self {
+impl From<FileGroup> for FileGroupSummary {
+    fn from(FileGroup { files, bytes }: FileGroup) -> Self {
         Self { files, bytes }
     }
 }
@@ -234,8 +234,8 @@ fn of_survey(plan: &Plan, name: &str, survey: Survey) -> StoredReport {
             .map(|run| StagedSummary {
                 run_id: run.run,
                 base: run.base,
-                files: run.pile.files,
-                bytes: run.pile.bytes,
+                files: run.group.files,
+                bytes: run.group.bytes,
                 dead: run.dead,
             })
             .collect(),

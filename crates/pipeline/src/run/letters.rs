@@ -53,7 +53,7 @@ pub(super) async fn replay_letters(writer: &ReportWriter<'_>, summary: &mut Repo
         session.name_raw_pages(RawPages { ..raw });
     }
     let rejected = head.state.rejected.filter(|_| taken.left > 0);
-    let outcome = ctct_load::Outcome {
+    let outcome = ctct_load::RunOutcome {
         committed_at: writer.context.clock.now(),
         state: ReportState { rejected, ..head.state },
         window: Window::default(),

@@ -108,7 +108,7 @@ async fn replay_report(writer: &ReportWriter<'_>, summary: &mut ReportSummary) -
     let merges = writer.report_plan.write_mode == WriteMode::Merge;
     // Kept responses do not say what was found gone, so the next sweep is due at once.
     let state = ReportState { reconciled_at: None, reconcile_tried_at: None, ..head.state };
-    let outcome = ctct_load::Outcome {
+    let outcome = ctct_load::RunOutcome {
         committed_at: writer.context.clock.now(),
         state,
         window: Window::default(),

@@ -338,7 +338,7 @@ impl ReportRun<'_> {
         if let Some(failed) = failed {
             session.name_ids(IdsLeft { failed, done });
         }
-        let outcome = ctct_load::Outcome {
+        let outcome = ctct_load::RunOutcome {
             committed_at: now,
             answers: true,
             supersedes: request.sweep,

@@ -1,8 +1,8 @@
 //! One sorted run of entries, in memory or in a temporary file.
 
 use super::Entry;
-use crate::LoadError;
 use crate::destination::scratch::Scratch;
+use crate::error::LoadError;
 
 /// Entries of a block, which a lookup reads.
 const BLOCK: usize = 128;
@@ -19,14 +19,14 @@ const PROBES: u64 = 5;
 pub(super) struct Run {
     level: u32,
     count: usize,
-    place: Place,
+    place: EntryStore,
     filter: Filter,
     /// First key of each block.
     fences: Vec<u128>,
 }
 
 #[derive(Debug)]
-enum Place {
+enum EntryStore {
     Memory(Vec<Entry>),
     File(Scratch),
 }
@@ -48,8 +48,8 @@ impl Run {
             entries.binary_search_by_key(&key, |entry| entry.key).ok().and_then(|at| entries.get(at)).copied()
         };
         match &self.place {
-            Place::Memory(entries) => Ok(found(entries)),
-            Place::File(_) => {
+            EntryStore::Memory(entries) => Ok(found(entries)),
+            EntryStore::File(_) => {
                 let Some(block) = self.fences.partition_point(|fence| *fence <= key).checked_sub(1) else {
                     return Ok(None);
                 };
@@ -66,8 +66,8 @@ impl Run {
     fn read(&self, first: usize, most: usize) -> Result<Vec<Entry>, LoadError> {
         let last = (first + most).min(self.count);
         match &self.place {
-            Place::Memory(entries) => Ok(entries[first.min(last)..last].to_vec()),
-            Place::File(scratch) => {
+            EntryStore::Memory(entries) => Ok(entries[first.min(last)..last].to_vec()),
+            EntryStore::File(scratch) => {
                 let mut bytes = vec![0; last.saturating_sub(first) * BYTES];
                 scratch.read((first * BYTES) as u64, &mut bytes)?;
                 Ok(bytes.chunks_exact(BYTES).map(decoded).collect())
@@ -162,11 +162,11 @@ impl RunBuilder {
             return Ok(None);
         }
         let place = if self.scratch.is_none() && self.count <= in_memory {
-            Place::Memory(std::mem::take(&mut self.waiting))
+            EntryStore::Memory(std::mem::take(&mut self.waiting))
         } else {
             self.flush()?;
             match self.scratch.take() {
-                Some(scratch) => Place::File(scratch),
+                Some(scratch) => EntryStore::File(scratch),
                 None => return Ok(None),
             }
         };

@@ -16,13 +16,16 @@ use sha2::{Digest, Sha256};
 
 use super::UNDATED;
 use crate::dedupe::index::{Entry, Index, RunBuilder};
+use crate::destination::Destination;
 use crate::destination::checksum::hex;
+use crate::destination::file_options::FileOptions;
 use crate::destination::upload::Upload;
-use crate::files::encode::{FileLayout, TableEncoder};
+use crate::error::LoadError;
+use crate::files::encode::TableEncoder;
 use crate::files::footer;
+use crate::files::layout::FileLayout;
 use crate::files::read::StoredFile;
 use crate::log::record::StateFile;
-use crate::{Destination, FileOptions, LoadError};
 
 /// Entries of a row group: 2 MiB.
 const ROW_GROUP: usize = 1 << 16;

@@ -7,7 +7,7 @@ use ctct_transform::TableRows;
 
 use super::versions::{precedes, version_name};
 use super::{Stored, entries_of};
-use crate::LoadError;
+use crate::error::LoadError;
 
 /// The records that were stored before a run began, as far as they are remembered. Cheap to clone.
 #[derive(Debug, Clone, Default)]

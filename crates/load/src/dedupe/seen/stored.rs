@@ -10,17 +10,20 @@ use ctct_catalog::{COMMIT, EXTRACTED_AT, ORDINAL, PARENT_ORDINAL, Report};
 
 use super::versions::Versions;
 use super::{as_content, instants};
+use crate::dedupe::fingerprint;
 use crate::dedupe::index::{Combine, Entry, Index};
+use crate::destination::Destination;
+use crate::error::LoadError;
 use crate::files::stored_rows::StoredRows;
-use crate::log::Standing;
-use crate::{Destination, LoadError, WriteMode, dedupe::fingerprint};
+use crate::log::StoredState;
+use crate::log::record::WriteMode;
 
 /// Reads every version that the tables hold, as they were written in this mode. `dates` are the columns that tell how new
 /// one is.
 pub(super) async fn versions(
     destination: &Destination,
     report: &Report,
-    standing: &Standing,
+    stored_state: &StoredState,
     dates: &[String],
     mode: WriteMode,
 ) -> Result<Versions, LoadError> {
@@ -58,8 +61,8 @@ pub(super) async fn versions(
             }
             Ok(())
         };
-        let rows = StoredRows::new(destination, table, None).proving(&standing.manifest);
-        rows.read_all(&standing.listing.of_table(&table.name), each).await?;
+        let rows = StoredRows::new(destination, table, None).proving(&stored_state.manifest);
+        rows.read_all(&stored_state.listing.of_table(&table.name), each).await?;
     }
     Ok(versions)
 }

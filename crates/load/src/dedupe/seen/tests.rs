@@ -278,7 +278,7 @@ async fn a_merging_run_remembers_what_it_brings_and_leaves_its_rows_alone() {
     let rows = [person("a", "k", "2026-01-01")];
     let report = crate::tests::people();
     for _ in 0..2 {
-        let (destination, listing) = (Destination::in_memory(), crate::log::Standing::default());
+        let (destination, listing) = (Destination::in_memory(), crate::log::StoredState::default());
         let page = seen.unseen(&destination, &report, &listing, still(1, &rows)).await.unwrap();
         assert_eq!(page[0].batch.num_rows(), 1);
     }
@@ -294,11 +294,11 @@ fn all_that_a_run_wrote_is_known_to_it() {
         Entry { key, content: number + 1, at: 0, order: 0 }
     };
     for number in 0..300_000 {
-        let standing = seen.standing(entry(number)).unwrap();
-        assert!(seen.meet(entry(number), standing).unwrap());
+        let record_state = seen.record_state(entry(number)).unwrap();
+        assert!(seen.meet(entry(number), record_state).unwrap());
     }
     for number in (0..300_000).step_by(17) {
-        assert_eq!(seen.standing(entry(number)).unwrap(), Standing::Known, "{number}");
+        assert_eq!(seen.record_state(entry(number)).unwrap(), RecordState::Known, "{number}");
     }
     assert_eq!(seen.distinct(), 300_000);
 }
@@ -404,10 +404,15 @@ async fn a_file_that_a_newer_commit_took_away_is_that_runs_victory() {
     let first = head(&destination).await;
     run(&destination, plan_of(&since(), "r2"), None, &[&row("y")]).await.unwrap();
     let log = ReportLog::new(&destination, "acme", "people").unwrap();
-    let error =
-        SeenRows::begin(&destination, &plan_of(&since(), "r3"), &log, Some(&first), &crate::log::Standing::default())
-            .await
-            .unwrap_err();
+    let error = SeenRows::begin(
+        &destination,
+        &plan_of(&since(), "r3"),
+        &log,
+        Some(&first),
+        &crate::log::StoredState::default(),
+    )
+    .await
+    .unwrap_err();
     assert!(matches!(error, LoadError::Fenced { version: 2, .. }), "{error}");
 }
 

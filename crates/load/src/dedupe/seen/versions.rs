@@ -1,9 +1,9 @@
 //! Versions of records by their hashes: the newest of each key, and older ones that may come again.
 
-use crate::LoadError;
 use crate::dedupe::fingerprint;
 use crate::dedupe::index::{Combine, Entry, Index, Sorted};
 use crate::dedupe::seen::UNDATED;
+use crate::error::LoadError;
 
 /// The newest version of each key by the key's hash, and older ones by the hash of key and content.
 #[derive(Debug)]

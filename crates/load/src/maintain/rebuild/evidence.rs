@@ -5,21 +5,23 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Utc};
 use ctct_catalog::Report;
 
-use super::found::{Files, Found};
+use super::Records;
+use super::found::{Files, FoundFile};
 use super::kin::Hole;
-use super::{Loss, Records};
+use crate::destination::folder;
 use crate::error::ahead;
 use crate::files::footer::Stamp;
 use crate::log::ReportLog;
-use crate::log::inventory::{Listing, TableInventory, partition_of, table_of};
-use crate::log::named::{Named, NamedFiles};
+use crate::log::file_names::{Named, NamedFiles};
+use crate::log::inventory::{Listing, partition_of, table_of};
+use crate::log::owner::Owner;
 use crate::log::publish::is_anchor;
-use crate::log::record::ReportState;
-use crate::{Owner, WriteMode, destination::folder};
+use crate::log::record::{ReportState, TableInventory, WriteMode};
+use crate::maintain::loss::Loss;
 
 /// What a new record takes over from an older one, or from a footer.
 #[derive(Debug, Clone)]
-pub(super) struct Basis {
+pub(super) struct TakenOver {
     pub(super) identity: Owner,
     pub(super) state: ReportState,
     pub(super) write_mode: WriteMode,
@@ -42,7 +44,7 @@ pub(super) struct Evidence<'a> {
 
 impl Evidence<'_> {
     /// What the next run may start from, what was lost that it must read again, and where rows are missing now.
-    pub(super) fn weigh(&self) -> (Basis, Vec<Loss>, Vec<Hole>) {
+    pub(super) fn weigh(&self) -> (TakenOver, Vec<Loss>, Vec<Hole>) {
         let mut basis = self.basis();
         let (mut lost, mut holes) = (Vec::new(), Vec::new());
         let mut back_to = |path: &str, reason: String, bound: Option<DateTime<Utc>>| {
@@ -53,7 +55,7 @@ impl Evidence<'_> {
             basis.state.progress = None;
             lost.push(Loss { path: self.log.destination().shown(path), reason });
         };
-        let found: BTreeMap<&str, &Found> =
+        let found: BTreeMap<&str, &FoundFile> =
             self.files.sound.iter().map(|found| (found.file.path.as_str(), found)).collect();
         let staged: HashSet<&str> = self.staged.iter().map(String::as_str).collect();
         let mut tables_hit: HashSet<String> = HashSet::new();
@@ -119,19 +121,19 @@ impl Evidence<'_> {
     }
 
     /// The newest that is known: a record that can be read, or a footer of a later commit.
-    fn basis(&self) -> Basis {
+    fn basis(&self) -> TakenOver {
         let record = self.records.readable.last();
         let whole = self.files.sound.iter().map(|found| &found.stamp).filter(|stamp| !self.is_torn(stamp));
         let stamp = whole.max_by_key(|stamp| (stamp.commit, stamp.state.watermark));
         match (record, stamp) {
-            (Some(commit), stamp) if stamp.is_none_or(|stamp| stamp.commit <= commit.version) => Basis {
+            (Some(commit), stamp) if stamp.is_none_or(|stamp| stamp.commit <= commit.version) => TakenOver {
                 identity: self.identity(),
                 state: commit.state.clone(),
                 write_mode: commit.write_mode,
                 history: commit.history,
                 partition_by: commit.partition_by.clone(),
             },
-            (_, Some(stamp)) => Basis {
+            (_, Some(stamp)) => TakenOver {
                 identity: self.identity(),
                 state: stamp.state.clone(),
                 write_mode: stamp.write_mode,
@@ -139,14 +141,14 @@ impl Evidence<'_> {
                 partition_by: stamp.partition_by.clone(),
             },
             (_, None) => self.files.sound.first().map_or_else(
-                || Basis {
+                || TakenOver {
                     identity: self.identity(),
                     state: ReportState::default(),
                     write_mode: WriteMode::Append,
                     history: false,
                     partition_by: Vec::new(),
                 },
-                |found| Basis {
+                |found| TakenOver {
                     identity: self.identity(),
                     state: ReportState::default(),
                     write_mode: found.stamp.write_mode,

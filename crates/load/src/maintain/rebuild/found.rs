@@ -7,20 +7,21 @@ use futures::{StreamExt, TryStreamExt, stream};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 
-use super::Loss;
+use crate::destination::checksum;
+use crate::error::LoadError;
 use crate::files::footer::{self, Stamp, own};
 use crate::log::ReportLog;
+use crate::log::file_names::{Named, NamedFiles};
 use crate::log::inventory::{Listing, partition_of};
-use crate::log::named::{Named, NamedFiles};
 use crate::log::record::{Commit, CommittedFile};
-use crate::{LoadError, destination::checksum};
+use crate::maintain::loss::Loss;
 
 /// Files that are read at a time.
 const AT_A_TIME: usize = 8;
 
 /// A file of the report with what its footer says.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
+pub(super) struct FoundFile {
     pub(super) file: CommittedFile,
     pub(super) stamp: Stamp,
     /// Whether it numbers events with equal keys.
@@ -29,7 +30,7 @@ pub(super) struct Found {
     pub(super) differs: bool,
 }
 
-impl Found {
+impl FoundFile {
     /// The first and the last commit whose rows it holds.
     pub(super) fn commits(&self) -> (i64, i64) {
         self.file.commits.unwrap_or((self.stamp.commit, self.stamp.commit))
@@ -40,7 +41,7 @@ impl Found {
 #[derive(Debug, Default)]
 pub(super) struct Files {
     /// Those that are as they were written, as far as anything tells.
-    pub(super) sound: Vec<Found>,
+    pub(super) sound: Vec<FoundFile>,
     /// Those that the log names and that are not what it says, by path, with what is wrong.
     pub(super) broken: BTreeMap<String, String>,
     /// Those that are none of the report's.
@@ -48,7 +49,7 @@ pub(super) struct Files {
 }
 
 enum Weighed {
-    Sound(Box<Found>),
+    Sound(Box<FoundFile>),
     Broken(String),
     Refused(String),
 }
@@ -128,7 +129,7 @@ async fn weigh(
         joined: false,
         commits: Some(commits),
     };
-    Ok(Weighed::Sound(Box::new(Found { file, stamp, counts, differs })))
+    Ok(Weighed::Sound(Box::new(FoundFile { file, stamp, counts, differs })))
 }
 
 /// The first and the last commit whose rows a file holds, by its statistics. A file without rows holds those of none.

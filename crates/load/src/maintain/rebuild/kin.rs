@@ -10,8 +10,8 @@ use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use ctct_catalog::{COMMIT, Report};
 
-use super::found::Found;
-use crate::WriteMode;
+use super::found::FoundFile;
+use crate::log::record::WriteMode;
 
 /// Rows that are lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) struct Hole {
 
 /// What becomes of a sound file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum FileFate {
     Stays,
     /// All of its rows go.
     Goes,
@@ -35,19 +35,19 @@ pub(super) enum Fate {
 }
 
 /// What becomes of a file because of the holes.
-pub(super) fn fate(found: &Found, holes: &[Hole], report: &Report, mode: WriteMode) -> Fate {
+pub(super) fn fate(found: &FoundFile, holes: &[Hole], report: &Report, mode: WriteMode) -> FileFate {
     let beside = holes.iter().filter(|hole| hole.partition == found.file.partition);
     if mode != WriteMode::Append {
         let mut above = beside.flat_map(|hole| below(report, &hole.table));
-        return if above.any(|table| table == found.file.table) { Fate::Goes } else { Fate::Stays };
+        return if above.any(|table| table == found.file.table) { FileFate::Goes } else { FileFate::Stays };
     }
     let (first, last) = found.commits();
     let hit: Vec<(i64, i64)> =
         beside.map(|hole| hole.commits).filter(|(from, to)| *from <= last && first <= *to).collect();
     match hit.as_slice() {
-        [] => Fate::Stays,
-        hit if hit.iter().any(|(from, to)| *from <= first && last <= *to) => Fate::Goes,
-        hit => Fate::Shrinks(hit.to_vec()),
+        [] => FileFate::Stays,
+        hit if hit.iter().any(|(from, to)| *from <= first && last <= *to) => FileFate::Goes,
+        hit => FileFate::Shrinks(hit.to_vec()),
     }
 }
 

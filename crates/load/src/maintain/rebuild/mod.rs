@@ -15,17 +15,20 @@ use ctct_catalog::{OCCURRENCE, Report};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 
-use crate::log::ReportLog;
-use crate::log::inventory::{Inventory, Listing};
+use crate::compact::Rewriter;
+use crate::destination::{Destination, folder};
+use crate::error::LoadError;
+use crate::files::source::Listed;
+use crate::log::file_names::NamedFiles;
+use crate::log::inventory::Listing;
 use crate::log::manifest::Manifest;
-use crate::log::named::NamedFiles;
-use crate::log::publish;
-use crate::log::record::{Commit, CommittedFile, LAYOUT_VERSION, RECORD_FORMAT, StateFile, Window};
-use crate::maintain::compact::{Listed, Rewriter};
-use crate::{Destination, LoadError, destination::folder, maintain::state};
-use evidence::{Basis, Evidence};
-use found::{Files, Found};
-use kin::Fate;
+use crate::log::record::{Commit, CommittedFile, Inventory, LAYOUT_VERSION, RECORD_FORMAT, StateFile, Window};
+use crate::log::{ReportLog, publish};
+use crate::maintain::loss::Loss;
+use crate::maintain::state;
+use evidence::{Evidence, TakenOver};
+use found::{Files, FoundFile};
+use kin::FileFate;
 
 /// Files that are read at a time.
 const AT_A_TIME: usize = 8;
@@ -76,15 +79,6 @@ pub enum Rebuilt {
     },
 }
 
-/// A file and what is wrong with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loss {
-    /// The file, as people are shown it.
-    pub path: String,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
 /// What a rebuilt table holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TableRebuilt {
@@ -121,7 +115,8 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
         return Ok(Rebuilt::Nothing);
     }
     let (manifest, mut damaged) = manifest_of(&log, newest, &listing).await?;
-    let named = NamedFiles::by(&records.readable, manifest.as_ref().filter(|_| head.is_some()));
+    let named =
+        NamedFiles::by(&records.readable, manifest.as_ref().filter(|_| head.is_some()).map(Manifest::of_tables));
     let files = Files::read(&log, &listing, &records.readable, &named).await?;
     let state = match head {
         Some(head) => state::damage(&log, head, manifest.as_ref()).await?,
@@ -164,9 +159,9 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
     let (mut stays, mut shrinks) = (Vec::new(), Vec::new());
     for found in files.sound {
         match kin::fate(&found, &holes, plan.report, basis.write_mode) {
-            Fate::Stays => stays.push(found),
-            Fate::Goes => aside.push(found.file.path),
-            Fate::Shrinks(gone) => shrinks.push((found, gone)),
+            FileFate::Stays => stays.push(found),
+            FileFate::Goes => aside.push(found.file.path),
+            FileFate::Shrinks(gone) => shrinks.push((found, gone)),
         }
     }
     let version = version(&records, stays.iter().chain(shrinks.iter().map(|(found, _)| found)));
@@ -227,14 +222,14 @@ async fn shrunk(
     log: &ReportLog,
     plan: &Rebuild<'_>,
     mut record: Commit,
-    shrinks: &[(Found, Vec<(i64, i64)>)],
+    shrinks: &[(FoundFile, Vec<(i64, i64)>)],
     aside: &str,
 ) -> Result<Commit, LoadError> {
     let destination = log.destination();
     let staging = log.staging(record.version - 1, &folder::of_name("run", plan.run_id)?);
     let options = destination.file_options();
     let mut rewriter = Rewriter::for_commit(destination, plan.report, &record, staging, &options)?;
-    for (Found { file, .. }, gone) in shrinks {
+    for (FoundFile { file, .. }, gone) in shrinks {
         let Some(table) = plan.report.tables().iter().position(|table| table.name == file.table) else { continue };
         copy(destination, &file.path, &format!("{aside}/{}", file.path)).await?;
         let member = [Listed { path: file.path.clone(), bytes: file.bytes }];
@@ -319,7 +314,7 @@ impl Records {
 }
 
 /// A version above every one that was ever used.
-fn version<'a>(records: &Records, files: impl Iterator<Item = &'a Found>) -> i64 {
+fn version<'a>(records: &Records, files: impl Iterator<Item = &'a FoundFile>) -> i64 {
     files.map(|found| found.stamp.commit).max().unwrap_or_default().max(records.highest) + 1
 }
 
@@ -335,11 +330,11 @@ async fn pages_base(log: &ReportLog, records: &Records) -> Result<i64, LoadError
     }
 }
 
-fn record(plan: &Rebuild<'_>, version: i64, files: &[Found], basis: Basis, pages_base: i64) -> Commit {
-    let own = |found: &&Found| found.file.table == plan.report.name;
+fn record(plan: &Rebuild<'_>, version: i64, files: &[FoundFile], basis: TakenOver, pages_base: i64) -> Commit {
+    let own = |found: &&FoundFile| found.file.table == plan.report.name;
     let counts = files.iter().filter(own).all(|found| found.counts);
     let key = plan.report.key.iter().filter(|column| counts || *column != OCCURRENCE).cloned().collect();
-    let Basis { identity, state, write_mode, history, partition_by } = basis;
+    let TakenOver { identity, state, write_mode, history, partition_by } = basis;
     let files: Vec<CommittedFile> = files.iter().map(|found| found.file.clone()).collect();
     let mut rows: BTreeMap<String, u64> = BTreeMap::new();
     for file in &files {
@@ -378,7 +373,7 @@ fn record(plan: &Rebuild<'_>, version: i64, files: &[Found], basis: Basis, pages
 }
 
 /// What stays as it is. What files that are written again will hold is not known before that.
-fn totals_before(stays: &[Found], shrinks: &[(Found, Vec<(i64, i64)>)]) -> BTreeMap<String, TableRebuilt> {
+fn totals_before(stays: &[FoundFile], shrinks: &[(FoundFile, Vec<(i64, i64)>)]) -> BTreeMap<String, TableRebuilt> {
     let mut tables = totals_of(stays.iter().map(|found| &found.file));
     for (found, _) in shrinks {
         tables.entry(found.file.table.clone()).or_default();

@@ -9,14 +9,16 @@ use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::{CheckedFile, CheckedTable, CheckedTables, Finding, Mend, Verified, VerifiedTable};
-use crate::files::footer::own;
+use crate::destination::checksum;
+use crate::error::LoadError;
+use crate::files::footer::{self, own};
+use crate::files::stored_schema::stored_schema;
 use crate::log::ReportLog;
-use crate::log::inventory::partition_of;
-use crate::log::inventory::{Listing, table_of};
+use crate::log::file_names::{Named, NamedFiles};
+use crate::log::inventory::{Listing, partition_of, table_of};
 use crate::log::manifest::Manifest;
-use crate::log::named::{Named, NamedFiles};
+use crate::log::owner::Owner;
 use crate::log::record::Commit;
-use crate::{LoadError, Owner, destination::checksum, files::footer, stored_schema};
 
 /// Files that are read at a time.
 const AT_A_TIME: usize = 4;
@@ -31,7 +33,7 @@ pub(super) async fn check(
     listing: &Listing,
     verified: &mut Verified,
 ) -> Result<CheckedTables, LoadError> {
-    let says = Log { head, named: NamedFiles::by(records, manifest) };
+    let says = LogView { head, named: NamedFiles::by(records, manifest.map(Manifest::of_tables)) };
     let named = says.named.iter().map(|(path, _)| path);
     let paths: BTreeSet<String> = listing.iter().map(|(path, _)| path).chain(named).map(str::to_owned).collect();
     let results = paths.into_iter().map(|path| {
@@ -75,7 +77,7 @@ pub(super) async fn check(
 }
 
 /// What the newest record and all of them say.
-struct Log<'a> {
+struct LogView<'a> {
     head: &'a Commit,
     named: NamedFiles<'a>,
 }
@@ -83,7 +85,7 @@ struct Log<'a> {
 /// What is wrong with a file and what mends it.
 type Wrong = (String, Mend);
 
-impl Log<'_> {
+impl LogView<'_> {
     fn missing(&self, path: &str) -> Wrong {
         let version = self.named.get(path).map_or(self.head.version, |named| named.proof.commit);
         (format!("commit {version} wrote it and it is not there"), Mend::Restore)
@@ -114,7 +116,7 @@ impl Log<'_> {
 async fn check_file(
     log: &ReportLog,
     report: &Report,
-    says: &Log<'_>,
+    says: &LogView<'_>,
     path: &str,
     bytes: u64,
 ) -> Result<Result<(CheckedFile, bool), Wrong>, LoadError> {

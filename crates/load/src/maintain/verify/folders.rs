@@ -3,7 +3,7 @@
 use ctct_catalog::Report;
 
 use super::{CheckedTables, Finding, Mend, Verified};
-use crate::LoadError;
+use crate::error::LoadError;
 use crate::files::partition::{PartitionBy, Router};
 use crate::files::stored_rows::StoredRows;
 use crate::log::ReportLog;

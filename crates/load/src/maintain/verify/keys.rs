@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 use ctct_catalog::{COMMIT, ORDINAL, PARENT_ORDINAL, Report, Table};
 
-use super::scan::{CURRENT, Found, HASH_SHIFT, Scan, file_of};
+use super::scan::{CURRENT, HASH_SHIFT, Scan, ScanResult, file_of};
 use super::{CheckedFile, CheckedTables, Finding, Mend, Verified};
+use crate::error::LoadError;
+use crate::files::stored_schema::{DELETED_AT, VALID_TO, stored_key};
 use crate::log::ReportLog;
-use crate::log::record::Commit;
-use crate::merge::{DELETED_AT, VALID_TO, stored_key};
-use crate::{LoadError, WriteMode};
+use crate::log::record::{Commit, WriteMode};
 
 /// What is wrong with a file whose bytes do not make rows.
 const UNREAD: &str = "it cannot be read to its end";
 
 /// The keys of a report's tables.
-pub(super) struct Keys<'a> {
+pub(super) struct KeyCheck<'a> {
     pub(super) log: &'a ReportLog,
     pub(super) report: &'a Report,
     /// Bytes of hashes that are held at a time.
@@ -28,7 +28,7 @@ pub(super) struct Keys<'a> {
     pub(super) checked: &'a CheckedTables,
 }
 
-impl Keys<'_> {
+impl KeyCheck<'_> {
     /// Checks the rows of all tables whose files are all there.
     pub(super) async fn check(&self, head: &Commit, verified: &mut Verified) -> Result<(), LoadError> {
         let Self { log, report, checked, .. } = *self;
@@ -88,7 +88,7 @@ impl Keys<'_> {
         for slice in 0..slices {
             let null = vec![VALID_TO, DELETED_AT];
             let scan = Scan { columns: table.key.clone(), order: None, null, slice: (slice, slices) };
-            let Found { mut hashes, unread, .. } = scan.files(log, &own.files).await?;
+            let ScanResult { mut hashes, unread, .. } = scan.files(log, &own.files).await?;
             for file in unread {
                 tally.add(&own.files[file], UNREAD, Mend::Restore);
             }

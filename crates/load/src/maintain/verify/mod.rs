@@ -11,15 +11,16 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use ctct_catalog::Report;
-use keys::Keys;
+use keys::KeyCheck;
 
-use crate::error::ahead;
-use crate::log::ReportLog;
+use crate::destination::Destination;
+use crate::error::{LoadError, ahead};
 use crate::log::inventory::Listing;
 use crate::log::manifest::Manifest;
 use crate::log::record::Commit;
-use crate::maintain::rebuild::Loss;
-use crate::{Destination, LoadError, log::foreign, maintain::state};
+use crate::log::{ReportLog, foreign};
+use crate::maintain::loss::Loss;
+use crate::maintain::state;
 
 /// What was found out about one report of one account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -163,7 +164,7 @@ async fn attempt(log: &ReportLog, report: &Report, options: &VerifyOptions) -> R
     let known = (head, manifest.as_ref());
     let checked = files::check(log, report, &records, known, &listing, &mut verified).await?;
     if head.has_key_of(report) {
-        let keys = Keys { log, report, key_bytes: options.key_bytes, checked: &checked };
+        let keys = KeyCheck { log, report, key_bytes: options.key_bytes, checked: &checked };
         keys.check(head, &mut verified).await?;
         Box::pin(folders::check(log, report, head, &checked, &mut verified)).await?;
         if options.count {

@@ -15,8 +15,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::{Digest, Sha256};
 
 use super::CheckedFile;
-use crate::LoadError;
 use crate::destination::folder::{self, NULL_FOLDER};
+use crate::error::LoadError;
 use crate::files::footer;
 use crate::files::read::StoredFile;
 use crate::log::ReportLog;
@@ -50,7 +50,7 @@ struct Scanned {
 
 /// What was read of all files.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct ScanResult {
     /// Sorted.
     pub(super) hashes: Vec<u128>,
     pub(super) unordered: Vec<usize>,
@@ -59,12 +59,12 @@ pub(super) struct Found {
 
 impl Scan {
     /// Reads files side by side.
-    pub(super) async fn files(&self, log: &ReportLog, files: &[CheckedFile]) -> Result<Found, LoadError> {
+    pub(super) async fn files(&self, log: &ReportLog, files: &[CheckedFile]) -> Result<ScanResult, LoadError> {
         let mut scanned = stream::iter(0..files.len())
             .map(|at| async move { Ok::<_, LoadError>((at, self.file(log, at, &files[at], None).await?)) })
             .buffer_unordered(at_a_time());
         let rows: u64 = files.iter().map(|file| file.rows).sum();
-        let mut found = Found::default();
+        let mut found = ScanResult::default();
         // A little more than its share, since a vector that grows is held twice.
         found.hashes.reserve(usize::try_from(rows / self.slice.1 / 64 * 66).unwrap_or_default());
         while let Some((at, scanned)) = scanned.try_next().await? {

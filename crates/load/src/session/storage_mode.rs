@@ -2,14 +2,16 @@
 
 use ctct_catalog::Report;
 
-use crate::files::partition::listed;
-use crate::{Commit, LoadError, LoadPlan, PartitionBy, WriteMode};
+use crate::error::LoadError;
+use crate::files::partition::{PartitionBy, listed};
+use crate::files::plan::LoadPlan;
+use crate::log::record::{Commit, WriteMode};
 
 /// Refuses to mix files that no reader could read as one table: folders of two shapes, or files of a merge, which have
 /// one row for each key, with others. A run that replaces everything may change the folders, and a rebuild all of it.
 pub(crate) fn refuse_mixture(plan: &LoadPlan, previous: Option<&Commit>) -> Result<(), LoadError> {
     match previous.filter(|_| !plan.rebuild) {
-        Some(commit) => refuse_manner(commit, &plan.report, plan.mode, plan.history, &plan.partition_by),
+        Some(commit) => refuse_storage_mode(commit, &plan.report, plan.mode, plan.history, &plan.partition_by),
         None => Ok(()),
     }
 }
@@ -18,14 +20,14 @@ pub(crate) fn refuse_mixture(plan: &LoadPlan, previous: Option<&Commit>) -> Resu
 ///
 /// # Errors
 /// [`LoadError::ModeChanged`], [`LoadError::KeyChanged`] and [`LoadError::Repartitioned`].
-pub fn refuse_manner(
+pub fn refuse_storage_mode(
     commit: &Commit,
     report: &Report,
     mode: WriteMode,
     history: bool,
     partition_by: &[PartitionBy],
 ) -> Result<(), LoadError> {
-    let (stored, wanted) = (Manner::of_commit(commit), Manner::new(mode, history, partition_by));
+    let (stored, wanted) = (StorageMode::of_commit(commit), StorageMode::new(mode, history, partition_by));
     let (account, name) = (commit.account.clone(), report.name.clone());
     if (stored.merges, stored.history) != (wanted.merges, wanted.history) {
         let (stored, wanted) = (shown(commit.write_mode, commit.history), shown(mode, history));
@@ -43,13 +45,13 @@ pub fn refuse_manner(
 
 /// What two runs must have in common so that one can go on from the files of the other.
 #[derive(PartialEq)]
-pub(crate) struct Manner {
+pub(crate) struct StorageMode {
     merges: bool,
     history: bool,
     partition_by: Vec<String>,
 }
 
-impl Manner {
+impl StorageMode {
     /// How the tables are stored.
     pub(crate) fn of_commit(commit: &Commit) -> Self {
         let merges = commit.write_mode == WriteMode::Merge;

@@ -7,7 +7,7 @@ use object_store::Error as StoreError;
 
 /// What an error of a store comes down to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum StoreFault {
     DiskFull,
     DiskQuota,
     FilePermission,
@@ -32,31 +32,31 @@ pub(crate) enum Fault {
 
 /// Words of an answer that say more than its status, each with what it means. Codes of S3, Google and Azure; they stand in
 /// the text of the error and nowhere else.
-const WORDS: &[(&str, Fault)] = &[
+const WORDS: &[(&str, StoreFault)] = &[
     // Where the host's own credentials are asked for: no others were set.
-    ("169.254.169.254", Fault::NoCredentials),
-    ("metadata.google.internal", Fault::NoCredentials),
-    ("NoSuchBucket", Fault::NoBucket),
-    ("ContainerNotFound", Fault::NoBucket),
-    ("The specified bucket does not exist", Fault::NoBucket),
-    ("InvalidAccessKeyId", Fault::UnknownKey),
-    ("SignatureDoesNotMatch", Fault::WrongSecret),
-    ("AuthenticationFailed", Fault::WrongCredentials),
-    ("Server failed to authenticate the request", Fault::WrongCredentials),
-    ("InvalidAuthenticationInfo", Fault::WrongCredentials),
-    ("ExpiredToken", Fault::WrongCredentials),
-    ("InvalidToken", Fault::WrongCredentials),
-    ("RequestTimeTooSkewed", Fault::WrongClock),
-    ("AuthorizationHeaderMalformed", Fault::WrongRegion),
-    ("PermanentRedirect", Fault::WrongRegion),
-    ("Received redirect without LOCATION", Fault::WrongRegion),
-    ("invalid peer certificate", Fault::Certificate),
-    ("Connection refused", Fault::Unreachable),
-    ("dns error", Fault::Unreachable),
-    ("error trying to connect", Fault::Unreachable),
+    ("169.254.169.254", StoreFault::NoCredentials),
+    ("metadata.google.internal", StoreFault::NoCredentials),
+    ("NoSuchBucket", StoreFault::NoBucket),
+    ("ContainerNotFound", StoreFault::NoBucket),
+    ("The specified bucket does not exist", StoreFault::NoBucket),
+    ("InvalidAccessKeyId", StoreFault::UnknownKey),
+    ("SignatureDoesNotMatch", StoreFault::WrongSecret),
+    ("AuthenticationFailed", StoreFault::WrongCredentials),
+    ("Server failed to authenticate the request", StoreFault::WrongCredentials),
+    ("InvalidAuthenticationInfo", StoreFault::WrongCredentials),
+    ("ExpiredToken", StoreFault::WrongCredentials),
+    ("InvalidToken", StoreFault::WrongCredentials),
+    ("RequestTimeTooSkewed", StoreFault::WrongClock),
+    ("AuthorizationHeaderMalformed", StoreFault::WrongRegion),
+    ("PermanentRedirect", StoreFault::WrongRegion),
+    ("Received redirect without LOCATION", StoreFault::WrongRegion),
+    ("invalid peer certificate", StoreFault::Certificate),
+    ("Connection refused", StoreFault::Unreachable),
+    ("dns error", StoreFault::Unreachable),
+    ("error trying to connect", StoreFault::Unreachable),
 ];
 
-impl Fault {
+impl StoreFault {
     /// Reads an error with all its causes.
     pub(crate) fn of(error: &StoreError) -> Self {
         if matches!(error, StoreError::Generic { store: "LocalFileSystem", .. }) {
@@ -175,36 +175,39 @@ mod tests {
     fn answers_of_stores_are_told_apart() {
         let answer = |status: &str| format!("Error performing GET x - Server returned non-2xx status code: {status}: ");
         for (text, expected) in [
-            (answer("503 Service Unavailable"), Fault::Passing),
-            (answer("429 Too Many Requests"), Fault::Passing),
-            (answer("400 Bad Request"), Fault::Refused),
-            (answer("403 Forbidden"), Fault::Forbidden),
-            (answer("404 Not Found") + "<Code>NoSuchBucket</Code>", Fault::NoBucket),
-            (answer("400 Bad Request") + "<Code>AuthorizationHeaderMalformed</Code>", Fault::WrongRegion),
-            (answer("403 Forbidden") + "<Code>RequestTimeTooSkewed</Code>", Fault::WrongClock),
-            ("Error performing PUT http://169.254.169.254/latest/api/token in 3s".to_owned(), Fault::NoCredentials),
-            ("operation timed out".to_owned(), Fault::Passing),
+            (answer("503 Service Unavailable"), StoreFault::Passing),
+            (answer("429 Too Many Requests"), StoreFault::Passing),
+            (answer("400 Bad Request"), StoreFault::Refused),
+            (answer("403 Forbidden"), StoreFault::Forbidden),
+            (answer("404 Not Found") + "<Code>NoSuchBucket</Code>", StoreFault::NoBucket),
+            (answer("400 Bad Request") + "<Code>AuthorizationHeaderMalformed</Code>", StoreFault::WrongRegion),
+            (answer("403 Forbidden") + "<Code>RequestTimeTooSkewed</Code>", StoreFault::WrongClock),
+            (
+                "Error performing PUT http://169.254.169.254/latest/api/token in 3s".to_owned(),
+                StoreFault::NoCredentials,
+            ),
+            ("operation timed out".to_owned(), StoreFault::Passing),
         ] {
-            assert_eq!(Fault::of(&generic("S3", &text)), expected, "{text}");
+            assert_eq!(StoreFault::of(&generic("S3", &text)), expected, "{text}");
         }
         let conflict = || answer("409 Conflict") + "<Code>ConditionalRequestConflict</Code>";
         let exists = |text: String| StoreError::AlreadyExists { path: "x".to_owned(), source: text.into() };
-        assert_eq!(Fault::of(&exists(conflict())), Fault::Passing);
-        assert_eq!(Fault::of(&exists(answer("412 Precondition Failed"))), Fault::Exists);
+        assert_eq!(StoreFault::of(&exists(conflict())), StoreFault::Passing);
+        assert_eq!(StoreFault::of(&exists(answer("412 Precondition Failed"))), StoreFault::Exists);
     }
 
     #[test]
     fn errors_of_the_disk_are_told_by_their_kind() {
         let of = |code: i32| {
             let source = io::Error::from_raw_os_error(code);
-            Fault::of(&StoreError::Generic { store: "LocalFileSystem", source: Box::new(source) })
+            StoreFault::of(&StoreError::Generic { store: "LocalFileSystem", source: Box::new(source) })
         };
         let [full, quota, denied, read_only, io] = [28, 122, 13, 30, 5];
-        assert_eq!(of(full), Fault::DiskFull);
-        assert_eq!(of(quota), Fault::DiskQuota);
-        assert_eq!(of(denied), Fault::FilePermission);
-        assert_eq!(of(read_only), Fault::ReadOnly);
-        assert_eq!(of(io), Fault::Disk);
+        assert_eq!(of(full), StoreFault::DiskFull);
+        assert_eq!(of(quota), StoreFault::DiskQuota);
+        assert_eq!(of(denied), StoreFault::FilePermission);
+        assert_eq!(of(read_only), StoreFault::ReadOnly);
+        assert_eq!(of(io), StoreFault::Disk);
         assert!(![full, quota, denied, read_only, io].into_iter().any(|code| of(code).is_transient()));
     }
 }

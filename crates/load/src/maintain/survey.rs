@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use ctct_catalog::Report;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::log::ReportLog;
+use crate::destination::Destination;
+use crate::error::LoadError;
+use crate::files::footer;
+use crate::log::file_names::NamedFiles;
 use crate::log::inventory::{Listing, table_of};
-use crate::log::named::NamedFiles;
 use crate::log::record::Commit;
-use crate::{Destination, LoadError, files::footer, log::publish};
+use crate::log::{ReportLog, publish};
 
 /// Files and records that are read at a time.
 const AT_A_TIME: usize = 8;
@@ -30,9 +32,9 @@ pub struct Survey {
     /// Files of the newest commit that wait to be published, which the next run does.
     pub unpublished: usize,
     /// Objects of pages that are kept, to go on from them or to replay them.
-    pub pages: Pile,
+    pub pages: FileGroup,
     /// Files with records that could not be typed.
-    pub dead_letters: Pile,
+    pub dead_letters: FileGroup,
     /// Why the next run would refuse to begin.
     pub damage: Option<LoadError>,
 }
@@ -58,21 +60,21 @@ pub struct StagedRun {
     /// The version that it started from.
     pub base: i64,
     /// What it has there.
-    pub pile: Pile,
+    pub group: FileGroup,
     /// Whether it can no longer commit, so that the next run clears it away.
     pub dead: bool,
 }
 
 /// Some files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pile {
+pub struct FileGroup {
     /// How many.
     pub files: u64,
     /// Bytes of them all.
     pub bytes: u64,
 }
 
-impl Pile {
+impl FileGroup {
     fn add(&mut self, bytes: u64) {
         self.files += 1;
         self.bytes += bytes;
@@ -124,8 +126,8 @@ async fn attempt(log: &ReportLog, report: &Report, history: usize) -> Result<(Op
             damage = damage.or(found);
         }
     }
-    let dead_letters = pile(log, &["dead_letters", "rejected"]).await?;
-    let pages = pile(log, &["pages", "raw"]).await?;
+    let dead_letters = file_group(log, &["dead_letters", "rejected"]).await?;
+    let pages = file_group(log, &["pages", "raw"]).await?;
     let tables = table_sizes(log.destination(), report, &listing, &history).await?;
     let records = records.len();
     Ok((version, Survey { head, history, records, tables, staged, unpublished, pages, dead_letters, damage }))
@@ -147,35 +149,35 @@ impl ReportLog {
     ///
     /// # Errors
     /// The store cannot be listed.
-    pub async fn waiting_pages(&self) -> Result<Pile, LoadError> {
-        pile(self, &["pages"]).await
+    pub async fn waiting_pages(&self) -> Result<FileGroup, LoadError> {
+        file_group(self, &["pages"]).await
     }
 }
 
 /// What stands in these folders of the report.
-async fn pile(log: &ReportLog, folders: &[&str]) -> Result<Pile, LoadError> {
-    let mut pile = Pile::default();
+async fn file_group(log: &ReportLog, folders: &[&str]) -> Result<FileGroup, LoadError> {
+    let mut group = FileGroup::default();
     for folder in folders {
         let objects = log.destination().objects(&format!("{}/{folder}", log.folder())).await?;
         for object in objects {
-            pile.add(object.size);
+            group.add(object.size);
         }
     }
-    Ok(pile)
+    Ok(group)
 }
 
 async fn staged_runs(log: &ReportLog, head: i64) -> Result<(Vec<StagedRun>, Vec<String>), LoadError> {
     let destination = log.destination();
-    let mut piles: BTreeMap<(i64, String), Pile> = BTreeMap::new();
+    let mut groups: BTreeMap<(i64, String), FileGroup> = BTreeMap::new();
     let mut paths = Vec::new();
     for object in destination.objects(&format!("{}/staging", log.folder())).await? {
         let path = destination.relative(&object.location);
         if let Some((base, run)) = log.staged_by(path) {
-            piles.entry((base, run.to_owned())).or_default().add(object.size);
+            groups.entry((base, run.to_owned())).or_default().add(object.size);
         }
         paths.push(path.to_owned());
     }
-    let runs = piles.into_iter().map(|((base, run), pile)| StagedRun { run, base, pile, dead: base < head });
+    let runs = groups.into_iter().map(|((base, run), group)| StagedRun { run, base, group, dead: base < head });
     Ok((runs.collect(), paths))
 }
 

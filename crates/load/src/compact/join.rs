@@ -9,26 +9,21 @@ use ctct_catalog::Report;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
-use super::source::SourceFile;
-use crate::destination::folder::ACCOUNT;
-use crate::files::encode::FileLayout;
+use crate::destination::Destination;
+use crate::destination::file_options::FileOptions;
+use crate::destination::folder::{self, ACCOUNT};
+use crate::error::LoadError;
 use crate::files::footer::{FooterState, Stamp};
+use crate::files::layout::FileLayout;
+use crate::files::source::{Listed, SourceFile};
 use crate::files::writer::{StagedFile, Writers};
-use crate::log::manifest::{Manifest, Proof};
+use crate::log::manifest::Manifest;
+use crate::log::proof::Proof;
 use crate::log::publish::{ANCHOR, is_anchor};
 use crate::log::record::{Commit, CommittedFile, ReportState};
-use crate::{Destination, FileOptions, LoadError, destination::folder};
 
 /// Footers that are read at a time.
 const AT_A_TIME: usize = 8;
-
-/// A file of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Listed {
-    /// Relative to the destination.
-    pub(crate) path: String,
-    pub(crate) bytes: u64,
-}
 
 /// What joins add to their commit's record.
 #[derive(Debug, Default)]

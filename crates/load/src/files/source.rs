@@ -14,17 +14,25 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::Listed;
-use crate::files::encode::ACCOUNT_COLUMN;
+use crate::destination::Destination;
+use crate::error::LoadError;
 use crate::files::footer;
+use crate::files::layout::ACCOUNT_COLUMN;
 use crate::files::read::StoredFile;
-use crate::log::manifest::Proof;
-use crate::{Destination, LoadError};
+use crate::log::proof::Proof;
 
 /// Bytes at the end of a file that are fetched to find its footer; a smaller file is there as a whole then.
 const TAIL_BYTES: u64 = 256 << 10;
 /// Rows of the batches that a row group is read as.
 const BATCH_ROWS: usize = 1_024;
+
+/// A file of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// Relative to the destination.
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+}
 
 /// A stored file whose footer was read.
 #[derive(Debug)]
@@ -92,7 +100,7 @@ impl SourceFile {
     }
 
     /// Whether the file's metadata has this value under this name.
-    pub(super) fn says(&self, name: &str, value: &str) -> bool {
+    pub(crate) fn says(&self, name: &str, value: &str) -> bool {
         let pairs = self.metadata.metadata().file_metadata().key_value_metadata();
         let mut pairs = pairs.into_iter().flatten();
         pairs.any(|pair| pair.key == name && pair.value.as_deref() == Some(value))
@@ -100,7 +108,7 @@ impl SourceFile {
 
     /// Whether its rows can be written in this schema and nothing is lost: every column has a place there, and none is
     /// missing that must not be null.
-    pub(super) fn fits(&self, schema: &Schema) -> bool {
+    pub(crate) fn fits(&self, schema: &Schema) -> bool {
         let here = self.metadata.schema();
         let has_place = |name: &str, data_type: &DataType| {
             schema.field_with_name(name).is_ok_and(|field| alike(field.data_type()) == alike(data_type))

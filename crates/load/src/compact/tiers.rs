@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Listed;
+use crate::files::source::Listed;
 
 /// Files of one tier that are joined, and how many times as large the files of the next tier are.
 pub(super) const FILES: usize = 8;

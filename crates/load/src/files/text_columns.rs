@@ -10,11 +10,12 @@ use object_store::ObjectMeta;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::destination::folder::ACCOUNT;
+use crate::destination::Destination;
+use crate::destination::folder::{self, ACCOUNT, NULL_FOLDER};
+use crate::error::LoadError;
 use crate::files::footer;
 use crate::files::ids::folder_of;
 use crate::files::read::StoredFile;
-use crate::{Destination, LoadError, NULL_FOLDER, destination::folder};
 
 /// A stored row.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::log::manifest::{Manifest, Proof};
+use crate::log::proof::Proof;
 use crate::log::record::Commit;
 
 /// A file by the log.
@@ -44,11 +44,11 @@ impl<'a> NamedFiles<'a> {
         Self { live, removed, versions: records.iter().map(|commit| commit.version).collect(), complete: false }
     }
 
-    /// The same by the manifest of the newest of these records, which knows the files of records that were pruned too.
-    pub(crate) fn by(records: &'a [Commit], manifest: Option<&'a Manifest>) -> Self {
+    /// The same by the files of the manifest of the newest of these records, which knows those of records that were pruned too.
+    pub(crate) fn by(records: &'a [Commit], files: Option<impl Iterator<Item = (&'a str, &'a Proof)>>) -> Self {
         let named = Self::new(records);
-        let Some(manifest) = manifest else { return named };
-        let live = manifest.of_tables().map(|(path, proof)| {
+        let Some(files) = files else { return named };
+        let live = files.map(|(path, proof)| {
             let staged = named.get(path).and_then(|named| named.staged.clone());
             (path, Named { proof: proof.clone(), staged })
         });

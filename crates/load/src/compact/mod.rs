@@ -7,7 +7,6 @@
 //! twice.
 
 mod join;
-mod source;
 mod tiers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,14 +15,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use ctct_catalog::Report;
 
-use crate::log::inventory::Inventory;
-use crate::log::publish;
-use crate::log::record::{Commit, CommittedFile, StateFile, Window};
-use crate::log::{ReportLog, Standing};
-use crate::{Destination, FileOptions, LoadError, WriteMode, destination::folder};
+use crate::destination::file_options::FileOptions;
+use crate::destination::{Destination, folder};
+use crate::error::LoadError;
+use crate::files::source::Listed;
+use crate::log::record::{Commit, CommittedFile, Inventory, StateFile, Window, WriteMode};
+use crate::log::{ReportLog, StoredState, publish};
 
-pub(crate) use join::{Joined, Listed, Rewriter};
-pub(crate) use source::SourceFile;
+pub(crate) use join::{Joined, Rewriter};
 
 /// What can be joined in the tables of one report of one account.
 #[derive(Debug)]
@@ -33,7 +32,7 @@ pub struct Compaction {
     log: ReportLog,
     head: Commit,
     /// What was listed when the files were chosen.
-    standing: Standing,
+    stored_state: StoredState,
     options: FileOptions,
     joins: Vec<Join>,
 }
@@ -89,14 +88,14 @@ impl Compaction {
         options: &FileOptions,
     ) -> Result<Option<Self>, LoadError> {
         let log = ReportLog::new(destination, account, &report.name)?;
-        let (head, standing) = log.open(report.tables(), false).await?;
+        let (head, stored_state) = log.open(report.tables(), false).await?;
         let Some(head) = head else { return Ok(None) };
         let mut compaction = Self {
             destination: destination.clone(),
             report: Arc::clone(report),
             log,
             head,
-            standing,
+            stored_state,
             options: options.clone(),
             joins: Vec::new(),
         };
@@ -169,7 +168,7 @@ impl Compaction {
             window: Window::default(),
             inventory: Inventory::after(
                 Some(&self.head),
-                &self.standing.listing,
+                &self.stored_state.listing,
                 self.head.version + 1,
                 &joined.files,
                 &joined.removed,
@@ -188,7 +187,7 @@ impl Compaction {
             ..self.head.clone()
         };
         let before = self.head.manifest.as_ref();
-        if let Err(error) = log.stage_manifest(&mut commit, &self.standing.manifest, before).await {
+        if let Err(error) = log.stage_manifest(&mut commit, &self.stored_state.manifest, before).await {
             log.discard(&self.staging(run_id)).await;
             return Err(error);
         }
@@ -242,7 +241,7 @@ impl Compaction {
         let draft = Commit { version: self.head.version + 1, run_id: run_id.to_owned(), ..self.head.clone() };
         let staging = self.staging(run_id);
         let rewriter = Rewriter::for_commit(&self.destination, &self.report, &draft, staging, &self.options)?;
-        Ok(rewriter.proving(&self.standing.manifest))
+        Ok(rewriter.proving(&self.stored_state.manifest))
     }
 }
 
