@@ -162,3 +162,27 @@ fn verify_names_each_file_that_is_wrong_and_what_to_do() {
     assert_eq!((found.code, json(&found)["reports"][0]["findings"].as_array().unwrap().len()), (Some(15), 1));
     shown("verify_as_json", folder, &found);
 }
+
+#[test]
+fn verify_names_what_belongs_to_no_report() {
+    let folder = folder();
+    let folder = folder.path();
+    done(folder, &["run", "p.yaml", "--quiet"]);
+    for place in ["_runs/account=sandbox/019.parquet", "_ctct/.leases/sandbox/00000000000000000009.json"] {
+        let path = folder.join("out").join(place);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "something else").unwrap();
+    }
+    let found = run(folder, &["verify", "p.yaml", "--report", "contact_lists"]);
+    assert_eq!(found.code, Some(15));
+    shown("verify_beside_the_reports", folder, &found);
+    let found = run(folder, &["verify", "p.yaml", "--output", "json"]);
+    assert_eq!((found.code, json(&found)["findings"].as_array().unwrap().len()), (Some(15), 2));
+    shown(
+        "rebuild_beside_the_reports",
+        folder,
+        &done(folder, &["state", "rebuild", "p.yaml", "--report", "contact_lists"]),
+    );
+    done(folder, &["run", "p.yaml", "--quiet"]);
+    done(folder, &["verify", "p.yaml"]);
+}

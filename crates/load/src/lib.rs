@@ -60,7 +60,7 @@ pub use log::adopt::{Adopted, Owned, adopt, owners};
 pub use log::done::DoneIds;
 pub use log::failed::{FailedId, IdsLeft};
 pub use log::inventory::account_folder;
-pub use log::lease::{Held, Holder, Lease, leases};
+pub use log::lease::{Held, Holder, Lease, leases, unreadable_leases};
 pub use log::owner::Owner;
 pub use log::page_tally::PageTally;
 pub use log::reach::Reach;

@@ -188,6 +188,7 @@ async fn lived(account: &Account, mode: Mode, label: &'static str) -> (Files, Fi
     assert_eq!(rejected.of("contacts"), "partial", "{rejected}");
     // A record that a rebuild moves out of the way, what a killed run left, and a joined file that never took its place.
     place.put(&format!("_ctct/{label}/contacts/commits/{:020}.json", 1), Bytes::from_static(b"{}")).await;
+    place.put(&join_record(label), Bytes::from_static(b"x")).await;
     let rebuilt = place.does("state rebuild", "b1").await;
     assert_eq!(rebuilt.code, 0, "{rebuilt}");
     place.put(&format!("_ctct/{label}/contacts/staging/{:020}/r0/x.parquet", 2), Bytes::from_static(b"x")).await;

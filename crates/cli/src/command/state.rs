@@ -248,6 +248,9 @@ fn rebuild_text(summary: &RebuildSummary) -> String {
     for report in &summary.reports {
         text += &rebuilt_text(report, destination, summary.dry_run);
     }
+    for path in &summary.moved {
+        text += &format!("\ndamaged file of the table of runs moved to: {path}\n");
+    }
     text
 }
 

@@ -24,7 +24,9 @@ pub(crate) fn verify(global: &Global, arguments: &VerifyArguments) -> u8 {
         let printed = print(&shown);
         give(
             summary.exit_code,
-            summary.error.iter().map(Reason::of_all).chain(summary.reports.iter().flat_map(reasons)),
+            (summary.error.iter().map(Reason::of_all))
+                .chain(summary.reports.iter().flat_map(reasons))
+                .chain(summary.findings.first().map(|finding| reason(None, finding))),
         );
         worse(summary.exit_code, printed)
     })
@@ -32,12 +34,12 @@ pub(crate) fn verify(global: &Global, arguments: &VerifyArguments) -> u8 {
 
 /// Why a report is not in order: what kept it from being looked at, or its first finding.
 fn reasons(report: &ReportVerified) -> impl Iterator<Item = Reason<'_>> {
-    let finding = report.findings.first().map(|FindingSummary { what, advice, .. }| Reason {
-        report: Some(&report.report),
-        message: what,
-        advice,
-    });
+    let finding = report.findings.first().map(|finding| reason(Some(&report.report), finding));
     finding.into_iter().chain(report.error.as_ref().map(|error| Reason::of(&report.report, error)))
+}
+
+fn reason<'a>(report: Option<&'a str>, FindingSummary { what, advice, .. }: &'a FindingSummary) -> Reason<'a> {
+    Reason { report, message: what, advice }
 }
 
 fn text(summary: &VerifySummary) -> String {
@@ -59,6 +61,10 @@ fn text(summary: &VerifySummary) -> String {
     for report in &summary.reports {
         text += &report_text(report, destination);
     }
+    if !summary.findings.is_empty() {
+        text += &format!("beside the reports: {}\n", counted(summary.findings.len() as u64, "finding"));
+        text += &findings_text(&summary.findings);
+    }
     text
 }
 
@@ -75,8 +81,12 @@ fn report_text(report: &ReportVerified, destination: &str) -> String {
         let api = api.map_or_else(|| "did not say".to_owned(), |api| format!("counts {}", counted(api, "row")));
         text += &format!("  the API {api}, the table holds {} that are current\n", counted(stored, "row"));
     }
-    for FindingSummary { path, what, advice } in &report.findings {
-        text += &format!("  `{path}`: {what}\n    help: {advice}\n");
-    }
-    text
+    text + &findings_text(&report.findings)
+}
+
+fn findings_text(findings: &[FindingSummary]) -> String {
+    let shown = findings
+        .iter()
+        .map(|FindingSummary { path, what, advice }| format!("  `{path}`: {what}\n    help: {advice}\n"));
+    shown.collect()
 }

@@ -162,6 +162,15 @@ pub async fn leases(destination: &Destination, account: &str, now: DateTime<Utc>
     Ok(entries.iter().filter_map(|entry| entry.held(now)).collect())
 }
 
+/// Where the leases of an account lie that cannot be read, as people are shown it. Each is nobody's.
+///
+/// # Errors
+/// The store fails, or the account's name cannot be a folder.
+pub async fn unreadable_leases(destination: &Destination, account: &str) -> Result<Vec<String>, LoadError> {
+    let entries = read(destination, &root(account)?).await?;
+    Ok(entries.iter().filter(|entry| entry.holder.is_none()).map(|entry| destination.shown(&entry.path)).collect())
+}
+
 /// A lease as it is stored. One that cannot be read is nobody's.
 struct StoredLease {
     number: u64,

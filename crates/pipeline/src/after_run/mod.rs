@@ -44,6 +44,12 @@ pub(crate) async fn tell(
     let row = async {
         let Some(destination) = destination else { return };
         let rows = rows(plan, kind, summary);
+        // A read of everything leaves nothing that is damaged, here either.
+        if plan.reports.iter().any(|report| report.scope == Scope::Everything)
+            && let Err(error) = runs_table::set_aside(destination, &plan.account).await
+        {
+            tracing::warn!(%error, "damaged files of the table of runs are still where they were");
+        }
         if let Err(error) = add_run(destination, &plan.account, &summary.run_id, &rows).await {
             tracing::warn!(%error, "the run has no row in the table of runs");
         }

@@ -274,6 +274,44 @@ pub(crate) async fn last_runs(destination: &Destination, account: &str, runs: us
     Ok(ends)
 }
 
+/// Files of an account that readers of the table, or the next join, take for theirs and cannot read.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) async fn unreadable(destination: &Destination, account: &str) -> Result<Vec<String>, LoadError> {
+    let folders = [runs_folder(account), join::records_folder(account)];
+    let mut unreadable = Vec::new();
+    for folder in folders {
+        let paths = destination.list_files(&folder).await?.into_keys().filter(|path| path.ends_with(".parquet"));
+        let checked = paths.map(|path| async move {
+            let file = destination.read_file(&path).await?;
+            // A run that joins small files may have removed it since.
+            let readable = file.is_none_or(|file| decode(file).is_some());
+            Ok::<_, LoadError>((!readable).then_some(path))
+        });
+        let found: Vec<_> = stream::iter(checked).buffered(AT_A_TIME).try_collect().await?;
+        unreadable.extend(found.into_iter().flatten());
+    }
+    Ok(unreadable)
+}
+
+/// Moves files that cannot be read out of the way of readers, to `_ctct/.damaged/<account>`, and gives where they are then.
+///
+/// # Errors
+/// The store cannot be read or written.
+pub(crate) async fn set_aside(destination: &Destination, account: &str) -> Result<Vec<String>, LoadError> {
+    let mut moved = Vec::new();
+    for path in unreadable(destination, account).await? {
+        let Some(file) = destination.read_file(&path).await? else { continue };
+        let name = path.rsplit('/').next().unwrap_or(&path);
+        let aside = format!("_ctct/.damaged/{}/{name}", encode_folder(account));
+        destination.create_file(&aside, file).await?;
+        destination.delete_file(&path).await?;
+        moved.push(aside);
+    }
+    Ok(moved)
+}
+
 fn runs_folder(account: &str) -> String {
     account_folder(RUNS_TABLE, account)
 }
@@ -390,6 +428,12 @@ mod tests {
         let foreign = format!("{}/019b.parquet", runs_folder("acme"));
         destination.create_file(&foreign, "not Parquet".into()).await.unwrap();
         assert_eq!(last_runs(&destination, "acme", 9).await.unwrap().len(), 1);
+        let record = format!("{}/{:020}.parquet", join::records_folder("acme"), 1);
+        destination.create_file(&record, "not Parquet".into()).await.unwrap();
+        assert_eq!(unreadable(&destination, "acme").await.unwrap(), [foreign, record]);
+        assert_eq!(unreadable(&destination, "other").await.unwrap(), [""; 0]);
+        assert_eq!(set_aside(&destination, "acme").await.unwrap().len(), 2);
+        assert_eq!(unreadable(&destination, "acme").await.unwrap(), [""; 0]);
     }
 
     #[test]

@@ -5,10 +5,12 @@ use ctct_load::{Commit, Loss, Rebuild, Rebuilt, TableRebuilt};
 use serde::Serialize;
 
 use super::{Unopened, failed, open};
+use crate::after_run::runs_table;
 use crate::context::Context;
 use crate::outcome::Outcome;
 use crate::plan::{Plan, ReportPlan};
 use crate::run::lease;
+use crate::run_error::RunError;
 use crate::summary::{ErrorSummary, TableSummary};
 
 /// What a rebuild of a pipeline's reports came to.
@@ -30,6 +32,9 @@ pub struct RebuildSummary {
     pub exit_code: u8,
     /// One entry a report, in the order of the plan.
     pub reports: Vec<ReportRebuild>,
+    /// Where damaged files of the table of runs were moved to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<String>,
     /// Why nothing could be rebuilt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorSummary>,
@@ -101,6 +106,7 @@ pub async fn rebuild(plan: &Plan, context: &Context, dry_run: bool) -> RebuildSu
         outcome: Outcome::Done,
         exit_code: 0,
         reports: Vec::new(),
+        moved: Vec::new(),
         error: None,
     };
     match open(plan, context) {
@@ -133,10 +139,18 @@ pub async fn rebuild(plan: &Plan, context: &Context, dry_run: bool) -> RebuildSu
                 };
                 summary.reports.push(ReportRebuild { report: name.to_owned(), ..rebuilt });
             }
+            let moved = if dry_run { Ok(Vec::new()) } else { runs_table::set_aside(&destination, &plan.account).await };
             if let Some(holding) = holding {
                 holding.release().await;
             }
             summary.outcome = Outcome::of_parts(&summary.reports.iter().map(|r| r.outcome).collect::<Vec<_>>());
+            match moved {
+                Ok(moved) => summary.moved = moved,
+                Err(error) => {
+                    let error = RunError::Destination(Box::new(error));
+                    (summary.outcome, summary.error) = (error.outcome(), Some(plan.told(&error)));
+                }
+            }
         }
         Err(Unopened { outcome, error }) => {
             summary.outcome = outcome;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use ctct_extract::{Client, Request};
-use ctct_load::{Destination, Finding, Mend, Verified, VerifyOptions};
+use ctct_load::{Destination, Finding, LoadError, Mend, Verified, VerifyOptions, unreadable_leases};
 use serde::Serialize;
 
 use super::{Unopened, failed, open};
+use crate::after_run::runs_table::{self, RUNS_TABLE};
 use crate::context::Context;
 use crate::outcome::Outcome;
 use crate::plan::{Ids, Plan, ReportPlan};
@@ -31,6 +32,9 @@ pub struct VerifySummary {
     pub exit_code: u8,
     /// One entry a report, in the order of the plan.
     pub reports: Vec<ReportVerified>,
+    /// What is wrong with files of the account that belong to no report: the table of runs and leases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<FindingSummary>,
     /// Why nothing could be verified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorSummary>,
@@ -103,15 +107,18 @@ pub async fn verify(plan: &Plan, context: &Context, counts: bool) -> VerifySumma
         outcome: Outcome::Done,
         exit_code: 0,
         reports: Vec::new(),
+        findings: Vec::new(),
         error: None,
     };
     match open(plan, context) {
         Ok(destination) => {
             destination.url().clone_into(&mut summary.destination);
             match verify_all(plan, context, &destination, counts).await {
-                Ok(reports) => {
-                    summary.outcome = Outcome::of_parts(&reports.iter().map(|r| r.outcome).collect::<Vec<_>>());
-                    summary.reports = reports;
+                Ok((reports, findings)) => {
+                    let beside = (!findings.is_empty()).then_some(Outcome::Damaged);
+                    let outcomes = reports.iter().map(|report| report.outcome).chain(beside);
+                    summary.outcome = Outcome::of_parts(&outcomes.collect::<Vec<_>>());
+                    (summary.reports, summary.findings) = (reports, findings);
                 }
                 Err(error) => {
                     summary.outcome = error.outcome();
@@ -133,7 +140,7 @@ async fn verify_all(
     context: &Context,
     destination: &Destination,
     counts: bool,
-) -> Result<Vec<ReportVerified>, RunError> {
+) -> Result<(Vec<ReportVerified>, Vec<FindingSummary>), RunError> {
     let source = if counts { Some(source::open(plan, context).await?) } else { None };
     if let Some(source) = &source {
         // What another account counts says nothing of these tables.
@@ -147,7 +154,23 @@ async fn verify_all(
     if let Some(source) = source {
         source.close().await?;
     }
-    Ok(reports)
+    let findings = beside(plan, destination).await.map_err(|error| RunError::Destination(Box::new(error)))?;
+    Ok((reports, findings))
+}
+
+/// Files of the account that belong to no report and cannot be read. Nothing depends on them but readers of `_runs`.
+async fn beside(plan: &Plan, destination: &Destination) -> Result<Vec<FindingSummary>, LoadError> {
+    let runs = runs_table::unreadable(destination, &plan.account).await?.into_iter().map(|path| FindingSummary {
+        path: format!("{}/{path}", destination.url().trim_end_matches('/')),
+        what: format!("this is not a file of the table `{RUNS_TABLE}`, and a query over that table fails on it"),
+        advice: format!("`ctct-etl state rebuild {}` moves it away; no run depends on it", plan.pipeline.file()),
+    });
+    let leases = unreadable_leases(destination, &plan.account).await?.into_iter().map(|path| FindingSummary {
+        path,
+        what: "this lease cannot be read, so no run sees who holds it".to_owned(),
+        advice: format!("`ctct-etl run {}` replaces it", plan.pipeline.file()),
+    });
+    Ok(runs.chain(leases).collect())
 }
 
 async fn verify_report(
