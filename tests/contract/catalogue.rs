@@ -22,7 +22,7 @@ const REQUIRED_BY_US: [(&str, &str); 1] = [
 
 /// Does something with every report and its operation.
 fn for_every_report(check: impl Fn(&Vendor, &Report, Operation<'_>)) {
-    let Some(vendor) = Vendor::reference() else { return };
+    let vendor = Vendor::facts();
     let catalog = Catalog::embedded().unwrap();
     for report in catalog.reports() {
         let path = &report.path;
@@ -104,6 +104,9 @@ fn has_type_of(param: &Param, theirs: Parameter<'_>) -> bool {
 /// (segments), the default is the largest page that the API is known to take.
 #[test]
 fn the_page_size_is_what_the_vendors_prose_allows() {
+    if Vendor::reference().is_none() {
+        return;
+    }
     for_every_report(|_, report, operation| {
         let limit = report.paging.as_ref().and_then(|paging| paging.limit.as_ref());
         let theirs = operation.parameters().find(|parameter| parameter.name() == "limit");

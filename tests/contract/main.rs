@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may stop")]
 
 mod cells;
+mod facts;
 mod parameter;
 mod peer;
 mod schema;

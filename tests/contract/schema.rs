@@ -11,7 +11,7 @@ use crate::vendor::Vendor;
 const SHARED: [&str; 9] =
     ["type", "enum", "required", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"];
 /// Keywords that say nothing about a body, or (`format`) more than the live API keeps to.
-const DROPPED: [&str; 5] = ["description", "example", "format", "readOnly", "default"];
+pub(crate) const DROPPED: [&str; 5] = ["description", "example", "format", "readOnly", "default"];
 
 /// A validator of bodies.
 pub(crate) fn validator(vendor: &Vendor, schema: &Value) -> Validator {

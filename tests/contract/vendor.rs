@@ -1,5 +1,5 @@
-//! The vendor's description of the API and the collected bodies beside it. Reads the folder that `CTCT_API_REFERENCE`
-//! names, and nothing of it is kept: no snapshot holds a word of the vendor's.
+//! The vendor's description of the API and the collected bodies beside it, from the folder that `CTCT_API_REFERENCE` names.
+//! Without it, the facts that the repository keeps of the description; no word of the vendor's is kept, in no snapshot either.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -8,22 +8,26 @@ use std::{env, fs};
 use ctct_test_support::skipped;
 use serde_json::Value;
 
+use crate::facts;
 use crate::parameter::Parameter;
 
 /// Names the folder.
 const VARIABLE: &str = "CTCT_API_REFERENCE";
 const DESCRIPTION: &str = "constant-contact-v3-openapi.yml";
 
-/// The folder, with the description parsed.
+/// The description, parsed, and the folder that the bodies are in.
 pub(crate) struct Vendor {
-    folder: PathBuf,
+    folder: Option<PathBuf>,
     description: Value,
 }
 
-static VENDOR: LazyLock<Option<Vendor>> = LazyLock::new(|| {
-    let folder = env::var_os(VARIABLE).map(PathBuf::from)?;
+static VENDOR: LazyLock<Vendor> = LazyLock::new(|| {
+    let Some(folder) = env::var_os(VARIABLE).map(PathBuf::from) else {
+        let text = fs::read_to_string(facts::file()).unwrap();
+        return Vendor { folder: None, description: serde_json::from_str(&text).unwrap() };
+    };
     let text = fs::read_to_string(folder.join(DESCRIPTION)).unwrap_or_else(|error| panic!("{VARIABLE}: {error}"));
-    Some(Vendor { folder, description: serde_saphyr::from_str(&text).unwrap() })
+    Vendor { folder: Some(folder), description: serde_saphyr::from_str(&text).unwrap() }
 });
 
 /// A file of `payloads/` as its index describes it.
@@ -47,12 +51,18 @@ impl Payload {
 }
 
 impl Vendor {
-    /// `None` where the variable is not set: the test then has nothing to compare with, and returns.
+    /// The description, or what is kept of it.
+    pub(crate) fn facts() -> &'static Self {
+        &VENDOR
+    }
+
+    /// The description with its prose and the bodies. `None` where the variable is not set: the test then has nothing to compare
+    /// with, and returns.
     pub(crate) fn reference() -> Option<&'static Self> {
-        if VENDOR.is_none() {
+        if VENDOR.folder.is_none() {
             skipped(&format!("{VARIABLE} is not set"));
         }
-        VENDOR.as_ref()
+        Some(&*VENDOR).filter(|vendor| vendor.folder.is_some())
     }
 
     /// The GET of a path as the description spells it.
@@ -88,7 +98,7 @@ impl Vendor {
 
     /// Every file of `payloads/`, as the index lists them.
     pub(crate) fn payloads(&self) -> Vec<Payload> {
-        let folder = self.folder.join("payloads");
+        let folder = self.folder.as_ref().unwrap().join("payloads");
         let index = fs::read_to_string(folder.join("INDEX.md")).unwrap();
         let payload = |line: &str| {
             let cells: Vec<&str> = line.strip_prefix("| ")?.split('|').map(str::trim).collect();
@@ -154,8 +164,11 @@ impl<'a> Operation<'a> {
 
     /// Schema of the body with a status.
     pub(crate) fn body(&self, status: u16) -> &'a Value {
-        self.get["responses"][status.to_string()]
-            .get("schema")
-            .unwrap_or_else(|| panic!("{} has no schema for {status}", self.path))
+        self.body_if_any(status).unwrap_or_else(|| panic!("{} has no schema for {status}", self.path))
+    }
+
+    /// The same; `None` where the description has none.
+    pub(crate) fn body_if_any(&self, status: u16) -> Option<&'a Value> {
+        self.get["responses"][status.to_string()].get("schema")
     }
 }
