@@ -4,9 +4,12 @@ use std::io::{self, IsTerminal, Write};
 
 use ctct_extract::{SPANS, scrubbed};
 use indicatif::MultiProgress;
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::{Global, LogFormat};
 use crate::log_line::FlatJson;
@@ -17,40 +20,37 @@ const FILTER: &str = "CTCT_LOG";
 /// Starts logging. `bars` is where progress is drawn, so that lines go above it.
 pub(crate) fn start(global: &Global, bars: &MultiProgress) {
     let level = match (global.quiet, global.verbose, global.log_format) {
-        (true, _, _) => "error",
+        (true, _, _) => Level::ERROR,
         // On a terminal the progress says what the `info` lines would.
-        (_, 0, LogFormat::Text) => "warn",
-        (_, 0, LogFormat::Json) | (_, 1, _) => "info",
-        _ => "debug",
+        (_, 0, LogFormat::Text) => Level::WARN,
+        (_, 0, LogFormat::Json) | (_, 1, _) => Level::INFO,
+        _ => Level::DEBUG,
     };
-    let usual = || format!("error,{}", ours(level));
     let set = std::env::var(FILTER).ok().filter(|filter| !filter.trim().is_empty());
-    let (filter, wrong) = match set.map(EnvFilter::try_new) {
-        None => (EnvFilter::new(usual()), None),
+    let (filter, wrong) = match set.map(|filter| filter.parse::<Targets>()) {
+        None => (usual(level), None),
         Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (EnvFilter::new(usual()), Some(error)),
+        Some(Err(error)) => (usual(level), Some(error)),
     };
     // Whatever is filtered, a line says which run and which report it is of.
-    let filter = match format!("{SPANS}=error").parse() {
-        Ok(spans) => filter.add_directive(spans),
-        Err(_) => filter,
-    };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(AboveBars(bars.clone()));
+    let filter = filter.with_target(SPANS, Level::ERROR);
     // Where stderr was closed there is nobody to tell, and telling would end the process.
-    let lines = lines.log_internal_errors(false);
-    // Fails when logging was started before, as in tests; then that one serves.
-    let _ = match global.log_format {
-        LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(FlatJson).try_init(),
-        LogFormat::Text => lines.with_target(false).with_ansi(colours()).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(AboveBars(bars.clone())).log_internal_errors(false);
+    let lines = match global.log_format {
+        LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(FlatJson).boxed(),
+        LogFormat::Text => lines.with_target(false).with_ansi(colours()).boxed(),
     };
+    // Fails when logging was started before, as in tests; then that one serves.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
     if let Some(error) = wrong {
         tracing::warn!("{FILTER} is no filter ({error}) and was passed over; write it like `ctct_extract=debug`");
     }
 }
 
 /// The level for this program's own crates; libraries stay at `error`.
-fn ours(level: &str) -> String {
-    ["etl", "pipeline", "extract", "transform", "load", "sandbox"].map(|part| format!("ctct_{part}={level}")).join(",")
+fn usual(level: Level) -> Targets {
+    let ours = ["etl", "pipeline", "extract", "transform", "load", "readers", "sandbox"];
+    Targets::new().with_default(Level::ERROR).with_targets(ours.map(|part| (format!("ctct_{part}"), level)))
 }
 
 /// Whether stderr may be coloured.
