@@ -50,6 +50,7 @@ pub use files::options::{Compression, FileOptions, FileSettings, LoadPlan, Repea
 pub use files::partition::PartitionBy;
 pub use files::small::{decode_rows, encode_rows, footer_text};
 pub use files::texts::{TextRow, accounts_with, text_rows};
+pub use files::writer::on_rayon;
 pub use log::ReportLog;
 pub use log::done::DoneIds;
 pub use log::failed::{FailedId, IdsLeft};

@@ -1,4 +1,4 @@
-//! How many requests a run of a report takes, told before the first is sent. Pure: it goes by what is stored, by what the
+//! How many requests per run of a report takes, told before the first is sent. Pure: it goes by what is stored, by what the
 //! last commits took, and by what the API counted where it was asked.
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,12 +8,12 @@ use serde::Serialize;
 use super::stored_state::{IdsToRead, StoredState};
 use crate::plan::{Ids, ReportPlan};
 
-/// How many requests a run of a report takes.
+/// How many requests per run of a report takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Requests {
     /// It cannot be done with fewer.
     pub least: u64,
-    /// It is not expected to take more; absent where nothing is known that tells. Those that have to be sent again after a
+    /// It is not expected to take more; absent where nothing is known that tells. Those that have to be retried after a
     /// failure are not counted.
     pub most: Option<u64>,
     /// What `most` goes by.
@@ -35,7 +35,7 @@ pub enum Basis {
 }
 
 impl StoredState {
-    /// How many requests a run at `now` takes. `counted` is how many rows match the first query as the API counts them, or
+    /// How many requests per run at `now` takes. `counted` is how many rows match the first query as the API counts them, or
     /// for a report by id how many rows the report has that its ids come from.
     pub(crate) fn requests(&self, plan: &ReportPlan, counted: Option<u64>, now: DateTime<Utc>) -> Requests {
         match (&plan.ids, self.ids) {
@@ -83,7 +83,7 @@ impl StoredState {
         }
         let span = |after: Option<DateTime<Utc>>, before: DateTime<Utc>| after.map(|after| before - after);
         let wanted = span(self.request.window.after, self.request.window.before.unwrap_or(now));
-        let windows = self.whole().filter(|commit| !reads_everything(commit)).filter_map(|commit| {
+        let windows = self.complete().filter(|commit| !reads_everything(commit)).filter_map(|commit| {
             let taken = span(commit.window.after, commit.window.before.unwrap_or(commit.committed_at));
             Some(stretched(pages(commit)?, taken?, wanted?))
         });
@@ -97,11 +97,11 @@ impl StoredState {
 
     /// Pages of the largest read of everything among the last commits.
     pub(crate) fn pages_of_everything(&self) -> Option<u64> {
-        self.whole().filter(|commit| reads_everything(commit)).filter_map(pages).max()
+        self.complete().filter(|commit| reads_everything(commit)).filter_map(pages).max()
     }
 
     /// The last commits of runs that read all that they had asked for.
-    fn whole(&self) -> impl Iterator<Item = &Commit> {
+    fn complete(&self) -> impl Iterator<Item = &Commit> {
         self.history.iter().filter(|commit| is_whole(commit))
     }
 
@@ -117,7 +117,7 @@ impl StoredState {
         let by_commits = if done > 0 && taken > 0 {
             Some(asked.saturating_mul(taken).div_ceil(done))
         } else {
-            self.whole().filter_map(pages).max().map(|pages| pages.saturating_sub(self.kept_pages()))
+            self.complete().filter_map(pages).max().map(|pages| pages.saturating_sub(self.kept_pages()))
         };
         let (most, basis) = match by_commits {
             _ if one_each => (Some(expected), if counted.is_some() { Basis::Counted } else { Basis::Certain }),

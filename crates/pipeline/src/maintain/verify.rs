@@ -1,4 +1,4 @@
-//! Checks the stored files of a pipeline's reports, and on request counts rows against the API: one request a report.
+//! Checks the stored files of a pipeline's reports, and on request counts rows against the API: one request per report.
 
 use std::sync::Arc;
 
@@ -7,34 +7,18 @@ use ctct_extract::{Client, Request};
 use ctct_load::{Destination, Finding, Mend, Verified, VerifyOptions};
 use serde::Serialize;
 
-use super::{Unopened, failed, open};
+use super::{OverReports, Part, failed, over_reports};
 use crate::context::Context;
 use crate::outcome::Outcome;
 use crate::plan::{Ids, Plan, ReportPlan};
+use crate::policy::advice_on_finding;
 use crate::run_error::RunError;
 use crate::source;
 use crate::source::identity;
 use crate::summary::ErrorSummary;
 
-/// What was found out about a pipeline's reports.
-#[derive(Debug, Clone, Serialize)]
-pub struct VerifySummary {
-    /// Name of the pipeline.
-    pub pipeline: String,
-    /// Account label.
-    pub account: String,
-    /// Where the tables are.
-    pub destination: String,
-    /// `done`, or `damaged` where something was found.
-    pub outcome: Outcome,
-    /// Exit code of the process.
-    pub exit_code: u8,
-    /// One entry a report, in the order of the plan.
-    pub reports: Vec<ReportVerified>,
-    /// Why nothing could be verified.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<ErrorSummary>,
-}
+/// What was found out about a pipeline's reports; `damaged` where something is wrong.
+pub type VerifySummary = OverReports<ReportVerified>;
 
 /// What was found out about one report.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -94,38 +78,16 @@ pub struct FindingSummary {
     pub advice: String,
 }
 
-/// Verifies the reports of a plan, one after the other.
-pub async fn verify(plan: &Plan, context: &Context, counts: bool) -> VerifySummary {
-    let mut summary = VerifySummary {
-        pipeline: plan.pipeline.name.clone(),
-        account: plan.account.clone(),
-        destination: plan.destination.clone(),
-        outcome: Outcome::Done,
-        exit_code: 0,
-        reports: Vec::new(),
-        error: None,
-    };
-    match open(plan, context) {
-        Ok(destination) => {
-            destination.url().clone_into(&mut summary.destination);
-            match verify_all(plan, context, &destination, counts).await {
-                Ok(reports) => {
-                    summary.outcome = Outcome::of_parts(&reports.iter().map(|r| r.outcome).collect::<Vec<_>>());
-                    summary.reports = reports;
-                }
-                Err(error) => {
-                    summary.outcome = error.outcome();
-                    summary.error = Some(plan.told(&error));
-                }
-            }
-        }
-        Err(Unopened { outcome, error }) => {
-            summary.outcome = outcome;
-            summary.error = Some(error);
-        }
+impl Part for ReportVerified {
+    fn outcome(&self) -> Outcome {
+        self.outcome
     }
-    summary.exit_code = summary.outcome.policy().exit_code;
-    summary
+}
+
+/// Verifies the reports of a plan, one after the other; with `counts`, counts their rows by the API too.
+pub async fn verify(plan: &Plan, context: &Context, counts: bool) -> VerifySummary {
+    let work = async |destination: &Destination| verify_all(plan, context, destination, counts).await;
+    over_reports(plan, context, work).await
 }
 
 async fn verify_all(
@@ -239,22 +201,5 @@ fn counting(plan: &ReportPlan, since: Option<DateTime<Utc>>) -> Option<Request> 
 }
 
 fn finding_summary(plan: &Plan, report: &str, Finding { path, what, mend }: Finding) -> FindingSummary {
-    let file = plan.pipeline.file();
-    let refresh = format!("`ctct-etl run {file} --report {report} --full-refresh`");
-    let advice = match mend {
-        Mend::Restore => format!(
-            "restore it from a backup; without one, `ctct-etl state rebuild {file} --report {report}`, then {refresh}"
-        ),
-        Mend::Rebuild => format!("`ctct-etl state rebuild {file} --report {report}`"),
-        Mend::Remove => "move it out of the table's folder".to_owned(),
-        Mend::Label => {
-            "keep one of the two labels: move `account=LABEL` of the other out of each table's folder, and `_ctct/LABEL` with it"
-                .to_owned()
-        }
-        Mend::Refresh => format!("{refresh} writes the tables anew"),
-        Mend::Run => {
-            format!("`ctct-etl run {file} --report {report}` brings what changed since; where it stays, {refresh}")
-        }
-    };
-    FindingSummary { path, what, advice }
+    FindingSummary { path, what, advice: advice_on_finding(mend, plan.pipeline.file(), report) }
 }

@@ -41,7 +41,7 @@ impl TokenKey {
     pub fn parse(text: &str) -> Result<Self, ExtractError> {
         let wrong = || ExtractError::Config {
             key: "CTCT_TOKEN_KEY",
-            reason: "is no key: 32 bytes in base64; `ctct-etl auth key` prints a new one".to_owned(),
+            reason: "is not a valid key: 32 bytes in base64".to_owned(),
         };
         hide(text);
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| wrong())?);
