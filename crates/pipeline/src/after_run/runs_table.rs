@@ -66,7 +66,7 @@ pub(crate) struct RunRow {
     pub(crate) written_bytes: u64,
     /// Requests sent.
     pub(crate) requests: u64,
-    /// Requests retried.
+    /// Retries.
     pub(crate) retries: u64,
     /// Answers that said `throttled`.
     pub(crate) throttled: u64,

@@ -18,7 +18,7 @@ const SECRET_WORDS: &[&str] = &["token", "secret", "password", "credential", "ac
 pub struct ConfigError {
     /// Where it is; absent where the error is about the file itself.
     pub span: Option<Span>,
-    /// Path of the key, such as `reports[1].start_date`; empty for the complete file.
+    /// Path of the key, such as `reports[1].start_date`; empty for the file itself.
     pub key: String,
     /// What is wrong.
     pub message: String,

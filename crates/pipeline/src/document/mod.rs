@@ -32,7 +32,7 @@ pub use delivery::{Delivery, Percent};
 pub use destination::DestinationConfig;
 pub use environment::{Environment, SecretPlace, SecretRef, TOKEN_KEY};
 pub use error::{ConfigError, ConfigErrors};
-pub use fields::did_you_mean;
+pub use fields::{did_you_mean, is_name};
 pub use monitor::{MetricsConfig, OnFailure, Otlp};
 pub use option::{Period, Setting};
 pub use report::{OptionInForce, ReportConfig};

@@ -234,7 +234,7 @@ impl ReportRun<'_> {
             Err(error) => Some(error),
         };
         match unfinished {
-            // That the API does not know an id was spent too.
+            // Learning that the API does not know an id took a request too.
             Some(error) if tally.rows + unknown == 0 || !self.keeps_what_is_whole(&error) => Err(error),
             unfinished => {
                 let pages = (keeper.folder().to_owned(), keeper.tally().and(before));

@@ -25,11 +25,11 @@ pub struct SandboxSpec {
     pub today: Option<NaiveDate>,
     /// The same seed makes the same account.
     pub seed: Option<u64>,
-    /// Requests per second before it answers 429 `throttled`.
+    /// Requests per second before it responds with 429 `throttled`.
     pub requests_per_second: Option<f64>,
     /// Requests that may come at once.
     pub burst: Option<u32>,
-    /// Requests per day before it answers 429 `quota_exceeded`.
+    /// Requests per day before it responds with 429 `quota_exceeded`.
     pub daily_requests: Option<u32>,
     /// How long each answer takes, in milliseconds.
     pub latency_ms: Option<u64>,
