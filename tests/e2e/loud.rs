@@ -81,7 +81,7 @@ fn every_exit_code_but_0_has_its_reason_and_a_next_step_on_stderr() {
         (&["run", "--nonsense"], 2, "ERROR", "--nonsense"),
         (&["run", "small.yaml", "--report", "nothing"], 2, "ERROR", "nothing"),
         (&["reports", "nothing"], 2, "ERROR", "nothing"),
-        (&["replay", "stored.yaml"], 2, "ERROR", "kept"),
+        (&["replay", "stored.yaml"], 2, "ERROR", "saved responses"),
         (&["status", "down.yaml"], 20, "WARN", "stale"),
         (&["schedule", "small.yaml", "--target", "cron"], 2, "ERROR", "schedule"),
     ];

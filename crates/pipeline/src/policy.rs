@@ -166,7 +166,7 @@ fn of_extract(error: &ExtractError, file: &str) -> Row {
         ),
         ExtractError::NotSignedIn { account, .. }
         | ExtractError::LoginNeeded { account, .. }
-        | ExtractError::TokensDamaged { account, .. } => row(SignIn, then_run(login(account))),
+        | ExtractError::TokensDamaged { account, .. } => row(SignIn, then_run(format!("run {}", login(account)))),
         ExtractError::ClientRefused { account, .. } => row(
             SignIn,
             then_run(format!(
@@ -178,11 +178,12 @@ fn of_extract(error: &ExtractError, file: &str) -> Row {
             Configuration,
             format!("give the key that it was stored with, or sign in again with the new one: {}", login(account)),
         ),
-        ExtractError::Config { key, .. } if *key == TOKEN_KEY => {
-            row(Configuration, "`ctct-etl auth key` prints a new key; sign-ins that are stored need the key of then")
-        }
+        ExtractError::Config { key, .. } if *key == TOKEN_KEY => row(
+            Configuration,
+            "`ctct-etl auth key` prints a new key; sign-ins that are already stored need the key that they were stored with",
+        ),
         ExtractError::TokensOpen { path, tight, .. } => {
-            row(Configuration, then_run(format!("`chmod {tight:o} '{}'`", path.display())))
+            row(Configuration, then_run(format!("run `chmod {tight:o} '{}'`", path.display())))
         }
         ExtractError::LedgerFile { .. } => {
             row(Configuration, "make it readable and writable, or name another folder with `--state-dir`")

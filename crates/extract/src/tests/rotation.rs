@@ -537,7 +537,7 @@ async fn objects_are_encrypted_and_bound_to_their_place() {
     assert!(matches!(error, ExtractError::TokenKey { .. }), "{error}");
     let other = Accounts::in_store(Arc::clone(store), Path::from("tokens"), TokenKey::generate());
     let error = other.read("a").await.unwrap_err();
-    assert!(error.to_string().contains("ctct-etl auth login --account a"), "{error}");
+    assert!(error.to_string().contains("account `a`"), "{error}");
     other.store(sign_in("a")).await.unwrap();
     assert_eq!(other.read("a").await.unwrap().unwrap().generation, 2);
     assert!(other.remove("a").await.unwrap() && !other.remove("a").await.unwrap());
