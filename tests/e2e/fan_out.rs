@@ -89,8 +89,8 @@ async fn without_a_table_to_take_ids_from_the_run_says_what_to_do_and_asks_nothi
     assert_eq!((summary.outcome, summary.exit_code), (Outcome::Configuration, 2));
     let error = report(&summary, "contact_activity_details").error.as_ref().unwrap();
     insta::assert_snapshot!(format!("{}\n{}", error.message, error.advice), @"
-    contact_activity_details: it takes its ids from `contacts`, and the destination has no such table
-    add the report `contacts` to the pipeline where it is not there, and run it first: `ctct-etl run test.yaml --report contacts`
+    contact_activity_details: takes its ids from `contacts`, a table that the destination does not have
+    add the report `contacts` to the pipeline if it is missing, and run it first: `ctct-etl run test.yaml --report contacts`
     ");
     assert_eq!(harness.sandbox.requests().total, 1, "nothing but whose account it is");
 }
@@ -114,7 +114,7 @@ async fn a_report_of_unknown_ids_alone_fails_and_says_so() {
     assert_eq!((summary.exit_code, events.ids_not_found, events.commit), (14, 1, None), "{summary:#?}");
     let error = events.error.as_ref().unwrap();
     insta::assert_snapshot!(format!("{}\n{}", error.message, error.advice), @"
-    contact_activity_details: the API knows none of the 1 ids that were asked for
+    contact_activity_details: the API knows none of the 1 requested ids
     check the ids, and that the token belongs to their account
     ");
 }

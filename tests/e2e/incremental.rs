@@ -334,7 +334,7 @@ async fn without_pages_from_the_beginning_nothing_is_replayed() {
         ctct_pipeline::run::replay(&harness.plan(&harness.pipeline(&contacts(true))), &harness.context("replay")).await;
     assert_eq!(summary.exit_code, 2, "{summary:#?}");
     let message = message(report(&summary, "contacts")).replace(harness.folder().to_str().unwrap(), "[folder]");
-    insta::assert_snapshot!(message, @"contacts: [folder] has no kept pages that its tables could be made from");
+    insta::assert_snapshot!(message, @"contacts: [folder] has no saved responses that its tables could be made from");
     equals_the_account_of(&harness, "contacts");
 }
 

@@ -81,7 +81,7 @@ fn every_exit_code_but_0_has_its_reason_and_a_next_step_on_stderr() {
         (&["run", "--nonsense"], 2, "ERROR", "--nonsense"),
         (&["run", "small.yaml", "--report", "nothing"], 2, "ERROR", "nothing"),
         (&["reports", "nothing"], 2, "ERROR", "nothing"),
-        (&["replay", "stored.yaml"], 2, "ERROR", "kept"),
+        (&["replay", "stored.yaml"], 2, "ERROR", "saved responses"),
         (&["status", "down.yaml"], 20, "WARN", "stale"),
         (&["schedule", "small.yaml", "--target", "cron"], 2, "ERROR", "schedule"),
     ];
@@ -295,10 +295,10 @@ fn closed_sets_are_printed_whole_and_slips_are_met() {
         (sandbox(LISTS).replace("url: ./out", "url: ./out, files: {compression_level: 23}"), "out of range", "\0"),
         (
             sandbox(LISTS).replace("url: ./out", "url: ./out, files: {compression: gzip, compression_level: 10}"),
-            "is not a level of gzip",
+            "invalid level 10 of gzip",
             "\0",
         ),
-        (sandbox(LISTS).replace("destination: {url", "destination:\n\t{url"), "a tab cannot indent YAML", "\0"),
+        (sandbox(LISTS).replace("destination: {url", "destination:\n\t{url"), "tabs cannot indent YAML", "\0"),
     ];
     for (text, said, unsaid) in table {
         write(at, "p.yaml", &text);

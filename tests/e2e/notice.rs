@@ -64,20 +64,20 @@ async fn a_server_that_fails_at_first_is_told_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_never_takes_it_changes_no_exit_code() {
     for (answer, tries, why) in [
-        (Answer::Status(500), 3, "it was answered with 500"),
-        (Answer::Status(404), 1, "it was answered with 404"),
-        (Answer::Redirect, 1, "it was answered with 307"),
-        (Answer::Silence, 1, "no answer within 5 s"),
+        (Answer::Status(500), 3, "the server responded with 500"),
+        (Answer::Status(404), 1, "the server responded with 404"),
+        (Answer::Redirect, 1, "the server responded with 307"),
+        (Answer::Silence, 1, "no response within 5 s"),
     ] {
         let listener = Listener::start(&[answer]).await;
         let end = run(&listener.url("/"), true);
         assert_eq!((end.code, listener.received().len()), (FAILED, tries), "{answer:?}");
         assert!(listener.received().iter().all(|received| received.path == "/"), "no redirect is followed");
-        assert!(end.stderr.contains("was not told of the failure") && end.stderr.contains(why), "{}", end.stderr);
+        assert!(end.stderr.contains("the failure could not be reported") && end.stderr.contains(why), "{}", end.stderr);
     }
     let nobody = Listener::start(&[]).await.url("/").replace("127.0.0.1", "127.255.255.254");
     let end = run(&nobody, true);
-    assert!(end.code == FAILED && end.stderr.contains("no answer: "), "{}", end.stderr);
+    assert!(end.code == FAILED && end.stderr.contains("no response: "), "{}", end.stderr);
 }
 
 #[test]
@@ -86,12 +86,12 @@ fn an_address_that_anybody_could_read_or_that_is_none_is_not_used() {
     {
         let well = run(webhook, false);
         assert_eq!(well.code, Some(0));
-        assert!(well.stderr.contains("nobody would be told if this run failed"), "{}", well.stderr);
+        assert!(well.stderr.contains("a failure of this run would not be reported"), "{}", well.stderr);
         assert!(!well.stderr.contains("T0pSecretPath"), "{}", well.stderr);
 
         let end = run(webhook, true);
         assert_eq!(end.code, FAILED);
-        assert!(end.stderr.contains("what stands there is no https:// address"), "{}", end.stderr);
+        assert!(end.stderr.contains("the value is not an https:// address"), "{}", end.stderr);
         assert!(!end.stderr.contains("T0pSecretPath"), "{}", end.stderr);
     }
 }

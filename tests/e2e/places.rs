@@ -100,7 +100,7 @@ fn every_command_means_the_same_place_from_every_folder() {
     assert!(!data.exists(), "looking leaves nothing");
     for (folder, file) in scene.spellings() {
         let end = scene.call(&folder, &["replay", &file]);
-        let what = format!(": {place} has no kept pages");
+        let what = format!(": {place} has no saved responses");
         assert!(end.stderr.contains(&what), "{file}: {}", end.stderr);
     }
 

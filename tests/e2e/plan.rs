@@ -370,7 +370,7 @@ fn the_program_prints_plans_for_machines_and_says_why_it_refuses() {
 
     let refused = program::run(folder.path(), &["run", "p.yaml"]);
     assert_eq!(refused.code, Some(11), "{refused:?}");
-    assert!(refused.stderr.contains("6 requests at least, and 5 of today's 5 are left"), "{refused:?}");
+    assert!(refused.stderr.contains("at least 6 requests, and 5 of today's 5 are left"), "{refused:?}");
     assert!(refused.stderr.contains("--over-days"), "{refused:?}");
     // It begins then; the API knows none of these ids, and after five the day is over.
     for (code, requests) in [(11, 5), (0, 1)] {

@@ -54,7 +54,7 @@ pub enum ExtractError {
         reason: &'static str,
     },
     /// The access token, or the refresh token, is not accepted.
-    #[error("{place}: the sign-in is not valid any more ({reply}); pass a new access token")]
+    #[error("{place}: the sign-in is not valid any more ({reply})")]
     SignIn {
         /// Which request.
         place: Place,
@@ -62,7 +62,7 @@ pub enum ExtractError {
         reply: Box<Reply>,
     },
     /// Nobody has signed in to the account yet.
-    #[error("account `{account}` is not signed in ({path}); run `ctct-etl auth login --account {account}`")]
+    #[error("account `{account}` is not signed in ({path})")]
     NotSignedIn {
         /// The account.
         account: String,
@@ -70,7 +70,7 @@ pub enum ExtractError {
         path: String,
     },
     /// The account's refresh token is not accepted any more, or it has none.
-    #[error("{place}: {why}{}; run `ctct-etl auth login --account {account}`", never_stored(.unfinished))]
+    #[error("{place}: {why}{}", never_stored(.unfinished))]
     LoginNeeded {
         /// Which request.
         place: Place,
@@ -82,10 +82,7 @@ pub enum ExtractError {
         unfinished: Vec<Claim>,
     },
     /// The API key or its secret is not accepted.
-    #[error(
-        "{place}: the API key of account `{account}` or its secret is not accepted ({reply}); generate a new secret in \
-         the vendor's portal if it was replaced, then run `ctct-etl auth login --account {account}`"
-    )]
+    #[error("{place}: the API key of account `{account}` or its secret is not accepted ({reply})")]
     ClientRefused {
         /// Which request.
         place: Place,
@@ -95,7 +92,7 @@ pub enum ExtractError {
         reply: Box<Reply>,
     },
     /// Others than its owner may read a file or a folder of tokens.
-    #[error("others than its owner may read {} (mode {mode:o}); run `chmod {tight:o} '{}'`", .path.display(), .path.display())]
+    #[error("others than its owner may read {} (mode {mode:o}, which should be {tight:o})", .path.display())]
     TokensOpen {
         /// The file or the folder.
         path: PathBuf,
@@ -105,9 +102,7 @@ pub enum ExtractError {
         tight: u32,
     },
     /// A stored sign-in cannot be read.
-    #[error(
-        "the sign-in of account `{account}` in {path} cannot be used: {reason}; run `ctct-etl auth login --account {account}`"
-    )]
+    #[error("the sign-in of account `{account}` in {path} cannot be used: {reason}")]
     TokensDamaged {
         /// The account.
         account: String,
@@ -117,10 +112,7 @@ pub enum ExtractError {
         reason: String,
     },
     /// The key does not fit a sign-in in an object store.
-    #[error(
-        "{path} cannot be decrypted with this token key; give the key that it was stored with, or run \
-         `ctct-etl auth login --account {account}` with the new one"
-    )]
+    #[error("the sign-in of account `{account}` in {path} cannot be decrypted with this token key")]
     TokenKey {
         /// The account.
         account: String,
@@ -159,7 +151,7 @@ pub enum ExtractError {
         limit: QuotaLimit,
     },
     /// The file in which the requests of an API key are counted cannot be used.
-    #[error("cannot use the quota ledger {}; make it readable and writable, or name another folder with `--state-dir`", path.display())]
+    #[error("cannot use the quota ledger {}", path.display())]
     LedgerFile {
         /// The file.
         path: PathBuf,

@@ -61,8 +61,8 @@ pub enum LoadError {
     },
     /// Another run committed first.
     #[error(
-        "report `{report}` of account `{account}`: another run (`{winner}`) committed version {version} first; \
-         nothing of this run was kept, start it again"
+        "report `{report}` of account `{account}`: another run (`{winner}`) committed version {version} first; nothing of this \
+         run was kept"
     )]
     Fenced {
         /// The account.
@@ -75,7 +75,7 @@ pub enum LoadError {
         winner: String,
     },
     /// A commit record, a file or a table is not what was written.
-    #[error("`{path}` is damaged: {reason}; restore it from a backup, or rebuild the state from the files")]
+    #[error("`{path}` is damaged: {reason}")]
     Damaged {
         /// The record, file or folder.
         path: String,
@@ -92,8 +92,7 @@ pub enum LoadError {
     },
     /// A watermark lies ahead of the time, so a wrong clock has made it.
     #[error(
-        "`{path}` is damaged: {}; look at this host's clock, and where that is right, `ctct-etl state rebuild` puts the \
-         watermark back to one that holds",
+        "`{path}` is damaged: {}",
         ahead(*.watermark, *.now)
     )]
     Ahead {
@@ -105,7 +104,7 @@ pub enum LoadError {
         now: DateTime<Utc>,
     },
     /// A commit record was written by a later version of this program.
-    #[error("`{path}` has {of} {format}, and this version reads {of}s up to {known}; upgrade ctct-etl")]
+    #[error("`{path}` has {of} {format}, and this version reads {of}s up to {known}")]
     NewerFormat {
         /// The record.
         path: String,
@@ -151,10 +150,7 @@ pub enum LoadError {
         outer: String,
     },
     /// A file that a commit names is neither staged nor published.
-    #[error(
-        "`{path}` belongs to commit {version} but is neither published nor staged; restore it from a backup, or rebuild the state \
-         from the files"
-    )]
+    #[error("`{path}` belongs to commit {version} but is neither published nor staged")]
     Lost {
         /// Where it should be.
         path: String,
@@ -278,17 +274,14 @@ pub enum LoadError {
         reason: String,
     },
     /// A stored file was replaced while this run read it, so another run has committed.
-    #[error(
-        "`{path}` was replaced while it was read: another run committed; nothing of this run was kept, start it again"
-    )]
+    #[error("`{path}` was replaced while it was read: another run committed; nothing of this run was kept")]
     Overtaken {
         /// The file.
         path: String,
     },
     /// The stored tables were written in another mode, and the two cannot be mixed.
     #[error(
-        "report `{report}` of account `{account}` is stored by write_mode {stored}, and the pipeline says {wanted}; \
-         keep the old one, write to another destination, or rebuild the tables with --full-refresh"
+        "report `{report}` of account `{account}` is stored by write_mode {stored}, and the pipeline says {wanted}"
     )]
     ModeChanged {
         /// The account.
@@ -303,7 +296,7 @@ pub enum LoadError {
     /// The stored rows are named by other columns than the report's are now.
     #[error(
         "report `{report}` of account `{account}` is stored by a version that kept one row where several events are equal; rows \
-         are named by {wanted} now; rebuild the tables once with --full-refresh"
+         are named by {wanted} now"
     )]
     KeyChanged {
         /// The account.
@@ -340,10 +333,7 @@ pub enum LoadError {
         report: String,
     },
     /// A stored file has columns that do not go with the catalogue's, so its rows cannot be merged.
-    #[error(
-        "`{path}` cannot be merged: {reason}; upgrade ctct-etl if a later version wrote it, else rebuild the tables \
-         with --full-refresh"
-    )]
+    #[error("`{path}` cannot be merged: {reason}")]
     Columns {
         /// The file.
         path: String,

@@ -55,6 +55,7 @@ pub use files::small::{decode_rows, encode_rows, footer_text};
 pub use files::sort::RowBuffer;
 pub use files::stored_schema::{DELETE_REASON, DELETED_AT, VALID_FROM, VALID_TO, stored_schema};
 pub use files::text_columns::{TextRow, accounts_with, text_rows};
+pub use files::writer::on_rayon;
 pub use log::ReportLog;
 pub use log::adopt::{Adopted, Owned, adopt, owners};
 pub use log::done::DoneIds;

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Requests of a key that are left today (UTC).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Allowance {
-    /// Requests a day that the pipeline may use.
+    /// Requests per day that the pipeline may use.
     pub daily: u64,
     /// Requests that were sent today, by all that share the key and its ledger.
     pub spent: u64,
@@ -18,7 +18,7 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// What is left at `now` of so many requests a day.
+    /// What is left at `now` of so many requests per day.
     pub fn new(daily: u64, today: Today, now: DateTime<Utc>) -> Self {
         let shut_until = today.shut_until.filter(|until| *until > now);
         let midnight =

@@ -51,7 +51,7 @@ pub enum Event {
         rows: u64,
         /// Records of it that could not be typed.
         dead_letters: u64,
-        /// Fields of it that the catalogue does not know.
+        /// Fields of it that the catalog does not know.
         drift_fields: u64,
     },
     /// One crawl of a report ended.

@@ -1,4 +1,4 @@
-//! How a run or a report ended, and how a whole ends from its parts. What follows from each is in `policy.rs`.
+//! How a run or a report ended, and how several together ended. What follows from each is in `policy.rs`.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub enum Outcome {
     /// Done; nothing new is done too.
     #[default]
     Done,
-    /// The pipeline, the command line or the destination needs mending.
+    /// The pipeline, the command line or the destination needs a fix.
     Configuration,
     /// A person must sign in.
     SignIn,
@@ -23,7 +23,7 @@ pub enum Outcome {
     Stopped,
     /// Another run holds the report.
     Held,
-    /// Some of it failed, and trying again alone will not mend that.
+    /// Some of it failed, and trying again alone will not fix that.
     Partial,
     /// The stored state contradicts itself.
     Damaged,
@@ -46,9 +46,9 @@ impl Outcome {
         Self::Damaged,
     ];
 
-    /// The outcome of a whole from those of its parts.
+    /// The outcome of a run from those of its reports, or of several runs.
     ///
-    /// What a person must mend, what waits for tomorrow and what another run holds come before the rest. A whole of which
+    /// What a person must fix, what waits for tomorrow and what another run holds come before the rest. One of which
     /// some parts are done and some failed is `Partial`; where all failed alike it has their outcome.
     pub fn of_parts(parts: &[Self]) -> Self {
         for first in [Self::Bug, Self::Damaged, Self::SignIn, Self::Quota, Self::Held] {
@@ -63,7 +63,7 @@ impl Outcome {
         }
     }
 
-    /// The same where somebody asked to stop: a whole that was cut short is to be run again, whatever was done by then.
+    /// The same where somebody asked to stop: one that was cut short is to be run again, whatever was done by then.
     pub fn of_stopped_parts(parts: &[Self]) -> Self {
         match Self::of_parts(parts) {
             Self::Partial | Self::Transient if parts.contains(&Self::Stopped) => Self::Stopped,
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn the_whole_is_what_a_scheduler_must_know_first() {
         use Outcome::{Bug, Damaged, Done, Held, Partial, Quota, SignIn, Stopped, Transient};
-        for (parts, whole) in [
+        for (parts, complete) in [
             (&[][..], Done),
             (&[Done, Done], Done),
             (&[Transient, Transient], Transient),
@@ -111,14 +111,14 @@ mod tests {
             (&[Damaged, Bug], Bug),
             (&[Stopped, Stopped], Stopped),
         ] {
-            assert_eq!(Outcome::of_parts(parts), whole, "{parts:?}");
+            assert_eq!(Outcome::of_parts(parts), complete, "{parts:?}");
         }
     }
 
     #[test]
     fn what_was_stopped_is_called_so_unless_something_worse_happened() {
         use Outcome::{Damaged, Done, Partial, Quota, Stopped, Transient};
-        for (parts, whole) in [
+        for (parts, complete) in [
             (&[Done, Done][..], Done),
             (&[Done, Stopped], Stopped),
             (&[Done, Transient], Transient),
@@ -127,7 +127,7 @@ mod tests {
             (&[Stopped, Quota], Quota),
             (&[Stopped, Damaged], Damaged),
         ] {
-            assert_eq!(Outcome::of_stopped_parts(parts), whole, "{parts:?}");
+            assert_eq!(Outcome::of_stopped_parts(parts), complete, "{parts:?}");
         }
     }
 }

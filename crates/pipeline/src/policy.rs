@@ -3,9 +3,10 @@
 //! Whoever adds an error finds it under "fix it first": a scheduler repeats only what is named here as passing.
 
 use ctct_extract::{ExtractError, RetryAdvice, shown};
-use ctct_load::LoadError;
+use ctct_load::{LoadError, Mend};
 
 use crate::causes::with_causes;
+use crate::document::TOKEN_KEY;
 pub use crate::outcome::Outcome;
 use crate::run_error::RunError;
 use crate::summary::ErrorSummary;
@@ -74,7 +75,7 @@ impl Outcome {
             Self::Bug => row(1, RetryWhen::Never, "please report this, with the lines above"),
             Self::Configuration => row(2, RetryWhen::AfterMending, "fix the problem above, then run again"),
             Self::SignIn => row(10, RetryWhen::AfterMending, "give the pipeline a valid access token, then run again"),
-            Self::Quota => row(11, RetryWhen::Tomorrow, "run again after 00:00 UTC, when the API's daily quota is new"),
+            Self::Quota => row(11, RetryWhen::Tomorrow, "run again after 00:00 UTC, when the API's daily quota resets"),
             Self::Transient => row(12, RetryWhen::Soon, "run again; if it keeps failing, check the API's status page"),
             Self::Stopped => row(12, RetryWhen::Soon, "run again to resume where it stopped"),
             Self::Held => row(13, RetryWhen::Soon, "wait until the other run has ended, then run again"),
@@ -96,11 +97,13 @@ impl Outcome {
             Self::Done | Self::Bug => advice.to_owned(),
             Self::Configuration => format!("{advice}; `ctct-etl validate {file}` checks the pipeline"),
             Self::SignIn => format!("{advice}; `ctct-etl auth status` shows who is signed in and what may be read"),
-            Self::Quota => format!("{advice}; `ctct-etl plan {file}` shows what is left and what a run takes"),
+            Self::Quota => format!("{advice}; `ctct-etl plan {file}` shows what is left and what a run needs"),
             Self::Transient | Self::Stopped => format!("{advice}: `ctct-etl run {file}`"),
             Self::Held => format!("{advice}; `ctct-etl state {file}` shows what is committed"),
             Self::Partial => {
-                format!("{advice}; `ctct-etl plan {file}` shows what is asked, `ctct-etl state {file}` what is stored")
+                format!(
+                    "{advice}; `ctct-etl plan {file}` shows what is requested, `ctct-etl state {file}` what is stored"
+                )
             }
             Self::Damaged => format!("{advice}; `ctct-etl verify {file}` shows all that is wrong"),
         }
@@ -108,86 +111,192 @@ impl Outcome {
 
     /// What an error of the API side means.
     pub fn of_extract(error: &ExtractError) -> Self {
-        match error {
-            error if error.has_wrong_scheme() || error.lacks_version().is_some() => Self::Configuration,
-            ExtractError::Forbidden { .. } => Self::SignIn,
-            error if error.retry() == RetryAdvice::AfterSignIn => Self::SignIn,
-            ExtractError::Quota { .. } => Self::Quota,
-            error if error.retry() == RetryAdvice::Later => Self::Transient,
-            ExtractError::Certificate { .. }
-            | ExtractError::Config { .. }
-            | ExtractError::Setup { .. }
-            | ExtractError::LedgerFile { .. }
-            | ExtractError::Redirect { .. }
-            | ExtractError::Profile { .. }
-            | ExtractError::SigningIn(_)
-            | ExtractError::TokensOpen { .. }
-            | ExtractError::TokenKey { .. }
-            | ExtractError::TokenStore { .. } => Self::Configuration,
-            // One report's request or answer is wrong; the others may be fine.
-            _ => Self::Partial,
-        }
+        of_extract(error, "").outcome
     }
+}
 
-    /// What an error of the storing side means.
-    pub(crate) fn of_load(error: &LoadError) -> Self {
-        match error {
-            LoadError::Stopped => Self::Stopped,
-            LoadError::Fenced { .. } | LoadError::Overtaken { .. } => Self::Held,
-            LoadError::Damaged { .. }
-            | LoadError::Moved { .. }
-            | LoadError::Ahead { .. }
-            | LoadError::Foreign { .. }
-            | LoadError::NewerFormat { .. }
-            | LoadError::Lost { .. } => Self::Damaged,
-            LoadError::TooMuchRemoved { .. } | LoadError::CannotStay { .. } => Self::Partial,
-            LoadError::Shape { .. } | LoadError::Task { .. } => Self::Bug,
-            error if error.is_transient() => Self::Transient,
-            _ => Self::Configuration,
+/// A row of the table. Where it has no advice of its own, that of the outcome holds.
+struct Row {
+    outcome: Outcome,
+    advice: Option<String>,
+}
+
+fn row(outcome: Outcome, advice: impl Into<String>) -> Row {
+    Row { outcome, advice: Some(advice.into()) }
+}
+
+fn plain(outcome: Outcome) -> Row {
+    Row { outcome, advice: None }
+}
+
+/// Advice on an error of the API side where no pipeline is at hand; `None` where its text says all that there is.
+pub fn advice_on(error: &ExtractError) -> Option<String> {
+    of_extract(error, "").advice
+}
+
+/// The error with its causes and what to do, in one line.
+pub fn with_advice(error: &ExtractError) -> String {
+    match advice_on(error) {
+        Some(advice) => format!("{}; {advice}", with_causes(error)),
+        None => with_causes(error),
+    }
+}
+
+/// The rows of errors of the API side. `file` is the pipeline's name; empty where there is none.
+fn of_extract(error: &ExtractError, file: &str) -> Row {
+    use Outcome::{Configuration, Partial, Quota, SignIn, Transient};
+    let then_run = |advice: String| {
+        if file.is_empty() { advice } else { format!("{advice}, then `ctct-etl run {file}`") }
+    };
+    let login = |account: &str| format!("`ctct-etl auth login --account {account}`");
+    match error {
+        error if error.has_wrong_scheme() => {
+            row(Configuration, then_run("correct the scheme of `base_url`".to_owned()))
+        }
+        error if error.lacks_version().is_some() => row(
+            Configuration,
+            then_run(
+                "`base_url` has no `/v3`, which the paths of the API begin with: write `base_url: .../v3`".to_owned(),
+            ),
+        ),
+        ExtractError::Forbidden { .. } => row(
+            SignIn,
+            "`ctct-etl auth status` shows what may be read; once the application has the scope, and its user the right, sign \
+             in again with `ctct-etl auth login`",
+        ),
+        ExtractError::NotSignedIn { account, .. }
+        | ExtractError::LoginNeeded { account, .. }
+        | ExtractError::TokensDamaged { account, .. } => row(SignIn, then_run(format!("run {}", login(account)))),
+        ExtractError::ClientRefused { account, .. } => row(
+            SignIn,
+            then_run(format!(
+                "generate a new secret in the vendor's portal if it was replaced, sign in with {}",
+                login(account)
+            )),
+        ),
+        ExtractError::TokenKey { account, .. } => row(
+            Configuration,
+            format!("give the key that it was stored with, or sign in again with the new one: {}", login(account)),
+        ),
+        ExtractError::Config { key, .. } if *key == TOKEN_KEY => row(
+            Configuration,
+            "`ctct-etl auth key` prints a new key; sign-ins that are already stored need the key that they were stored with",
+        ),
+        ExtractError::TokensOpen { path, tight, .. } => {
+            row(Configuration, then_run(format!("run `chmod {tight:o} '{}'`", path.display())))
+        }
+        ExtractError::LedgerFile { .. } => {
+            row(Configuration, "make it readable and writable, or name another folder with `--state-dir`")
+        }
+        ExtractError::Certificate { .. }
+        | ExtractError::Config { .. }
+        | ExtractError::Setup { .. }
+        | ExtractError::Redirect { .. }
+        | ExtractError::Profile { .. }
+        | ExtractError::SigningIn(_)
+        | ExtractError::TokenStore { .. }
+            if error.retry() != RetryAdvice::AfterSignIn && error.retry() != RetryAdvice::Later =>
+        {
+            plain(Configuration)
+        }
+        error if error.retry() == RetryAdvice::AfterSignIn => plain(SignIn),
+        ExtractError::Quota { .. } => plain(Quota),
+        error if error.retry() == RetryAdvice::Later => plain(Transient),
+        // One report's request or response is wrong; the others may be fine.
+        _ => plain(Partial),
+    }
+}
+
+/// The rows of errors of the storing side, for one report or for the destination itself.
+fn of_load(error: &LoadError, file: &str, report: Option<&str>) -> Row {
+    use Outcome::{Bug, Configuration, Damaged, Held, Partial, Stopped, Transient};
+    let of_report = report.map(|report| format!(" --report {report}")).unwrap_or_default();
+    let run = |flags: &str| format!("`ctct-etl run {file}{of_report}{flags}`");
+    match error {
+        LoadError::Stopped => row(Stopped, format!("run again to resume where it stopped: `ctct-etl run {file}`")),
+        LoadError::Fenced { .. } | LoadError::Overtaken { .. } => plain(Held),
+        LoadError::Ahead { .. } => row(
+            Damaged,
+            format!(
+                "check this host's clock; if it is right, run `ctct-etl state rebuild {file}{of_report}`, and the next run \
+                 reads again from a watermark that is in the past"
+            ),
+        ),
+        LoadError::Moved { .. } => row(Damaged, format!("{} writes all partitions", run(" --full-refresh"))),
+        LoadError::NewerFormat { .. } => row(Damaged, format!("upgrade ctct-etl, then `ctct-etl run {file}`")),
+        error if error.is_mended_by_rebuild() => row(
+            Damaged,
+            format!(
+                "restore it from a backup, or run `ctct-etl state rebuild {file}{of_report}`; `ctct-etl verify \
+                 {file}{of_report}` shows all that is wrong"
+            ),
+        ),
+        LoadError::Damaged { .. } | LoadError::Foreign { .. } | LoadError::Lost { .. } => plain(Damaged),
+        LoadError::TooMuchRemoved { .. } => row(
+            Partial,
+            format!("check the account; if the rows were really deleted, run once {}", run(" --allow-removal")),
+        ),
+        LoadError::CannotStay { .. } => plain(Partial),
+        LoadError::KeyChanged { .. } => row(Configuration, format!("run once {}", run(" --full-refresh"))),
+        LoadError::ModeChanged { .. } => row(
+            Configuration,
+            format!(
+                "keep the old one, write to another destination, or write all tables again with {}",
+                run(" --full-refresh")
+            ),
+        ),
+        LoadError::Columns { .. } => row(
+            Configuration,
+            format!(
+                "upgrade ctct-etl if a later version wrote it, else write the tables again with {}",
+                run(" --full-refresh")
+            ),
+        ),
+        LoadError::Shape { .. } | LoadError::Task { .. } => plain(Bug),
+        error if error.is_transient() => {
+            row(Transient, "run again; if it keeps failing, check the destination's store and the network")
+        }
+        _ => plain(Configuration),
+    }
+}
+
+/// What to do about files that `state rebuild` does not know.
+pub(crate) const ADVICE_ON_REFUSED: &str =
+    "restore them from a backup or move them out of the table's folder, then rebuild again";
+
+/// What to do after `state rebuild` found rows that are lost.
+pub(crate) fn advice_on_lost_rows(file: &str, report: &str) -> String {
+    format!("`ctct-etl run {file} --report {report} --full-refresh` brings back all that the API still has")
+}
+
+/// What to do about something that `verify` found.
+pub(crate) fn advice_on_finding(mend: Mend, file: &str, report: &str) -> String {
+    let refresh = format!("`ctct-etl run {file} --report {report} --full-refresh`");
+    let rebuild = format!("`ctct-etl state rebuild {file} --report {report}`");
+    match mend {
+        Mend::Restore => format!("restore it from a backup; without one, {rebuild}, then {refresh}"),
+        Mend::Rebuild => rebuild,
+        Mend::Remove => "move it out of the table's folder".to_owned(),
+        Mend::Label => "keep one of the two labels: move `account=LABEL` of the other out of each table's folder, and \
+                        `_ctct/LABEL` with it"
+            .to_owned(),
+        Mend::Refresh => format!("{refresh} writes the tables again"),
+        Mend::Run => {
+            format!("`ctct-etl run {file} --report {report}` loads what changed since; if it remains, {refresh}")
         }
     }
 }
 
 impl RunError {
-    /// Which row of the policy table holds.
+    /// How a run or a report ends with it.
     pub fn outcome(&self) -> Outcome {
-        match self {
-            // Where the token may not read the report, trying again is no use.
-            Self::Outage { first, .. } if first.outcome() == Outcome::SignIn => Outcome::SignIn,
-            Self::Configuration(_)
-            | Self::Sandbox(_)
-            | Self::NoTokenKey
-            | Self::NoSource { .. }
-            | Self::OtherRows { .. }
-            | Self::LettersNotAdded { .. }
-            | Self::OtherAccount { .. }
-            | Self::UnknownAccount { .. }
-            | Self::OtherServer { .. }
-            | Self::NothingKept { .. } => Outcome::Configuration,
-            Self::NoToken { .. } | Self::NoAccounts { .. } => Outcome::SignIn,
-            Self::DoesNotFit { .. } => Outcome::Quota,
-            Self::Held { .. } => Outcome::Held,
-            // Before the first request nothing is lost: whatever the store said, the destination wants mending.
-            Self::Destination(source) if matches!(**source, LoadError::Stopped) => Outcome::Stopped,
-            Self::Destination(source) if !source.is_transient() => Outcome::Configuration,
-            Self::Destination(_) | Self::Outage { .. } => Outcome::Transient,
-            Self::Stopped { .. } => Outcome::Stopped,
-            Self::Extract(source) => Outcome::of_extract(source),
-            Self::Transform { .. }
-            | Self::NoneFound { .. }
-            | Self::NoProgress { .. }
-            | Self::TooManyRejected { .. }
-            | Self::IdsFailed { .. }
-            | Self::Incomplete { .. } => Outcome::Partial,
-            Self::SourceFailed { outcome, .. } => *outcome,
-            Self::Load { source, .. } => Outcome::of_load(source),
-            Self::WorkerDied { .. } | Self::Panicked { .. } => Outcome::Bug,
-        }
+        self.row("").outcome
     }
 
     /// For the summary: what happened, and what to do. `file` is the pipeline's, for commands to copy.
     pub fn summary(&self, file: &str) -> ErrorSummary {
-        let advice = self.advice(file);
+        let Row { outcome, advice } = self.row(file);
+        let advice = advice.unwrap_or_else(|| outcome.advice(file));
         let message = match self {
             Self::Destination(source) | Self::Load { source, .. } if source.explains_itself() => self.to_string(),
             _ => with_causes(self),
@@ -196,144 +305,147 @@ impl RunError {
         ErrorSummary { message: shown(&message), advice: shown(&advice) }
     }
 
-    /// What to do; `file` is the pipeline's.
-    fn advice(&self, file: &str) -> String {
+    /// The row of the error; `file` is the pipeline's name.
+    #[expect(clippy::too_many_lines, reason = "a table, one row per error")]
+    fn row(&self, file: &str) -> Row {
+        use Outcome::{Bug, Configuration, Held, Partial, Quota, SignIn, Stopped, Transient};
+        let run = |report: &str, flags: &str| format!("`ctct-etl run {file} --report {report}{flags}`");
         match self {
-            Self::NoToken { account } => format!(
-                "run `ctct-etl auth login --account {account}`, or add `access_token: {{env: NAME}}` to `source`"
+            Self::Extract(source) => of_extract(source, file),
+            Self::Load { source, report } => of_load(source, file, Some(report)),
+            // Before the first request nothing is lost: whatever the store said, the destination needs a fix.
+            Self::Destination(source) => match of_load(source, file, None) {
+                kept @ Row { outcome: Stopped | Transient, .. } => kept,
+                Row { advice, .. } => Row { outcome: Configuration, advice },
+            },
+            Self::Configuration(_) | Self::Sandbox(_) => plain(Configuration),
+            Self::Transform { .. } => plain(Partial),
+            Self::WorkerDied { .. } | Self::Panicked { .. } => plain(Bug),
+            Self::NoToken { account } => row(
+                SignIn,
+                format!(
+                    "run `ctct-etl auth login --account {account}`, or add `access_token: {{env: NAME}}` to `source`"
+                ),
             ),
             Self::NoAccounts { .. } => {
-                "`ctct-etl auth list` shows those that are; `ctct-etl auth login` adds one".to_owned()
+                row(SignIn, "`ctct-etl auth list` shows those that are; `ctct-etl auth login` adds one")
             }
             Self::NoTokenKey => {
-                "set it to the key that they were stored with; `ctct-etl auth key` makes a new one".to_owned()
+                row(Configuration, "set it to the key that they were stored with; `ctct-etl auth key` makes a new one")
             }
-            Self::NoSource { table, .. } => format!(
-                "add the report `{table}` to the pipeline where it is not there, and run it first: \
-                 `ctct-etl run {file} --report {table}`"
-            ),
-            Self::SourceFailed { on, .. } => {
-                format!("fix `{on}` first; `ctct-etl run {file} --report {on}` runs it alone")
-            }
-            Self::NoProgress { .. } => "report it to the API's support with the request id; the next run reads it \
-                 again from where this one began"
-                .to_owned(),
-            Self::NoneFound { .. } => "check the ids, and that the token belongs to their account".to_owned(),
-            Self::NothingKept { report, .. } => format!(
-                "set `keep_raw: true` from the first run on, or, in merge and replace, run once \
-                 `ctct-etl run {file} --report {report} --full-refresh --keep-raw`"
-            ),
             Self::OtherAccount { account, found, stored_sign_in, .. } => {
-                let right = if *stored_sign_in {
+                let first = if *stored_sign_in {
                     format!("sign in to the right one with `ctct-etl auth login --account {account} --replace`")
                 } else {
                     "give the pipeline the right token".to_owned()
                 };
-                format!(
-                    "{right}, or keep {found} apart under another `account:` or in another destination; only if its rows \
-                     belong among the stored ones, run once `ctct-etl state adopt {file}`"
+                row(
+                    Configuration,
+                    format!(
+                        "{first}, or keep {found} apart under another `account:` or in another destination; only if its rows \
+                         belong among the stored ones, run once `ctct-etl state adopt {file}`"
+                    ),
                 )
             }
-            Self::UnknownAccount { .. } => {
-                "give the token the scope `account_read`, or use one that has it, then run this again".to_owned()
+            Self::UnknownAccount { .. } => row(
+                Configuration,
+                "give the token the scope `account_read`, or use one that has it, then run this again",
+            ),
+            Self::OtherServer { account, wanted, .. } => row(
+                Configuration,
+                format!(
+                    "remove `base_url` from `source`, or sign in for that server: `ctct-etl auth login --account {account} \
+                     --base-url {wanted}`"
+                ),
+            ),
+            Self::NoSource { table, .. } => row(
+                Configuration,
+                format!(
+                    "add the report `{table}` to the pipeline if it is missing, and run it first: {}",
+                    run(table, "")
+                ),
+            ),
+            Self::SourceFailed { on, outcome, .. } => {
+                row(*outcome, format!("fix `{on}` first; {} runs it alone", run(on, "")))
             }
-            Self::OtherServer { account, wanted, .. } => format!(
-                "remove `base_url` from `source`, or sign in for that server: \
-                 `ctct-etl auth login --account {account} --base-url {wanted}`"
+            Self::OtherRows { report, owner: Some(_), .. } => row(
+                Configuration,
+                format!(
+                    "give one of the two pipelines a destination of its own, or let this one take the tables over: {}",
+                    run(report, " --full-refresh")
+                ),
             ),
-            Self::DoesNotFit { needed, allowance } if *needed > allowance.daily => format!(
-                "`ctct-etl run {file} --over-days`: each run does what its day allows, and the run of day {} ends it",
-                allowance.days(*needed)
-            ),
-            Self::DoesNotFit { .. } => format!(
-                "run again after that, or `ctct-etl run {file} --over-days`: it does what fits today, and the next run goes on"
-            ),
-            Self::Held { .. } => format!("wait until it has ended; `ctct-etl run {file} --wait` does so and then runs"),
-            Self::Stopped { .. } => format!("run again to resume where it stopped: `ctct-etl run {file}`"),
-            Self::Destination(source) | Self::Load { source, .. } if source.is_transient() => {
-                "run again; if it stays, look at the destination's store and the way to it".to_owned()
-            }
-            Self::Extract(source) if source.has_wrong_scheme() => {
-                format!("correct the scheme of `base_url`, then `ctct-etl run {file}`")
-            }
-            Self::Extract(source) if source.lacks_version().is_some() => format!(
-                "`base_url` has no `/v3`, which the paths of the API begin with: write `base_url: .../v3`, then \
-                 `ctct-etl run {file}`"
-            ),
-            Self::Extract(source) => match &**source {
-                ExtractError::NotSignedIn { account, .. }
-                | ExtractError::LoginNeeded { account, .. }
-                | ExtractError::ClientRefused { account, .. }
-                | ExtractError::TokensDamaged { account, .. } => {
-                    format!("`ctct-etl auth login --account {account}`, then `ctct-etl run {file}`")
-                }
-                ExtractError::Forbidden { .. } => {
-                    "`ctct-etl auth status` shows what may be read; once the application has the \
-                     scope, and its user the right, sign in again with `ctct-etl auth login`"
-                        .to_owned()
-                }
-                _ => self.outcome().advice(file),
-            },
-            Self::Load { source, .. } if matches!(**source, LoadError::NewerFormat { .. }) => {
-                format!("upgrade ctct-etl, then `ctct-etl run {file}`")
-            }
-            Self::Load { report, source } => {
-                advice_on_stored(source, file, report).unwrap_or_else(|| self.outcome().advice(file))
-            }
-            _ => self.advice_on_rows(file).unwrap_or_else(|| self.outcome().advice(file)),
-        }
-    }
-
-    /// What to do about rows that cannot be used, did not all come, or were chosen otherwise.
-    fn advice_on_rows(&self, file: &str) -> Option<String> {
-        Some(match self {
-            Self::TooManyRejected { report, .. } => format!(
-                "read the reasons in that file (`zstd -dc`); the next run asks for the same again; to publish the rest all the \
-                 same, set `max_rejected` of `{report}` to a larger share, then `ctct-etl run {file} --report {report}`"
-            ),
-            Self::IdsFailed { report, .. } => format!(
-                "the next run requests these ids again, after all others: `ctct-etl run {file} --report {report}`; if one keeps \
-                 failing, give its request id to the API's support"
-            ),
-            Self::Incomplete { report, .. } => format!(
-                "`ctct-etl run {file} --report {report}` reads everything again; if it stays, compare the table with the \
-                 account: report rows that lack to the API's support, or set `check_count: false` of `{report}` if none lack"
+            Self::OtherRows { report, .. } => row(
+                Configuration,
+                format!(
+                    "undo the change, read everything once with {}, or set `write_mode: replace`",
+                    run(report, " --full-refresh")
+                ),
             ),
             Self::LettersNotAdded { report, .. } => {
-                format!("`ctct-etl run {file} --report {report}` reads all of it again and takes in what fits now")
+                row(Configuration, format!("{} reads everything again and takes in what fits now", run(report, "")))
             }
-            Self::OtherRows { report, owner: Some(_), .. } => format!(
-                "give one of the two pipelines a destination of its own, or let this one take the tables over: \
-                 `ctct-etl run {file} --report {report} --full-refresh`"
+            Self::NothingKept { report, .. } => row(
+                Configuration,
+                format!(
+                    "set `keep_raw: true` from the first run on, or, in merge and replace, run once {}",
+                    run(report, " --full-refresh --keep-raw")
+                ),
             ),
-            Self::OtherRows { report, .. } => format!(
-                "take the change back, read everything once with `ctct-etl run {file} --report {report} --full-refresh`, or set \
-                 `write_mode: replace`"
+            Self::DoesNotFit { needed, allowance } if *needed > allowance.daily => row(
+                Quota,
+                format!(
+                    "`ctct-etl run {file} --over-days`: each run does what its day allows, and the run of day {} finishes",
+                    allowance.days(*needed)
+                ),
             ),
-            _ => return None,
-        })
-    }
-}
-
-/// What to do about stored rows and their state.
-fn advice_on_stored(error: &LoadError, file: &str, report: &str) -> Option<String> {
-    let again = format!("`ctct-etl run {file} --report {report}");
-    Some(match error {
-        LoadError::Ahead { .. } => format!(
-            "look at this host's clock; where that is right, run `ctct-etl state rebuild {file} --report {report}`, and the \
-             next run reads again from a watermark that holds"
-        ),
-        error if error.is_mended_by_rebuild() => format!(
-            "restore it from a backup, or run `ctct-etl state rebuild {file} --report {report}`; \
-             `ctct-etl verify {file} --report {report}` shows all that is wrong"
-        ),
-        LoadError::KeyChanged { .. } => format!("run once {again} --full-refresh`"),
-        LoadError::Moved { .. } => format!("{again} --full-refresh` writes all partitions"),
-        LoadError::TooMuchRemoved { .. } => {
-            format!("look at the account; if the rows are really gone, run once {again} --allow-removal`")
+            Self::DoesNotFit { .. } => row(
+                Quota,
+                format!(
+                    "run again after that, or `ctct-etl run {file} --over-days`: it does what fits today, and the next run \
+                     continues"
+                ),
+            ),
+            Self::Held { .. } => {
+                row(Held, format!("wait until it has ended; `ctct-etl run {file} --wait` does so and then runs"))
+            }
+            Self::Stopped { .. } => {
+                row(Stopped, format!("run again to resume where it stopped: `ctct-etl run {file}`"))
+            }
+            // Where the token may not read the report, trying again is no use.
+            Self::Outage { first, .. } if first.outcome() == SignIn => plain(SignIn),
+            Self::Outage { .. } => plain(Transient),
+            Self::IdsFailed { report, .. } => row(
+                Partial,
+                format!(
+                    "the next run requests these ids again, after all others: {}; if one keeps failing, give its request id to \
+                     the API's support",
+                    run(report, "")
+                ),
+            ),
+            Self::NoneFound { .. } => row(Partial, "check the ids, and that the token belongs to their account"),
+            Self::NoProgress { .. } => row(
+                Partial,
+                "report it to the API's support with the request id; the next run reads it again from where this one began",
+            ),
+            Self::TooManyRejected { report, .. } => row(
+                Partial,
+                format!(
+                    "read the reasons in that file (`zstd -dc`); the next run requests the same again; to publish the rest \
+                     anyway, set `max_rejected` of `{report}` to a larger share, then {}",
+                    run(report, "")
+                ),
+            ),
+            Self::Incomplete { report, .. } => row(
+                Partial,
+                format!(
+                    "{} reads everything again; if it keeps failing, compare the table with the account: report missing rows to \
+                     the API's support, or set `check_count: false` of `{report}` if none is missing",
+                    run(report, "")
+                ),
+            ),
         }
-        _ => return None,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::outcome::Outcome;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The pipeline names a token that is not to be had.
+    /// The pipeline names a token that is not available.
     #[error("{0}")]
     Configuration(#[from] ConfigErrors),
     /// No token is known for the account.
@@ -24,7 +24,7 @@ pub enum RunError {
         account: String,
     },
     /// The pipeline reads all accounts whose name fits, and none does.
-    #[error("no account that is signed in fits `{pattern}`")]
+    #[error("no signed-in account matches `{pattern}`")]
     NoAccounts {
         /// The pattern.
         pattern: String,
@@ -41,7 +41,7 @@ pub enum RunError {
     /// Asking the API failed.
     #[error(transparent)]
     Extract(Box<ExtractError>),
-    /// An answer could not be turned into rows.
+    /// A response could not be turned into rows.
     #[error("{report}: page {page} (request {request_id}): {source}")]
     Transform {
         /// The report.
@@ -81,7 +81,7 @@ pub enum RunError {
         source: Box<LoadError>,
     },
     /// The report takes its ids from a table that the destination does not have.
-    #[error("{report}: it takes its ids from `{table}`, and the destination has no such table")]
+    #[error("{report}: takes its ids from `{table}`, a table that the destination does not have")]
     NoSource {
         /// The report.
         report: String,
@@ -144,7 +144,7 @@ pub enum RunError {
         first: Box<RunError>,
     },
     /// The API knows none of the ids.
-    #[error("{report}: the API knows none of the {ids} ids that were asked for")]
+    #[error("{report}: the API knows none of the {ids} requested ids")]
     NoneFound {
         /// The report.
         report: String,
@@ -152,7 +152,7 @@ pub enum RunError {
         ids: u64,
     },
     /// Pages were not kept, or not from the beginning.
-    #[error("{report}: {place} has no kept pages that its tables could be made from")]
+    #[error("{report}: {place} has no saved responses that its tables could be made from")]
     NothingKept {
         /// The report.
         report: String,
@@ -176,7 +176,7 @@ pub enum RunError {
     },
     /// Everything was read twice running, and each time the API counted more than came.
     #[error(
-        "{report}: the API counts {counted} records and {read} came, for the second time running; what came is committed"
+        "{report}: the API counts {counted} records and sent {read}, for the second time in a row; what was read is committed"
     )]
     Incomplete {
         /// The report.
@@ -196,7 +196,7 @@ pub enum RunError {
     },
     /// The tables hold rows that were chosen in another way.
     #[error(
-        "{report}: the stored rows were chosen by `{stored}`{}, and this run asks for `{wanted}`: one table would hold a mixture",
+        "{report}: the stored rows were chosen by `{stored}`{}, and this run requests `{wanted}`: one table would hold a mixture",
         .owner.as_ref().map(|owner| format!(" (pipeline `{owner}`)")).unwrap_or_default()
     )]
     OtherRows {
@@ -243,7 +243,7 @@ pub enum RunError {
     },
     /// The run certainly takes more requests than are left today.
     #[error(
-        "the run takes {needed} requests at least, and {} of today's {} are left until {}",
+        "the run needs at least {needed} requests, and {} of today's {} are left until {}",
         .allowance.left, .allowance.daily, .allowance.resets_at.to_rfc3339_opts(SecondsFormat::Secs, true)
     )]
     DoesNotFit {
@@ -259,7 +259,7 @@ pub enum RunError {
         report: String,
     },
     /// A worker died.
-    #[error("{report}: a worker ended without an answer")]
+    #[error("{report}: a worker ended without a result")]
     WorkerDied {
         /// The report.
         report: String,
@@ -282,7 +282,7 @@ impl RunError {
         }
     }
 
-    /// Whether kept pages led to an answer that will not change, so that they would lead there again.
+    /// Whether kept pages led to a response that will not change, so that they would lead there again.
     pub(crate) fn spoils_kept_pages(&self) -> bool {
         match self {
             Self::Extract(error) => {

@@ -18,7 +18,7 @@ use crate::document::{Pipeline, ReportConfig};
 pub struct StoredTable<'a> {
     /// Its report.
     pub report: &'a Report,
-    /// The table as the catalogue has it.
+    /// The table as the catalog has it.
     pub table: &'a Table,
     /// Columns of its files.
     pub columns: Vec<Column>,
@@ -170,7 +170,7 @@ impl<'a> StoredTable<'a> {
     ) -> Self {
         let own = account_column.then(|| Column { field: Arc::new(account_field()), origin: Origin::Program });
         let stored = stored_schema(table, mode, history);
-        // What a pipeline adds stands behind the catalogue's columns.
+        // What a pipeline adds stands behind the catalog's columns.
         let origins = table.origins.iter().cloned().chain(std::iter::repeat(Origin::Program));
         let is_folder = |name: &str| {
             partition_by.iter().any(|entry| matches!(entry, PartitionBy::Column(column) if column == name))
@@ -257,7 +257,7 @@ fn folder(report: &Report, entry: &PartitionBy) -> Column {
     let column = entry.column();
     let of_parent = |what: &str| format!("{what} of `{}.{column}`, in UTC.", report.name);
     let (data_type, comment) = match entry {
-        PartitionBy::Column(_) => return whole(report, column),
+        PartitionBy::Column(_) => return by_value(report, column),
         PartitionBy::Year(_) => (DataType::Int32, of_parent("Year")),
         PartitionBy::Month(_) => (DataType::Utf8View, of_parent("Month")),
         PartitionBy::Day(_) => (DataType::Date32, of_parent("Day")),
@@ -269,7 +269,7 @@ fn folder(report: &Report, entry: &PartitionBy) -> Column {
 }
 
 /// A column that stands in the folder's name instead of the files. A value that no folder can be named by is null there.
-fn whole(report: &Report, column: &str) -> Column {
+fn by_value(report: &Report, column: &str) -> Column {
     let found = report.tables().first().and_then(|table| Some((table, table.schema.index_of(column).ok()?)));
     let (field, origin) = found.map_or_else(
         || (Field::new(column, DataType::Utf8View, true), Origin::Program),

@@ -39,7 +39,7 @@ pub struct RunSummary {
     /// What somebody should know though nothing failed. Holds no cell value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// One entry a report, in the order of the plan.
+    /// One entry per report, in the order of the plan.
     pub reports: Vec<ReportSummary>,
     /// What went wrong before any report began.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,7 @@ impl RunSummary {
 pub struct ApiSummary {
     /// Requests sent, the refused ones included: each may count against the day's quota.
     pub requests: u64,
-    /// Requests that were sent again.
+    /// Requests that were retried.
     pub retries: u64,
     /// Answers that said `throttled`.
     pub throttled: u64,
@@ -66,7 +66,7 @@ pub struct ApiSummary {
     pub bytes: u64,
     /// Seconds that requests waited for the pace, added up.
     pub paced_seconds: f64,
-    /// Seconds that requests waited before being sent again, added up.
+    /// Seconds that requests waited before being retried, added up.
     pub backed_off_seconds: f64,
 }
 
@@ -86,15 +86,15 @@ pub struct ReportSummary {
     pub commit: Option<i64>,
     /// The span of time that was asked for.
     pub window: Window,
-    /// Pages read, those that an earlier run had paid for included.
+    /// Pages read, those that an earlier run had fetched included.
     pub pages: u64,
-    /// Pages among them that an earlier run had paid for and kept.
+    /// Pages among them that an earlier run had fetched and kept.
     pub resumed_pages: u64,
     /// Rows of the parent table that were read.
     pub rows: u64,
     /// Records among them that an earlier run had written just so, and that were not written again.
     pub seen_before: u64,
-    /// Where everything was read to find what has vanished: whether the read was proven whole.
+    /// Where everything was read to find what was deleted: whether the read was proven complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconciled: Option<bool>,
     /// Ids that the API does not know (404), of those that were asked one by one.
@@ -113,10 +113,10 @@ pub struct ReportSummary {
     /// Records of earlier dead letters that fit now and were written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replayed: Option<u64>,
-    /// Rows that came and are not among those that the pipeline keeps, since the request asks for all: `contact_status` in a
+    /// Rows that came and are not among those that the pipeline keeps, since the request is for all: `contact_status` in a
     /// merge. Where such a row was stored, it has left the tables.
     pub outside: u64,
-    /// Fields that the catalogue does not know, and fields with values that do not fit their column, with the number of
+    /// Fields that the catalog does not know, and fields with values that do not fit their column, with the number of
     /// rows that had them: the first 50.
     pub drift: BTreeMap<String, u64>,
     /// How many further such fields there were.
@@ -145,7 +145,7 @@ pub struct ReportSummary {
     pub watermark_after: Option<DateTime<Utc>>,
     /// What was asked of the API for this report.
     pub api: ApiSummary,
-    /// What was written, one entry a table.
+    /// What was written, one entry per table.
     pub tables: Vec<TableSummary>,
     /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -170,8 +170,7 @@ pub(crate) struct StateOption {
 
 /// The same names as in pipelines.
 fn name(text: &str) -> Result<String, &'static str> {
-    let starts = text.starts_with(|first: char| first.is_ascii_alphanumeric());
-    let fits = starts && text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-    fits.then(|| text.to_owned())
+    ctct_pipeline::document::is_name(text)
+        .then(|| text.to_owned())
         .ok_or("letters, digits, `.`, `_` and `-`, 64 at most, starting with a letter or digit")
 }

@@ -261,13 +261,13 @@ async fn another_keys_file_never_closes_the_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_that_cannot_be_opened_is_an_error_that_says_what_to_do() {
+async fn a_file_that_cannot_be_opened_is_an_error_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
     let process = Process::new(&folder.path().join("file"), PACE);
     let error = process.limiter.acquire().await.unwrap_err();
     assert!(matches!(error, ExtractError::LedgerFile { .. }), "{error}");
-    assert!(error.ends_run() && error.to_string().contains("--state-dir"), "{error}");
+    assert!(error.ends_run() && error.to_string().contains("thekey"), "{error}");
 }
 
 /// `/dev/full` can be locked, reads as zeros and refuses every write as a full disk does.

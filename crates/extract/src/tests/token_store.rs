@@ -98,7 +98,7 @@ async fn names_that_could_lead_elsewhere_are_refused() {
 }
 
 #[tokio::test]
-async fn only_the_owner_may_read_and_looser_modes_are_refused_with_the_command_that_mends_them() {
+async fn only_the_owner_may_read_and_looser_modes_are_refused_with_the_right_one() {
     let (temp, accounts) = folder();
     accounts.store(sign_in("a")).await.unwrap();
     let (json, dir) = (file(&temp, "a.json"), temp.path().join("deep").join("accounts"));
@@ -108,7 +108,7 @@ async fn only_the_owner_may_read_and_looser_modes_are_refused_with_the_command_t
     {
         set_mode(path, loose);
         let error = accounts.read("a").await.unwrap_err();
-        assert!(error.to_string().ends_with(&format!("run `chmod {tight:o} '{}'`", path.display())), "{error}");
+        assert!(error.to_string().ends_with(&format!("(mode {loose:o}, which should be {tight:o})")), "{error}");
         assert_eq!(error.retry(), RetryAdvice::Never);
         set_mode(path, tight);
     }

@@ -1,5 +1,7 @@
 //! Parquet files that are small enough to be held in memory: one batch of rows each.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use bytes::Bytes;
@@ -36,7 +38,7 @@ pub fn encode_rows(
 pub fn decode_rows(file: Bytes) -> Option<RecordBatch> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).ok()?;
     possible(builder.metadata()).ok()?;
-    let schema = builder.schema().clone();
+    let schema = Arc::clone(builder.schema());
     let batches: Vec<RecordBatch> = builder.build().ok()?.collect::<Result<_, _>>().ok()?;
     concat_batches(&schema, &batches).ok()
 }

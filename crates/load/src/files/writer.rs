@@ -341,8 +341,11 @@ impl TableFiles {
     }
 }
 
-/// Runs work on rayon's threads, so that tokio's stay free for the network. A panic there becomes an error here.
-pub(crate) async fn on_rayon<T: Send + 'static>(
+/// Runs work on rayon's threads, so that tokio's stay free for the network. `task` says in errors what it was to do.
+///
+/// # Errors
+/// [`LoadError::Task`]: the work panicked.
+pub async fn on_rayon<T: Send + 'static>(
     task: String,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, LoadError> {

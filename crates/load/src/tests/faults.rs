@@ -144,7 +144,7 @@ async fn the_second_of_two_runs_is_fenced_and_harms_nothing() {
         Session::begin(&destination, plan(Append, &[], "r3")).await.unwrap().abandon().await;
         second.commit(outcome()).await.unwrap();
         let fenced = first.commit(outcome()).await.unwrap_err();
-        insta::allow_duplicates! { insta::assert_snapshot!(fenced, @"report `people` of account `acme`: another run (`r2`) committed version 2 first; nothing of this run was kept, start it again") }
+        insta::allow_duplicates! { insta::assert_snapshot!(fenced, @"report `people` of account `acme`: another run (`r2`) committed version 2 first; nothing of this run was kept") }
 
         assert_eq!(table(&destination, "people", &["id"]).await, ["a", "c"]);
         assert!(destination.list("_ctct/acme/people/staging").await.unwrap().is_empty());

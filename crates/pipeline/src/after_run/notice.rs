@@ -11,11 +11,11 @@ use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::summary::{ErrorSummary, RunSummary};
 
-/// Warns, while there is time to mend it, where the notice of a failure would reach nobody.
+/// Warns before the run where the notice of a failure could not be sent.
 pub(crate) fn check(plan: &Plan, context: &Context) {
     let Some(on_failure) = &plan.pipeline.on_failure else { return };
     if let Err(error) = on_failure.url(&context.environment, &context.base_dir) {
-        tracing::warn!(%error, "nobody would be told if this run failed");
+        tracing::warn!(%error, "a failure of this run would not be reported");
     }
 }
 
@@ -28,14 +28,14 @@ pub(crate) async fn send(plan: &Plan, context: &Context, summary: &RunSummary) {
     let url = match on_failure.url(&context.environment, &context.base_dir) {
         Ok(url) => url,
         Err(error) => {
-            tracing::warn!(%error, "nobody was told of the failure");
+            tracing::warn!(%error, "the failure was not reported");
             return;
         }
     };
     let body = Bytes::from(notice(summary).to_string());
     match post(&url, "application/json", HeaderMap::new(), body).await {
-        Ok(()) => tracing::info!("the webhook was told of the failure"),
-        Err(error) => tracing::warn!(%error, "the webhook was not told of the failure"),
+        Ok(()) => tracing::info!("the failure was reported to the webhook"),
+        Err(error) => tracing::warn!(%error, "the failure could not be reported to the webhook"),
     }
 }
 

@@ -12,25 +12,25 @@ use url::Url;
 
 use crate::causes::with_causes;
 
-/// Time that one try may take. One that had no answer by then is not repeated, since it may have arrived.
+/// Time that one try may take. One that had no response by then is not repeated, since it may have arrived.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Waits before a request is sent again, one for each time.
+/// Waits before retries, one for each.
 const WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
 /// Why a POST did not arrive.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PushError {
-    /// There is no TLS to be had, or a header cannot be sent.
+    /// TLS is not available, or a header cannot be sent.
     #[error("it cannot be sent: {0}")]
     Setup(String),
-    /// No answer came.
-    #[error("no answer: {0}")]
+    /// No response came.
+    #[error("no response: {0}")]
     NoAnswer(String),
-    /// No answer came in time.
-    #[error("no answer within {} s", TIMEOUT.as_secs())]
+    /// No response came in time.
+    #[error("no response within {} s", TIMEOUT.as_secs())]
     TimedOut,
     /// The server said something else than that all is well.
-    #[error("it was answered with {0}")]
+    #[error("the server responded with {0}")]
     Refused(StatusCode),
 }
 

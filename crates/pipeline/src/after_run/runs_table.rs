@@ -66,17 +66,17 @@ pub(crate) struct RunRow {
     pub(crate) written_bytes: u64,
     /// Requests sent.
     pub(crate) requests: u64,
-    /// Requests sent again.
+    /// Retries.
     pub(crate) retries: u64,
     /// Answers that said `throttled`.
     pub(crate) throttled: u64,
-    /// Bytes of the answers' bodies.
+    /// Bytes of the responses' bodies.
     pub(crate) read_bytes: u64,
     /// Seconds that requests waited for the pace.
     pub(crate) paced_seconds: f64,
-    /// Seconds that requests waited before they were sent again.
+    /// Seconds that requests waited before they were retried.
     pub(crate) backed_off_seconds: f64,
-    /// Fields that the catalogue does not know.
+    /// Fields that the catalog does not know.
     pub(crate) drift_fields: u64,
     /// Records that could not be typed.
     pub(crate) dead_letters: u64,
@@ -142,33 +142,37 @@ const COLUMNS: &[RunColumn] = &[
     column("finished_at", Moment(|row| Some(row.finished_at)), "When the report ended."),
     column("seconds", Seconds(|row| Some(row.seconds())), "How long it took."),
     column("scope", Text(|row| Some(row.scope)), "What the run was for: incremental, full, backfill or replay."),
-    column("write_mode", Text(|row| Some(row.write_mode.name())), "How its rows met those that were there."),
-    column("window_from", Moment(|row| row.window.after), "Lower end of the span that was asked for; null means open."),
+    column(
+        "write_mode",
+        Text(|row| Some(row.write_mode.name())),
+        "How its rows were combined with those that were stored.",
+    ),
+    column("window_from", Moment(|row| row.window.after), "Lower end of the requested window; null means open."),
     column("window_to", Moment(|row| row.window.before), "Upper end of it; null means open."),
     column("watermark_before", Moment(|row| row.watermark_before), "Watermark of the commit before the run."),
     column("watermark_after", Moment(|row| row.watermark_after), "Watermark after the run."),
     column("commit_version", Version(|row| row.commit), "Version of its commit; null where nothing was committed."),
-    column("pages", Count(|row| Some(row.pages)), "Pages read, those that an earlier run had kept included."),
-    column("resumed_pages", Count(|row| Some(row.resumed_pages)), "Pages among them that an earlier run had kept."),
+    column("pages", Count(|row| Some(row.pages)), "Pages read, including those that an earlier run had saved."),
+    column("resumed_pages", Count(|row| Some(row.resumed_pages)), "Pages among them that an earlier run had saved."),
     column("rows", Count(|row| Some(row.rows)), "Rows of the report's own table that were read."),
     column("written_rows", Count(|row| Some(row.written_rows)), "Rows written, over all tables of the report."),
     column("written_files", Count(|row| Some(row.written_files)), "Files written."),
     column("written_bytes", Count(|row| Some(row.written_bytes)), "Bytes of Parquet written."),
-    column("requests", Count(|row| Some(row.requests)), "Requests sent to the API, those sent again included."),
-    column("retries", Count(|row| Some(row.retries)), "Requests sent again."),
-    column("throttled", Count(|row| Some(row.throttled)), "Answers that said `throttled`."),
-    column("read_bytes", Count(|row| Some(row.read_bytes)), "Bytes of the answers, decompressed."),
+    column("requests", Count(|row| Some(row.requests)), "Requests sent to the API, including retries."),
+    column("retries", Count(|row| Some(row.retries)), "Retries of requests."),
+    column("throttled", Count(|row| Some(row.throttled)), "Responses with 429 `throttled`."),
+    column("read_bytes", Count(|row| Some(row.read_bytes)), "Bytes of the responses, decompressed."),
     column(
         "paced_seconds",
         Seconds(|row| Some(row.paced_seconds)),
-        "Time that requests waited for the pace, added up.",
+        "Time that requests waited for the rate limit, summed over requests.",
     ),
     column(
         "backed_off_seconds",
         Seconds(|row| Some(row.backed_off_seconds)),
-        "Time that requests waited before they were sent again, added up.",
+        "Time that requests waited before retries, summed over requests.",
     ),
-    column("drift_fields", Count(|row| Some(row.drift_fields)), "Fields that the catalogue does not know."),
+    column("drift_fields", Count(|row| Some(row.drift_fields)), "Fields that the catalog does not know."),
     column("dead_letters", Count(|row| Some(row.dead_letters)), "Records that could not be typed."),
     column("outcome", Text(|row| Some(&row.outcome)), "How the report ended, in words."),
     column("exit_code", Count(|row| Some(u64::from(row.exit_code))), "The exit code that says the same; 0 is done."),
@@ -222,7 +226,7 @@ pub(crate) fn runs_schema(account_column: bool) -> SchemaRef {
 }
 
 /// Adds the rows of one run, in one file that is named by it, and joins the small files of earlier runs where there are many.
-/// Where the file is there already, only the answer to its making had got lost.
+/// Where the file is there already, only the response to its creation was lost.
 ///
 /// # Errors
 /// The store cannot be written.

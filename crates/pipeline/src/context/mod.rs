@@ -9,7 +9,7 @@ use ctct_load::{Destination, StopFlag};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use state_store::{HostFolders, StateStore, TOKEN_KEY};
+pub use state_store::{HostFolders, StateStore};
 
 use crate::document::{Environment, Pipeline};
 use crate::event::Events;
@@ -24,7 +24,7 @@ pub struct Context {
     pub run_id: String,
     /// Folder that relative paths of a pipeline start from.
     pub base_dir: PathBuf,
-    /// Where tokens may stand.
+    /// Where tokens may be.
     pub environment: Environment,
     /// Where events go.
     pub events: Events,
@@ -34,11 +34,27 @@ pub struct Context {
     pub state: StateStore,
     /// Ends the run as `stop` does, at this instant of tokio's clock.
     pub deadline: Option<Instant>,
-    /// Stands in for the destination that the pipeline names, for tests and for programs that bring a store of their own.
+    /// Replaces the destination that the pipeline names, for tests and for programs that bring a store of their own.
     pub destination: Option<Destination>,
 }
 
 impl Context {
+    /// What a run takes in this process: the system's clock, the variables of the process, sign-ins and quotas in memory, no
+    /// events and no deadline. `run_id` is unique; relative paths of a pipeline start from `base_dir`.
+    pub fn new(run_id: impl Into<String>, base_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            clock: Clock::system(),
+            run_id: run_id.into(),
+            base_dir: base_dir.into(),
+            environment: Environment::process(),
+            events: Events::none(),
+            stop: CancellationToken::new(),
+            state: StateStore::nowhere(),
+            deadline: None,
+            destination: None,
+        }
+    }
+
     /// Opens the destination of a pipeline, or gives the one that replaces it, where work ends with [`Self::stop`]. Nothing is
     /// sent yet.
     ///
@@ -60,7 +76,7 @@ impl Context {
 /// Opens a pipeline's destination. Relative paths start from `base`. Nothing is asked of the store.
 ///
 /// # Errors
-/// [`RunError::Configuration`] where a secret is not to be had, [`RunError::Destination`] where the rest is wrong.
+/// [`RunError::Configuration`] where a secret is not available, [`RunError::Destination`] where the rest is wrong.
 pub fn open_destination(pipeline: &Pipeline, environment: &Environment, base: &Path) -> Result<Destination, RunError> {
     let options = pipeline.store_options(environment, base)?;
     let opened = Destination::open(&pipeline.destination.url, base, &options);

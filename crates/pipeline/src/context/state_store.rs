@@ -12,11 +12,8 @@ use ctct_load::{Destination, StoreOptions};
 use uuid::Uuid;
 
 use super::Context;
-use crate::document::{Pipeline, StatePlace};
+use crate::document::{Pipeline, StatePlace, TOKEN_KEY};
 use crate::run_error::RunError;
-
-/// Names the variable with the key that sign-ins in a store are encrypted with.
-pub const TOKEN_KEY: &str = "CTCT_TOKEN_KEY";
 
 /// Folders of this host.
 #[derive(Debug, Clone)]

@@ -25,11 +25,11 @@ pub struct Delivery {
     pub history: bool,
     /// How far before the last watermark a run reads again.
     pub overlap: TimeDelta,
-    /// How often everything is read, to mark what has vanished.
+    /// How often everything is read, to mark what was deleted.
     pub reconcile: Option<TimeDelta>,
     /// Whether a read of everything is compared with the API's count of rows.
     pub check_count: bool,
-    /// Whether the API's answers are kept for good.
+    /// Whether the API's responses are kept for good.
     pub keep_raw: bool,
     /// The share of records that may be dead letters; absent for the default.
     pub max_rejected: Option<Percent>,
@@ -49,17 +49,17 @@ fn default_overlap(report: &Report) -> TimeDelta {
 pub struct Percent(u32);
 
 impl Percent {
-    /// The whole.
+    /// All of it, in these units.
     const ALL: u32 = 10_000;
 
     /// Reads `5%` or `2.5%`.
     pub fn parse(text: &str) -> Option<Self> {
-        let (whole, fraction) = text.strip_suffix('%')?.split_once('.').unwrap_or((text.strip_suffix('%')?, ""));
+        let (integer, fraction) = text.strip_suffix('%')?.split_once('.').unwrap_or((text.strip_suffix('%')?, ""));
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.is_empty() || whole.len() > 3 || fraction.len() > 2 || !digits(whole) || !digits(fraction) {
+        if integer.is_empty() || integer.len() > 3 || fraction.len() > 2 || !digits(integer) || !digits(fraction) {
             return None;
         }
-        let hundredths = whole.parse::<u32>().ok()? * 100 + format!("{fraction:0<2}").parse::<u32>().ok()?;
+        let hundredths = integer.parse::<u32>().ok()? * 100 + format!("{fraction:0<2}").parse::<u32>().ok()?;
         (hundredths <= Self::ALL).then_some(Self(hundredths))
     }
 
@@ -105,9 +105,11 @@ impl Delivery {
         });
         let keep_raw = fields.flag("keep_raw", decoder).unwrap_or_default();
         if let (Some(at), Some(false)) = (fields.get("history"), mode.map(|mode| mode == WriteMode::Merge)) {
-            decoder.errors.push(ConfigError::at(at, "`history` needs `write_mode: merge`").help(
-                "the other modes have their own: append keeps every version, replace and partition keep the last one",
-            ));
+            decoder.errors.push(
+                ConfigError::at(at, "`history` needs `write_mode: merge`").help(
+                    "in the other modes, append keeps every version, and replace and partition keep the last one",
+                ),
+            );
         }
         if let (Some(at), false) = (fields.get("overlap"), looks_back(report)) {
             let message = format!("`overlap` has no effect on `{}`", report.name);
@@ -115,13 +117,13 @@ impl Delivery {
         }
         if let Some(at) = fields.get("reconcile") {
             let why = if mode.is_some_and(|mode| mode != WriteMode::Merge) {
-                Some("it needs `write_mode: merge`: only there one row stands for each key".to_owned())
+                Some("it needs `write_mode: merge`, the only mode that keeps one row per key".to_owned())
             } else {
                 cannot_prove(report, options)
             };
             if let Some(why) = why {
                 decoder.errors.push(
-                    ConfigError::at(at, format!("`reconcile` cannot be done for this `{}`", report.name)).help(why),
+                    ConfigError::at(at, format!("`reconcile` is not possible for this `{}`", report.name)).help(why),
                 );
             }
         }
@@ -149,10 +151,10 @@ fn looks_back(report: &Report) -> bool {
     report.watermark.is_some() || report.order.as_ref().is_some_and(|order| order.certain)
 }
 
-/// Why reading all of a report would not show that a row has vanished.
+/// Why reading all of a report would not show that a row was deleted.
 fn cannot_prove(report: &Report, options: &[OptionInForce]) -> Option<String> {
     if report.count.is_none() {
-        return Some("the API does not count its rows, so a read cannot be proven whole".to_owned());
+        return Some("the API does not count its rows, so a read cannot be proven complete".to_owned());
     }
     let filters = |option: &&OptionInForce| {
         let declared = report.option(&option.name)?;
@@ -164,12 +166,12 @@ fn cannot_prove(report: &Report, options: &[OptionInForce]) -> Option<String> {
         (chooses && !all && declared.kind != OptionKind::Subresources).then_some(())
     };
     let chosen = options.iter().find(|option| filters(option).is_some())?;
-    Some(format!("`{}` leaves rows out, and they would look as if they had vanished", chosen.name))
+    Some(format!("`{}` leaves rows out, and they would look deleted", chosen.name))
 }
 
 fn percent(node: &Node, decoder: &mut Decoder<'_>) -> Option<Percent> {
     let read = text(node, decoder.environment).and_then(|text| {
-        let invalid = || ConfigError::at(node, format!("invalid share {}", text.shown()));
+        let invalid = || ConfigError::at(node, text.named("invalid share"));
         Percent::parse(&text.value).ok_or_else(|| {
             let meant = format!("{}%", text.value);
             let meant = Percent::parse(&meant).map_or_else(String::new, |_| format!("; did you mean `{meant}`?"));

@@ -59,7 +59,7 @@ impl DestinationConfig {
     /// The options with their secrets, and the variables of `environment`. Relative paths start from `base`.
     ///
     /// # Errors
-    /// A secret is not to be had. The message never holds one.
+    /// A secret is not available. The message never holds one.
     pub(crate) fn store_options(&self, environment: &Environment, base: &Path) -> Result<StoreOptions, ConfigError> {
         let mut options = Vec::new();
         for (name, setting) in &self.options {
@@ -87,13 +87,13 @@ fn names_a_variable(name: &str) -> bool {
 fn url(node: &Node, decoder: &Decoder<'_>) -> Result<String, ConfigError> {
     let url = text(node, decoder.environment)?;
     if url.value.trim().is_empty() {
-        return Err(ConfigError::at(node, "the destination is empty").help("a path such as ./data, or an address"));
+        return Err(ConfigError::at(node, "the destination is empty").help("write a path such as ./data, or a URL"));
     }
     if let Some((scheme, _)) = url.value.split_once("://") {
         let stores = Cloud::ALL.iter().flat_map(|cloud| cloud.schemes().iter().copied());
         let schemes: Vec<&str> = ["file", "memory"].into_iter().chain(stores).collect();
         if !schemes.contains(&scheme) {
-            let message = format!("no destination has the scheme `{scheme}`");
+            let message = format!("unsupported scheme `{scheme}`");
             return Err(ConfigError::at(node, message).help(suggestion(scheme, &schemes)));
         }
     }
@@ -101,9 +101,7 @@ fn url(node: &Node, decoder: &Decoder<'_>) -> Result<String, ConfigError> {
         return Err(ConfigError::at(node, message).help(help));
     }
     match ctct_load::Destination::check_url(&url.value) {
-        Err(LoadError::Url { reason, .. }) => {
-            Err(ConfigError::at(node, format!("the destination cannot be used: {reason}")))
-        }
+        Err(LoadError::Url { reason, .. }) => Err(ConfigError::at(node, format!("invalid destination: {reason}"))),
         _ => Ok(url.value),
     }
 }
@@ -115,11 +113,11 @@ fn another_folder(url: &str) -> Option<(String, String)> {
     }
     let first = url.split(['/', '\\']).next().unwrap_or_default();
     if first.starts_with('~') {
-        return Some(("`~` does not stand for a home folder here".to_owned(), "write the whole path".to_owned()));
+        return Some(("`~` is not expanded to a home folder".to_owned(), "write the full path".to_owned()));
     }
     if first.contains('$') {
-        let help = "write the whole path, or `url: {env: NAME}` with a variable that holds the whole path";
-        return Some(("a path has no variables in it".to_owned(), help.to_owned()));
+        let help = "write the full path, or `url: {env: NAME}` with a variable that holds the full path";
+        return Some(("variables are not expanded in a path".to_owned(), help.to_owned()));
     }
     let (scheme, _) = first.split_once(':')?;
     let stores = Cloud::ALL.iter().flat_map(|cloud| cloud.schemes().iter().copied());
@@ -133,7 +131,7 @@ fn options(fields: &Fields<'_>, url: Option<&str>, decoder: &mut Decoder<'_>) ->
     let entries = decoder.keep(mapping(node)).unwrap_or_default();
     let cloud = url.and_then(|url| Cloud::of_scheme(url.split_once("://")?.0));
     if url.is_some() && cloud.is_none() && !entries.is_empty() {
-        decoder.errors.push(ConfigError::at(node, "only object stores take options").help("leave `options` out"));
+        decoder.errors.push(ConfigError::at(node, "only object stores take options").help("remove `options`"));
         return Vec::new();
     }
     // Where the URL itself is wrong, an option of any store may be meant.

@@ -12,6 +12,9 @@ use super::fields::{expected, mapping};
 use crate::document::error::ConfigError;
 use crate::document::yaml::{Node, Scalar, ScalarKind, Span, Value};
 
+/// Names the variable with the key that sign-ins in a store are encrypted with.
+pub const TOKEN_KEY: &str = "CTCT_TOKEN_KEY";
+
 /// The environment variables that `{env: NAME}` may name.
 #[derive(Clone, Default)]
 pub struct Environment(HashMap<String, String>);
@@ -46,7 +49,7 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// Where a secret stands. Holds no secret itself.
+/// Where a secret is. Holds no secret itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretRef {
     /// The place.
@@ -55,7 +58,7 @@ pub struct SecretRef {
     path: String,
 }
 
-/// The two places where a secret may stand.
+/// The two places where a secret may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretPlace {
     /// The environment variable of this name.
@@ -65,17 +68,15 @@ pub enum SecretPlace {
 }
 
 impl SecretRef {
-    /// Reads `{env: NAME}` or `{file: PATH}`. A secret that stands in the file is refused, and never shown.
+    /// Reads `{env: NAME}` or `{file: PATH}`. A secret in the file itself is refused, and never shown.
     pub(crate) fn decode(node: &Node, key: Span) -> Result<Self, ConfigError> {
         const HELP: &str = "write {env: NAME} or {file: PATH}";
         if let Value::Scalar(_) = node.value {
             // The mark goes under the key, so that the line of the secret is not shown.
-            return Err(
-                ConfigError::new(Some(key), &node.path, "a secret must not stand in a pipeline file").help(HELP)
-            );
+            return Err(ConfigError::new(Some(key), &node.path, "secrets are not allowed in pipeline files").help(HELP));
         }
         let [entry] = mapping(node)? else {
-            return Err(ConfigError::at(node, "expected one of `env` and `file`").help(HELP));
+            return Err(ConfigError::at(node, "expected either `env` or `file`").help(HELP));
         };
         let Value::Scalar(Scalar { text, kind: ScalarKind::Text }) = &entry.value.value else {
             return Err(expected(&entry.value, "text").help(HELP));
@@ -130,7 +131,9 @@ impl SecretRef {
         };
         match secret.trim() {
             "" => Err(wrong(format!("{place} is empty"))),
-            secret if !secret.chars().all(fits) => Err(wrong(format!("{place} holds characters that no token has"))),
+            secret if !secret.chars().all(fits) => {
+                Err(wrong(format!("{place} has characters that are not allowed in a token")))
+            }
             secret => {
                 hide(secret);
                 Ok(SecretString::from(secret))

@@ -16,9 +16,9 @@ const SECRET_WORDS: &[&str] = &["token", "secret", "password", "credential", "ac
 /// One thing that is wrong in a pipeline file. Displays as `line:column: key: message`; [`ConfigErrors`] adds the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
-    /// Where it stands; absent where the file itself is the trouble.
+    /// Where it is; absent where the error is about the file itself.
     pub span: Option<Span>,
-    /// Path of the key, such as `reports[1].start_date`; empty for the whole file.
+    /// Path of the key, such as `reports[1].start_date`; empty for the file itself.
     pub key: String,
     /// What is wrong.
     pub message: String,
@@ -81,9 +81,9 @@ impl ConfigErrors {
     }
 
     /// The errors as a compiler shows them: message, place, the line with the place marked, and help.
-    /// Terminal colours only when `colour` is set.
-    pub fn render(&self, colour: bool) -> String {
-        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    /// Terminal colors only when `color` is set.
+    pub fn render(&self, color: bool) -> String {
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let shown = self.errors.iter().take(SHOWN).map(|error| self.render_one(error, &renderer));
         let rest = self.errors.len().saturating_sub(SHOWN);
         let more = (rest > 0).then(|| format!("and {rest} more"));

@@ -63,9 +63,9 @@ impl<'n> Fields<'n> {
             if is_name(&text.value) {
                 return Ok(text.value);
             }
-            let message = format!("{} is no usable name", text.shown());
+            let message = text.named("invalid name");
             Err(ConfigError::at(node, message)
-                .help("letters, digits, `.`, `_` and `-`, 64 at most, starting with a letter or digit"))
+                .help("use letters, digits, `.`, `_` and `-`, up to 64 characters, starting with a letter or digit"))
         });
         decoder.keep(read)
     }
@@ -78,8 +78,8 @@ impl<'n> Fields<'n> {
                 let names: Vec<&str> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
                 let help = city(&text.value, &names)
                     .or_else(|| did_you_mean(&text.value, &names))
-                    .unwrap_or_else(|| "a name such as `America/New_York` or `UTC`".to_owned());
-                ConfigError::at(node, format!("{} is not an IANA time zone", text.shown())).help(help)
+                    .unwrap_or_else(|| "use an IANA name such as `America/New_York` or `UTC`".to_owned());
+                ConfigError::at(node, text.named("invalid time zone")).help(help)
             })
         });
         decoder.keep(zone)
@@ -144,6 +144,14 @@ pub(crate) struct Text {
 }
 
 impl Text {
+    /// A message about the text: `what` and the text, or the variable that it comes from.
+    pub(crate) fn named(&self, what: &str) -> String {
+        match &self.variable {
+            Some(variable) => format!("{what} in ${variable}"),
+            None => format!("{what} {}", self.shown()),
+        }
+    }
+
     /// The text in a message.
     pub(crate) fn shown(&self) -> String {
         match &self.variable {
@@ -174,7 +182,7 @@ pub(crate) fn text_or_number(node: &Node, environment: &Environment) -> Result<T
 fn variable(node: &Node, environment: &Environment) -> Result<Text, ConfigError> {
     let entries = mapping(node)?;
     if let Some(entry) = entries.iter().find(|entry| entry.key != "env") {
-        return Err(expected(node, "text").help(format!("text or {{env: NAME}}; `{}` is neither", entry.key)));
+        return Err(expected(node, "text").help(format!("write text or {{env: NAME}}; `{}` is not allowed", entry.key)));
     }
     let Some(name) = node.get("env") else { return Err(expected(node, "text")) };
     let Value::Scalar(Scalar { text: variable, kind: ScalarKind::Text }) = &name.value else {
@@ -204,7 +212,8 @@ pub(crate) fn count(node: &Node, min: u64, max: u64) -> Result<u64, ConfigError>
     match text.parse::<u64>() {
         Ok(count) if (min..=max).contains(&count) => Ok(count),
         _ if text.parse::<i128>().is_err() => {
-            Err(ConfigError::at(node, format!("{text} is no whole number")).help(range()))
+            Err(ConfigError::at(node, format!("invalid number `{text}`"))
+                .help(format!("use a whole number, {}", range())))
         }
         _ => Err(ConfigError::at(node, format!("{text} is out of range")).help(range())),
     }
@@ -267,9 +276,9 @@ fn missing(node: &Node, key: &Key) -> ConfigError {
 /// "did you mean ...?", or else all that there is.
 pub(crate) fn suggestion(written: &str, known: &[&str]) -> String {
     did_you_mean(written, known).unwrap_or_else(|| match known {
-        [] => "there is nothing to choose from".to_owned(),
-        [only] => format!("only `{only}` can stand here"),
-        _ => format!("one of: {}", known.join(", ")),
+        [] => "no key is allowed here".to_owned(),
+        [only] => format!("only `{only}` is allowed here"),
+        _ => format!("use one of: {}", known.join(", ")),
     })
 }
 
@@ -282,8 +291,9 @@ pub fn did_you_mean(written: &str, known: &[&str]) -> Option<String> {
     near_enough.then(|| format!("did you mean `{nearest}`?"))
 }
 
-/// Whether a text can name a run, an account or a folder.
-pub(crate) fn is_name(text: &str) -> bool {
+/// Whether a text can name a pipeline, an account or an application: letters, digits, `.`, `_` and `-`, up to 64 characters, the
+/// first a letter or a digit. The JSON Schema says the same as a pattern.
+pub fn is_name(text: &str) -> bool {
     let starts = text.starts_with(|first: char| first.is_ascii_alphanumeric());
     starts && text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }

@@ -38,10 +38,10 @@ fn compression(node: &Node, decoder: &Decoder<'_>) -> Result<Compression, Config
 fn fits(node: &Node, level: u32, compression: Compression) -> Result<(), ConfigError> {
     let name = compression.name();
     match compression.levels() {
-        None => Err(ConfigError::at(node, format!("`compression: {name}` has no levels")).help("leave it out")),
+        None => Err(ConfigError::at(node, format!("`compression: {name}` has no levels")).help("remove it")),
         Some((least, most)) if !(least..=most).contains(&level) => {
-            Err(ConfigError::at(node, format!("{level} is not a level of {name}"))
-                .help(format!("from {least} to {most}")))
+            Err(ConfigError::at(node, format!("invalid level {level} of {name}"))
+                .help(format!("use a level from {least} to {most}")))
         }
         Some(_) => Ok(()),
     }

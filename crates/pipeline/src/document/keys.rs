@@ -1,5 +1,5 @@
 //! Every key that a pipeline file may hold, declared once: the decoder refuses what is not here and the JSON Schema is
-//! made from it. The options of the reports are not here; they come from the catalogue.
+//! made from it. The options of the reports are not here; they come from the catalog.
 
 /// A key of a mapping.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub(crate) enum Shape {
     OneOrMany(&'static Shape),
     /// A list of reports, at least one.
     Reports,
-    /// The name of a report of the catalogue.
+    /// The name of a report of the catalog.
     Report,
     /// A column of the report's own table.
     Column,
@@ -73,7 +73,7 @@ const fn optional(name: &'static str, shape: Shape, doc: &'static str) -> Key {
 /// The only version of the format so far.
 pub(crate) const VERSION: u64 = 1;
 
-/// The whole file.
+/// The complete file.
 pub(crate) const PIPELINE: &[Key] = &[
     required("version", Shape::Version, "Version of this file's format; always 1."),
     required("name", Shape::Name, "Names the run, the commit records and the log lines."),
@@ -82,14 +82,14 @@ pub(crate) const PIPELINE: &[Key] = &[
     required("source", Shape::Mapping(SOURCE), "Where the data comes from."),
     required("destination", Shape::Mapping(DESTINATION), "Where the Parquet files go."),
     required("reports", Shape::Reports, "What to read."),
-    optional("retry", Shape::Mapping(RETRY), "How often a failed request is sent again."),
+    optional("retry", Shape::Mapping(RETRY), "How often a failed request is retried."),
     optional(
         "schedule",
         SCHEDULE_SHAPE,
         "When the pipeline is due: a cron expression, {cron: ..., timezone: ...} or {every: 1h}.",
     ),
     optional("metrics", Shape::Mapping(METRICS), "Where the numbers of a run go, for dashboards and alarms."),
-    optional("on_failure", Shape::Mapping(ON_FAILURE), "Who is told when a run did not end well."),
+    optional("on_failure", Shape::Mapping(ON_FAILURE), "Who is notified when a run fails."),
 ];
 
 /// `metrics`.
@@ -116,7 +116,7 @@ pub(crate) const OTLP: &[Key] = &[
 pub(crate) const ON_FAILURE: &[Key] = &[required(
     "webhook",
     Shape::AnyOf(&[Shape::Pattern("^https?://"), Shape::Secret]),
-    "Takes a POST of JSON after a run that ended with another exit code than 0 and 13; an address, {env: NAME} or {file: PATH}.",
+    "Gets a POST of JSON after a run that ended with another exit code than 0 and 13; an address, {env: NAME} or {file: PATH}.",
 )];
 
 /// `source`.
@@ -149,7 +149,7 @@ pub(crate) const SOURCE: &[Key] = &[
     optional(
         "allow_http",
         Shape::Flag,
-        "Whether `base_url` and the token endpoint may be http:// on another host, where everybody on the way can read the token; false by default.",
+        "Whether `base_url` and the token endpoint may be http:// on another host, where anyone on the network can read the token; false by default.",
     ),
     optional(
         "application",
@@ -164,12 +164,12 @@ pub(crate) const SOURCE: &[Key] = &[
     optional(
         "requests_per_second",
         Shape::Rate { max: 100_000.0 },
-        "The pace; 4 by default, which is what one API key may send, or the sandbox's own limit.",
+        "The pace (rate limit) in requests per second; 4 by default, which is what one API key may send, or the sandbox's own limit.",
     ),
     optional(
         "daily_requests",
         Shape::Count { min: 1, max: 1_000_000_000 },
-        "Requests a day; 10,000 by default, which is what one API key may send, or the sandbox's own limit.",
+        "Requests per day; 10,000 by default, which is what one API key may send, or the sandbox's own limit.",
     ),
     optional(
         "reserve",
@@ -179,13 +179,13 @@ pub(crate) const SOURCE: &[Key] = &[
     optional(
         "count_refused",
         Shape::Flag,
-        "Whether requests that the API refused with 429 count against the day; true by default, since nobody knows.",
+        "Whether requests that the API refused with 429 count against the day; true by default, since the API does not document it.",
     ),
 ];
 
 /// `source.accounts` where it is a mapping.
 pub(crate) const MATCHING: &[Key] =
-    &[required("glob", Shape::Text, "A pattern of account names: * stands for any characters, ? for one.")];
+    &[required("glob", Shape::Text, "A pattern of account names: * matches any characters, ? matches one.")];
 
 /// Places of `source.state` that have a name.
 pub(crate) const STATE_PLACES: &[&str] = &["host", "destination"];
@@ -194,22 +194,22 @@ pub(crate) const STATE_PLACES: &[&str] = &["host", "destination"];
 pub(crate) const SANDBOX: &[Key] = &[
     optional("contacts", Shape::Count { min: 0, max: 100_000_000 }, "Contacts of the account; 1,000 by default."),
     optional("lists", Shape::Count { min: 0, max: 1_000 }, "Contact lists of the account."),
-    optional("campaigns", Shape::Count { min: 0, max: 100_000 }, "E-mail campaigns of the account."),
+    optional("campaigns", Shape::Count { min: 0, max: 100_000 }, "Email campaigns of the account."),
     optional("today", Shape::Date, "The day that the account's dates lead up to; the day of the run where absent."),
     optional("seed", Shape::Count { min: 0, max: u64::MAX }, "The same seed makes the same account."),
     optional(
         "requests_per_second",
         Shape::Rate { max: 100_000.0 },
-        "Requests a second before it answers 429 throttled.",
+        "Requests per second before it responds with 429 throttled.",
     ),
     optional("burst", Shape::Count { min: 1, max: 100_000 }, "Requests that may come at once."),
     optional(
         "daily_requests",
         Shape::Count { min: 1, max: 1_000_000_000 },
-        "Requests a day before it answers 429 quota exceeded.",
+        "Requests per day before it responds with 429 quota exceeded.",
     ),
     optional("reorder", Shape::Flag, "Whether keys, and lists within a record, come in another order at each request."),
-    optional("latency_ms", Shape::Count { min: 0, max: 600_000 }, "How long each answer takes, in milliseconds."),
+    optional("latency_ms", Shape::Count { min: 0, max: 600_000 }, "How long each response takes, in milliseconds."),
     optional(
         "wrong_date",
         Shape::Pattern("^-?[0-9]+[smhd]$"),
@@ -238,7 +238,7 @@ pub(crate) const FAULTS: &[Key] = &[
     optional("truncated_body", Shape::Share, "200 whose body stops half-way."),
     optional("html_with_200", Shape::Share, "200 with an HTML page."),
     optional("other_json", Shape::Share, "200 with JSON of another shape."),
-    optional("reset", Shape::Share, "The connection is closed and no answer comes."),
+    optional("reset", Shape::Share, "The connection is closed without a response."),
 ];
 
 const URL: Key = required(
@@ -298,27 +298,31 @@ pub(crate) const REPORT: &[Key] = &[
     optional(
         "write_mode",
         Shape::Choice(WRITE_MODES),
-        "append (the default) adds rows; merge keeps one row a key; replace swaps the table; partition swaps the \
-         partitions touched.",
+        "append (the default) adds rows; merge (upsert) keeps one row per key; replace (full refresh) swaps the table; \
+         partition swaps the partitions that get rows.",
     ),
     optional("partition_by", Shape::OneOrMany(PARTITION), "Folders that the rows are split into."),
-    optional("history", Shape::Flag, "With merge: keep replaced versions too, with _valid_from and _valid_to."),
+    optional(
+        "history",
+        Shape::Flag,
+        "With merge: keep replaced versions too (SCD type 2), with _valid_from and _valid_to.",
+    ),
     optional(
         "overlap",
         SPAN,
-        "How far before the last watermark a run reads again, for rows that came late; 10m by default, 2h for events.",
+        "How far before the last watermark a run reads again (lookback window), for rows that came late; 10m by default, 2h for events.",
     ),
     optional(
         "reconcile",
         Shape::Mapping(RECONCILE),
-        "With merge: read everything now and then, and mark rows that have vanished.",
+        "With merge: read everything now and then, and mark deleted rows.",
     ),
     optional(
         "check_count",
         Shape::Flag,
         "Compare a read of everything with the number of rows that the API counts; true by default.",
     ),
-    optional("keep_raw", Shape::Flag, "Keep the API's answers for good, so that `replay` can rebuild the tables."),
+    optional("keep_raw", Shape::Flag, "Keep the API's responses permanently, so that `replay` can rebuild the tables."),
     optional(
         "max_rejected",
         PERCENT,
@@ -366,9 +370,9 @@ pub(crate) const RETRY: &[Key] = &[
     optional(
         "attempts",
         Shape::Count { min: 1, max: 20 },
-        "How often one request is sent at most, the first time included.",
+        "How often one request is sent at most, including the first time.",
     ),
-    optional("budget", Shape::Count { min: 0, max: 1_000_000 }, "How many requests a run may send again in all."),
+    optional("budget", Shape::Count { min: 0, max: 1_000_000 }, "How many retries a run may use in all."),
 ];
 
 const SCHEDULE_SHAPE: Shape = Shape::AnyOf(&[Shape::Pattern(r"^\S+( +\S+){4}$"), Shape::Mapping(SCHEDULE)]);

@@ -30,9 +30,9 @@ use secrecy::SecretString;
 pub use dates::{When, wire};
 pub use delivery::{Delivery, Percent};
 pub use destination::DestinationConfig;
-pub use environment::{Environment, SecretPlace, SecretRef};
+pub use environment::{Environment, SecretPlace, SecretRef, TOKEN_KEY};
 pub use error::{ConfigError, ConfigErrors};
-pub use fields::did_you_mean;
+pub use fields::{did_you_mean, is_name};
 pub use monitor::{MetricsConfig, OnFailure, Otlp};
 pub use option::{Period, Setting};
 pub use report::{OptionInForce, ReportConfig};
@@ -60,7 +60,7 @@ pub struct Pipeline {
     pub destination: DestinationConfig,
     /// What to read, in the order of the file.
     pub reports: Vec<ReportConfig>,
-    /// How often failed requests are sent again.
+    /// How often failed requests are retried.
     pub retry: RetryLimits,
     /// When it is due; nothing here starts it.
     pub schedule: Option<Schedule>,
@@ -144,7 +144,7 @@ impl Pipeline {
     /// A secret that the pipeline refers to. Relative paths start from `base`.
     ///
     /// # Errors
-    /// The variable is not set, the file cannot be read, or what stands there cannot be a token. The message never
+    /// The variable is not set, the file cannot be read, or its text cannot be a token. The message never
     /// holds the secret.
     pub fn secret(
         &self,
@@ -217,7 +217,7 @@ fn real(folder: &Path) -> PathBuf {
 fn version(node: &Node) -> Result<(), ConfigError> {
     match count(node, 0, u64::MAX)? {
         keys::VERSION => Ok(()),
-        other => Err(ConfigError::at(node, format!("version {other} is not known to this program"))
+        other => Err(ConfigError::at(node, format!("unsupported version {other}"))
             .help(format!("write `version: {}`", keys::VERSION))),
     }
 }
@@ -229,7 +229,7 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let read = std::fs::File::open(path)?.take(MOST + 1).read_to_string(&mut text)?;
     if read as u64 > MOST {
-        return Err(std::io::Error::other("it is longer than 4 MiB, which no pipeline is"));
+        return Err(std::io::Error::other("it is larger than 4 MiB, the most for a pipeline"));
     }
     Ok(text)
 }

@@ -62,7 +62,7 @@ impl Otlp {
         if let Some(node) = fields.get("headers") {
             for entry in decoder.keep(mapping(node)).unwrap_or_default() {
                 if !is_header(&entry.key) {
-                    let message = format!("`{}` is no name of a header", entry.key);
+                    let message = format!("invalid header name `{}`", entry.key);
                     decoder.errors.push(ConfigError::new(Some(entry.span), &entry.value.path, message));
                 }
                 if let Some(secret) = decoder.keep(SecretRef::decode(&entry.value, entry.span)) {
@@ -73,7 +73,7 @@ impl Otlp {
         let endpoint = endpoint?;
         if !headers.is_empty() && !keeps_secrets(&endpoint) {
             let message = "headers hold secrets, and the endpoint is not encrypted";
-            decoder.errors.push(ConfigError::at(node, message).help("an https:// address, or one of this host"));
+            decoder.errors.push(ConfigError::at(node, message).help("use an https:// address, or one on this host"));
         }
         Some(Self { endpoint, headers })
     }
@@ -81,7 +81,7 @@ impl Otlp {
     /// The headers with their values. Relative paths start from `base`.
     ///
     /// # Errors
-    /// A value is not to be had. The message never holds one.
+    /// A value is not available. The message never holds one.
     pub(crate) fn headers(
         &self,
         environment: &Environment,
@@ -99,11 +99,11 @@ impl OnFailure {
             Value::Mapping(_) => SecretRef::decode(&entry.value, entry.span).map(Webhook::Secret),
             _ => text(&entry.value, decoder.environment).and_then(|text| {
                 // Whoever has the address can write there, so it is not shown.
-                let url = address(&entry.value, &text.value, "what stands there")?;
+                let url = address(&entry.value, &text.value, "the value")?;
                 if keeps_secrets(&url) {
                     return Ok(Webhook::Open(url));
                 }
-                Err(ConfigError::at(&entry.value, "a webhook must be an https:// address, or one of this host"))
+                Err(ConfigError::at(&entry.value, "a webhook must be an https:// address, or one on this host"))
             }),
         };
         decoder.keep(webhook).map(|webhook| Self { webhook })
@@ -112,7 +112,7 @@ impl OnFailure {
     /// The address. Relative paths start from `base`.
     ///
     /// # Errors
-    /// It is not to be had, or cannot be used. The message never holds it.
+    /// It is not available, or cannot be used. The message never holds it.
     pub(crate) fn url(&self, environment: &Environment, base: &Path) -> Result<Url, ConfigError> {
         use secrecy::ExposeSecret;
         match &self.webhook {
@@ -120,7 +120,7 @@ impl OnFailure {
             Webhook::Secret(secret) => {
                 let text = secret.read(environment, base)?;
                 let url = Url::parse(text.expose_secret()).ok().filter(keeps_secrets);
-                url.ok_or_else(|| secret.wrong("what stands there is no https:// address"))
+                url.ok_or_else(|| secret.wrong("the value is not an https:// address"))
             }
         }
     }
@@ -131,8 +131,8 @@ fn address(node: &Node, text: &str, shown: &str) -> Result<Url, ConfigError> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     match url {
         Some(url) if url.username().is_empty() && url.password().is_none() => Ok(url),
-        Some(_) => Err(ConfigError::at(node, "an address must not hold a user or a password")),
-        None => Err(ConfigError::at(node, format!("{shown} is no http or https address"))),
+        Some(_) => Err(ConfigError::at(node, "a user and a password are not allowed in an address")),
+        None => Err(ConfigError::at(node, format!("{shown} is not an http or https address"))),
     }
 }
 

@@ -1,5 +1,5 @@
 //! The options of a report, each in every form that its kind takes. What the options are, which parameter they set and
-//! which values that takes all comes from the catalogue.
+//! which values that takes all comes from the catalog.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::document::dates::{MAX_DAYS_BACK, When};
 use crate::document::error::ConfigError;
 use crate::document::yaml::{Node, Scalar, ScalarKind, Value};
 
-/// The word that asks for everything.
+/// The word for everything.
 const ALL: &str = "all";
 /// The word that asks for no sub-resource.
 const NONE: &str = "none";
@@ -126,14 +126,16 @@ impl Form<'_> {
         let value = text_or_number(node, self.environment)?;
         let Some(param) = self.param else { return Ok(value.value) };
         if param.format.as_deref() == Some("uuid") && !is_uuid(&value.value) {
-            return Err(ConfigError::at(node, format!("{} is no id", value.shown()))
-                .help("an id such as 1618ae62-4752-11e9-9c8a-fa163e6b01c1"));
+            return Err(ConfigError::at(node, value.named("invalid id"))
+                .help("use an id such as 1618ae62-4752-11e9-9c8a-fa163e6b01c1"));
         }
         match param.kind {
             ParamType::Integer => integer(node, &value, param)?,
             // A comma would make two values of one on the wire.
             ParamType::Csv if value.value.contains(',') => {
-                return Err(ConfigError::at(node, "a value cannot hold a comma").help("write a list: [one, other]"));
+                return Err(
+                    ConfigError::at(node, "commas are not allowed in a value").help("write a list: [one, other]")
+                );
             }
             ParamType::Csv | ParamType::String if value.value.is_empty() => {
                 return Err(ConfigError::at(node, "the value is empty"));
@@ -165,14 +167,15 @@ impl Form<'_> {
         for node in nodes {
             let value = item(node)?;
             if !seen.insert(value.clone()) {
-                return Err(ConfigError::at(node, "the same value stands twice"));
+                return Err(ConfigError::at(node, "duplicate value"));
             }
             values.push(value);
         }
         match self.param.and_then(|param| param.max_items) {
-            Some(most) if values.len() > most => {
-                Err(ConfigError::at(self.node, format!("{} values, and the API takes {most} at most", values.len())))
-            }
+            Some(most) if values.len() > most => Err(ConfigError::at(
+                self.node,
+                format!("too many values: {}, and the API takes at most {most}", values.len()),
+            )),
             _ => Ok(Setting::Values(values)),
         }
     }
@@ -192,15 +195,15 @@ impl Form<'_> {
         }))
     }
 
-    /// `all` and `none` contradict whatever stands beside them.
+    /// `all` and `none` contradict all other values.
     fn all_is_alone(&self, setting: Setting) -> Result<Setting, ConfigError> {
         let (Setting::Values(values), Value::Sequence(nodes)) = (&setting, &self.node.value) else {
             return Ok(setting);
         };
         let word = values.iter().position(|value| value == ALL || value == NONE).filter(|_| values.len() > 1);
         match word.and_then(|index| Some((values.get(index)?, nodes.get(index)?))) {
-            Some((word, node)) => Err(ConfigError::at(node, format!("`{word}` cannot stand beside other values"))
-                .help(format!("write `{}: {word}`, or leave `{word}` out", self.option.name))),
+            Some((word, node)) => Err(ConfigError::at(node, format!("`{word}` cannot be combined with other values"))
+                .help(format!("write `{}: {word}`, or remove `{word}`", self.option.name))),
             None => Ok(setting),
         }
     }
@@ -214,9 +217,9 @@ impl Form<'_> {
     /// A date, `{days_back: N}`, and where `timestamps` is set a timestamp.
     fn when(&self, timestamps: bool) -> Result<Setting, ConfigError> {
         let wanted = if timestamps {
-            "a date such as 2026-01-31, a timestamp such as 2026-01-31T08:00:00Z, or {days_back: N}"
+            "use a date such as 2026-01-31, a timestamp such as 2026-01-31T08:00:00Z, or {days_back: N}"
         } else {
-            "a date such as 2026-01-31, or {days_back: N}"
+            "use a date such as 2026-01-31, or {days_back: N}"
         };
         if let (Value::Mapping(entries), None) = (&self.node.value, self.node.get("env")) {
             let [entry] = entries.as_slice() else { return Err(expected(self.node, "a date").help(wanted)) };
@@ -232,20 +235,20 @@ impl Form<'_> {
         let written = text(self.node, self.environment)?;
         match When::parse(&written.value) {
             Some(When::Timestamp(_)) if !timestamps => {
-                Err(ConfigError::at(self.node, format!("`{}` takes whole days", self.option.name)).help(wanted))
+                Err(ConfigError::at(self.node, format!("`{}` takes a date without a time", self.option.name))
+                    .help(wanted))
             }
             Some(when) => Ok(Setting::When(when)),
             None if NaiveDateTime::parse_from_str(&written.value, "%Y-%m-%dT%H:%M:%S%.f").is_ok() => {
-                Err(ConfigError::at(self.node, format!("{} has no offset", written.shown()))
+                Err(ConfigError::at(self.node, format!("{} has no offset", written.named("the timestamp")))
                     .help("add `Z` for UTC, or an offset such as `+02:00`"))
             }
             None => {
                 let dashes = written.value.match_indices('-').map(|(index, _)| index).eq([4, 7]);
-                let shown = written.shown();
                 let message = if dashes && written.value.len() == 10 {
-                    format!("{shown} does not exist")
+                    format!("{} does not exist", written.named("the date"))
                 } else {
-                    format!("invalid date {shown}")
+                    written.named("invalid date")
                 };
                 Err(ConfigError::at(self.node, message).help(wanted))
             }
@@ -261,7 +264,7 @@ fn integer(node: &Node, value: &Text, param: &Param) -> Result<(), ConfigError> 
             let range = param.max.map_or_else(|| format!("{min} or more"), |max| format!("from {min} to {max}"));
             Err(ConfigError::at(node, format!("{} is out of range", value.shown())).help(range))
         }
-        Err(_) => Err(ConfigError::at(node, format!("{} is no whole number", value.shown()))),
+        Err(_) => Err(ConfigError::at(node, value.named("invalid number")).help("use a whole number")),
     }
 }
 

@@ -24,7 +24,7 @@ pub struct ReportConfig {
     pub partition_by: Vec<PartitionBy>,
     /// How often rows are read again, and what is kept beside the tables.
     pub delivery: Delivery,
-    /// One entry for each option that is in force, in the order of the catalogue.
+    /// One entry for each option that is in force, in the order of the catalog.
     pub options: Vec<OptionInForce>,
 }
 
@@ -80,7 +80,7 @@ impl ReportConfig {
             && let Err(LoadError::Partition { partition, reason, .. }) =
                 PartitionBy::validate_all(&partitions, mode, &report)
         {
-            decoder.errors.push(ConfigError::at(at, format!("cannot divide by {partition}: {reason}")));
+            decoder.errors.push(ConfigError::at(at, format!("cannot partition by {partition}: {reason}")));
         }
         if let Some(mode) = mode {
             decoder.errors.extend(options.iter().filter_map(|option| leaving(option, mode, &report)));
@@ -105,10 +105,10 @@ fn moving(at: &Node, partition: &PartitionBy, mode: WriteMode, report: &Report) 
             "`{column}` can change, so `write_mode: partition` cannot go by it: the row would be in two partitions"
         ),
     };
-    Some(ConfigError::at(at, message).help(format!("what stays as it is: {}", constant.join(", "))))
+    Some(ConfigError::at(at, message).help(format!("columns that never change: {}", constant.join(", "))))
 }
 
-/// Why a filter on what changes cannot stand beside the write mode: nobody would tell which rows no longer fit it.
+/// Why a filter on what changes cannot be combined with the write mode: nothing would tell which rows no longer match it.
 fn leaving(option: &OptionInForce, mode: WriteMode, report: &Report) -> Option<ConfigError> {
     let (declared, at) = (report.option(&option.name)?, option.node.as_ref()?);
     let is_window = report.watermark.as_ref().is_some_and(|watermark| watermark.option == option.name);
@@ -126,13 +126,13 @@ fn leaving(option: &OptionInForce, mode: WriteMode, report: &Report) -> Option<C
     let (name, mode) = (&option.name, mode.name());
     let error = ConfigError::at(
         at,
-        format!("`{name}` cannot stand beside `write_mode: {mode}`: rows stop fitting it, and would stay"),
+        format!("`{name}` cannot be combined with `write_mode: {mode}`: rows that no longer match it would stay"),
     );
     Some(error.help(if param.means.is_empty() {
-        "write `write_mode: replace`, which reads those that fit anew in every run"
+        "write `write_mode: replace`, which reads all that match in every run"
     } else {
-        "write `write_mode: merge`, which takes out who no longer fits, or `write_mode: replace`, which reads those that fit \
-         anew in every run"
+        "write `write_mode: merge`, which removes rows that no longer match, or `write_mode: replace`, which reads all that \
+         match in every run"
     }))
 }
 
@@ -140,13 +140,13 @@ fn known_report(node: &Node, catalog: &Catalog, decoder: &mut Decoder<'_>) -> Op
     let report = text(node, decoder.environment).and_then(|name| {
         catalog.get(&name.value).map(Arc::clone).ok_or_else(|| {
             let names: Vec<&str> = catalog.reports().map(|report| report.name.as_str()).collect();
-            ConfigError::at(node, format!("there is no report {}", name.shown())).help(suggestion(&name.value, &names))
+            ConfigError::at(node, name.named("unknown report")).help(suggestion(&name.value, &names))
         })
     });
     decoder.keep(report)
 }
 
-/// Why a key cannot stand in this report: it has no effect, belongs to another one, or is misspelt.
+/// Why a key is not allowed in this report: it has no effect, belongs to another one, or is misspelt.
 fn foreign_key(entry: &Entry, report: &Report, catalog: &Catalog) -> ConfigError {
     let error = |message: String| ConfigError::new(Some(entry.span), &entry.value.path, message);
     if let Some(ignored) = report.ignored.iter().find(|ignored| ignored.name == entry.key) {
@@ -163,7 +163,7 @@ fn foreign_key(entry: &Entry, report: &Report, catalog: &Catalog) -> ConfigError
         return error(format!("unknown key `{}`", entry.key)).help(suggestion(&entry.key, &keys));
     }
     let takes = options.collect::<Vec<_>>().join(", ");
-    let help = if takes.is_empty() { "no option at all".to_owned() } else { takes };
+    let help = if takes.is_empty() { "no options".to_owned() } else { takes };
     let help = format!("`{}` takes: {help}", report.name);
     error(format!("`{}` belongs to {}, not to `{}`", entry.key, owners.join(" and "), report.name)).help(help)
 }
@@ -259,7 +259,7 @@ impl Agreement<'_> {
         }
     }
 
-    /// A parameter that the API takes alone cannot stand beside another filter.
+    /// A parameter that the API takes alone cannot be combined with another filter.
     fn alone(&self, decoder: &mut Decoder<'_>) {
         let is_alone = |option: &&ReportOption| {
             option.params.iter().any(|name| self.report.param(name).is_some_and(|param| param.alone))
@@ -270,7 +270,7 @@ impl Agreement<'_> {
         };
         for option in self.report.options.iter().filter(|option| option.name != alone.name) {
             if let (Some(node), false) = (self.written(option), option.kind == OptionKind::Ids) {
-                let message = format!("`{}` cannot stand beside `{}`", option.name, alone.name);
+                let message = format!("`{}` cannot be combined with `{}`", option.name, alone.name);
                 decoder.errors.push(ConfigError::at(node, message).help(alone.doc.as_str()));
             }
         }
@@ -282,7 +282,7 @@ pub(crate) fn start_after_end(node: &Node, start: &str, end: &str, first: &str, 
     ConfigError::at(node, format!("`{start}` ({first}) is after `{end}` ({last})")).help("swap the two")
 }
 
-/// The entries of `reports`; a report may stand there once, since its tables and its commit log are one.
+/// The entries of `reports`; a report is allowed once, since its tables and its commit log are one.
 pub(crate) fn reports(node: &Node, catalog: &Catalog, decoder: &mut Decoder<'_>) -> Vec<ReportConfig> {
     let Value::Sequence(items) = &node.value else {
         decoder.errors.push(expected(node, "a list").help("write `- report: NAME` for each report"));
@@ -296,10 +296,10 @@ pub(crate) fn reports(node: &Node, catalog: &Catalog, decoder: &mut Decoder<'_>)
         let Some(config) = ReportConfig::decode(item, catalog, decoder) else { continue };
         if reports.iter().any(|other| other.report.name == config.report.name) {
             let at = item.get("report").unwrap_or(item);
-            let message = format!("`{}` stands twice", config.report.name);
+            let message = format!("duplicate report `{}`", config.report.name);
             decoder.errors.push(
                 ConfigError::at(at, message)
-                    .help("its tables can be written once a run: join the two, or use two pipelines"),
+                    .help("a run writes each table once: merge the two entries, or use two pipelines"),
             );
         } else {
             reports.push(config);

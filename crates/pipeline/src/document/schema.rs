@@ -1,5 +1,5 @@
 //! The JSON Schema of a pipeline file, for editors: made from the same key tables that the decoder uses, and from the
-//! catalogue. What it cannot say (dates that exist, a start before its end) only the decoder checks.
+//! catalog. What it cannot say (dates that exist, a start before its end) only the decoder checks.
 
 use ctct_catalog::{Catalog, OptionKind, Param, ParamType, Report, ReportOption};
 use ctct_load::{Cloud, PartitionBy, StoreOptionKind};
@@ -10,7 +10,7 @@ use crate::document::dates::MAX_DAYS_BACK;
 use crate::document::keys::{self, Key, Shape};
 use crate::document::write::fitting;
 
-/// The schema (draft 2020-12) of version 1 of a pipeline file, for the reports of this catalogue.
+/// The schema (draft 2020-12) of version 1 of a pipeline file, for the reports of this catalog.
 pub fn schema(catalog: &Catalog) -> Value {
     let mut definitions = Map::new();
     let mut define = |name: &str, schema: Value| definitions.insert(name.to_owned(), schema);

@@ -26,15 +26,13 @@ pub(crate) fn write_mode(node: Option<&Node>, decoder: &mut Decoder<'_>) -> Opti
 pub(crate) fn partition_by(node: &Node, report: &Report, decoder: &mut Decoder<'_>) -> Vec<PartitionBy> {
     let items = if let Value::Sequence(items) = &node.value { items.as_slice() } else { std::slice::from_ref(node) };
     if items.is_empty() {
-        decoder
-            .errors
-            .push(ConfigError::at(node, "the list is empty").help("leave `partition_by` out, or name a column"));
+        decoder.errors.push(ConfigError::at(node, "the list is empty").help("remove `partition_by`, or name a column"));
     }
     let mut partitions: Vec<PartitionBy> = Vec::new();
     for item in items {
         let Some(partition) = partition(item, report, decoder) else { continue };
         if partitions.iter().any(|other| other.hive_key() == partition.hive_key()) {
-            decoder.errors.push(ConfigError::at(item, "the same partition stands twice"));
+            decoder.errors.push(ConfigError::at(item, "duplicate partition"));
         } else {
             partitions.push(partition);
         }

@@ -1,4 +1,4 @@
-//! YAML text to a tree of nodes that know where they stand and which key they belong to. The only module that knows
+//! YAML text to a tree of nodes that know where they are and which key they belong to. The only module that knows
 //! which YAML parser is used. Duplicate keys, several documents and runaway nesting or aliases are errors here.
 
 use std::fmt;
@@ -13,7 +13,7 @@ const MAX_DEPTH: usize = 24;
 /// More nodes than any pipeline needs, few enough to refuse a bomb of aliases at once.
 const MAX_NODES: usize = 100_000;
 
-/// Where something stands in the text.
+/// Where something is in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
     /// Line, from 1.
@@ -112,11 +112,13 @@ fn refused(error: &serde_saphyr::Error, text: &str) -> ConfigError {
     let at = error.location().filter(|location| *location != Location::UNKNOWN).map(|at| span(&at, text));
     let wrong = |message: String, help: &str| ConfigError::new(at, "", message).help(help);
     match error.without_snippet() {
-        Error::DuplicateMappingKey { key: Some(key), .. } => wrong(format!("the key `{key}` stands twice"), "keep one"),
-        Error::MultipleDocuments { .. } => wrong("a second document begins".to_owned(), "one file holds one pipeline"),
+        Error::DuplicateMappingKey { key: Some(key), .. } => wrong(format!("duplicate key `{key}`"), "keep one"),
+        Error::MultipleDocuments { .. } => {
+            wrong("the file has a second YAML document".to_owned(), "one file holds one pipeline")
+        }
         Error::MergeKeyNotAllowed { .. } => wrong("`<<` is not supported".to_owned(), "write the keys out"),
         _ if at.is_some_and(|at| indented_by_tab(text, at.line)) => {
-            wrong("a tab cannot indent YAML".to_owned(), "indent with spaces, two for each level")
+            wrong("tabs cannot indent YAML".to_owned(), "indent with spaces, two for each level")
         }
         other => wrong(
             format!("not valid YAML: {}", UserMessageFormatter.format_message(other)),

@@ -1,4 +1,4 @@
-//! Asks the API how many rows there are, where it can say: one request a report, for one row.
+//! Has the API count rows where it can: one request per report, for one row.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

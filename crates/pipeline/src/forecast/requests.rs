@@ -13,7 +13,7 @@ use crate::plan::{Ids, ReportPlan};
 pub struct Requests {
     /// It cannot be done with fewer.
     pub least: u64,
-    /// It is not expected to take more; absent where nothing is known that tells. Those that have to be sent again after a
+    /// It is not expected to take more; absent where nothing is known that tells. Those that have to be retried after a
     /// failure are not counted.
     pub most: Option<u64>,
     /// What `most` goes by.
@@ -83,7 +83,7 @@ impl StoredState {
         }
         let span = |after: Option<DateTime<Utc>>, before: DateTime<Utc>| after.map(|after| before - after);
         let wanted = span(self.request.window.after, self.request.window.before.unwrap_or(now));
-        let windows = self.whole().filter(|commit| !reads_everything(commit)).filter_map(|commit| {
+        let windows = self.complete().filter(|commit| !reads_everything(commit)).filter_map(|commit| {
             let taken = span(commit.window.after, commit.window.before.unwrap_or(commit.committed_at));
             Some(stretched(pages(commit)?, taken?, wanted?))
         });
@@ -97,11 +97,11 @@ impl StoredState {
 
     /// Pages of the largest read of everything among the last commits.
     pub(crate) fn pages_of_everything(&self) -> Option<u64> {
-        self.whole().filter(|commit| reads_everything(commit)).filter_map(pages).max()
+        self.complete().filter(|commit| reads_everything(commit)).filter_map(pages).max()
     }
 
     /// The last commits of runs that read all that they had asked for.
-    fn whole(&self) -> impl Iterator<Item = &Commit> {
+    fn complete(&self) -> impl Iterator<Item = &Commit> {
         self.history.iter().filter(|commit| is_whole(commit))
     }
 
@@ -117,7 +117,7 @@ impl StoredState {
         let by_commits = if done > 0 && taken > 0 {
             Some(asked.saturating_mul(taken).div_ceil(done))
         } else {
-            self.whole().filter_map(pages).max().map(|pages| pages.saturating_sub(self.kept_pages()))
+            self.complete().filter_map(pages).max().map(|pages| pages.saturating_sub(self.kept_pages()))
         };
         let (most, basis) = match by_commits {
             _ if one_each => (Some(expected), if counted.is_some() { Basis::Counted } else { Basis::Certain }),

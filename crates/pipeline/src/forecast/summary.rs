@@ -48,9 +48,9 @@ pub struct PlanSummary {
     pub outcome: Outcome,
     /// Exit code of the process.
     pub exit_code: u8,
-    /// Requests a second.
+    /// Requests per second.
     pub requests_per_second: f64,
-    /// One entry a report, in the order in which they can run.
+    /// One entry per report, in the order in which they can run.
     pub reports: Vec<PlannedReport>,
     /// What all reports cost.
     pub cost: Cost,
@@ -95,15 +95,15 @@ pub struct PlannedReport {
     pub incremental: bool,
     /// How far a run goes back before the watermark, in minutes.
     pub overlap_minutes: i64,
-    /// Whether everything is read to find out what has vanished.
+    /// Whether everything is read to find out what was deleted.
     pub reconciles: bool,
-    /// Path and query of what is asked, one entry a crawl; where each id has its own, the id stands in braces.
+    /// Path and query of what is asked, one entry per crawl; where each id has its own, the id is in braces.
     pub asks: Vec<String>,
     /// How the stored rows were chosen, as far as the pipeline now chooses others: a run is refused unless it reads
     /// everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other_rows: Option<String>,
-    /// Pages of an earlier run that the run goes on after.
+    /// Pages of an earlier run that the run continues after.
     pub kept_pages: u64,
     /// Ids that are asked for one by one: how many are left to read. Absent for a list, and where it is not known.
     pub ids: Option<u64>,
@@ -214,7 +214,7 @@ pub enum Fits {
 }
 
 /// Tells what a run would ask and take. Sends nothing, unless `probe`: then the API is asked how many rows there are, where
-/// it can say, one request a report at most. Writes nothing.
+/// it can say, one request per report at most. Writes nothing.
 pub async fn forecast(plan: &Plan, context: &Context, probe: bool) -> PlanSummary {
     let now = context.clock.now();
     let mut unknown = Vec::new();

@@ -18,9 +18,9 @@ impl fmt::Display for PlanSummary {
         if let Some(server) = &self.server {
             writeln!(f, "  server       {server}")?;
         }
-        write!(f, "  pace         {} requests a second", self.requests_per_second)?;
+        write!(f, "  pace         {} requests per second", self.requests_per_second)?;
         match &self.quota {
-            Some(quota) => writeln!(f, ", {} a day", grouped(quota.daily))?,
+            Some(quota) => writeln!(f, ", {} per day", grouped(quota.daily))?,
             None => writeln!(f)?,
         }
         writeln!(f, "  destination  {}", self.destination)?;
@@ -128,7 +128,7 @@ impl fmt::Display for PlannedReport {
             line("reads", "everything, to find deleted rows")?;
         }
         for (at, request) in self.asks.iter().enumerate() {
-            line(if at == 0 { "asks" } else { "and" }, &format!("GET {request}"))?;
+            line(if at == 0 { "request" } else { "and" }, &format!("GET {request}"))?;
         }
         if self.incremental && self.last_commit.is_none() {
             let overlap = shortest(self.overlap_minutes);

@@ -3,7 +3,7 @@
 use ctct_load::{Adopted, Destination, Owner, owners};
 use serde::Serialize;
 
-use super::{Unopened, failed, open};
+use super::{OverReports, Part, failed, over_reports};
 use crate::context::Context;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
@@ -54,43 +54,30 @@ pub struct AdoptedReport {
 }
 
 /// Says that stored rows are those of the account that the plan reads: of the plan's reports, or with `all` of every report
-/// that is stored under the account's label. Asks the API whose account it is, and changes nothing else.
+/// that is stored under the account's label. Requests from the API whose account it is, and changes nothing else.
 pub async fn adopt(plan: &Plan, context: &Context, all: bool) -> AdoptSummary {
-    let mut summary = AdoptSummary {
-        pipeline: plan.pipeline.name.clone(),
-        account: plan.account.clone(),
-        destination: plan.destination.clone(),
-        run_id: context.run_id.clone(),
-        outcome: Outcome::Done,
-        exit_code: 0,
-        owner: None,
-        reports: Vec::new(),
-        error: None,
-    };
-    match open(plan, context) {
-        Ok(destination) => {
-            destination.url().clone_into(&mut summary.destination);
-            if let Err(error) = adopt_all(plan, context, &destination, all, &mut summary).await {
-                summary.outcome = error.outcome();
-                summary.error = Some(plan.told(&error));
-            }
-        }
-        Err(Unopened { outcome, error }) => {
-            summary.outcome = outcome;
-            summary.error = Some(error);
-        }
-    }
-    summary.exit_code = summary.outcome.policy().exit_code;
-    summary
+    let mut owner = None;
+    let work = async |destination: &Destination| adopt_all(plan, context, destination, all, &mut owner).await;
+    let OverReports { pipeline, account, destination, outcome, exit_code, reports, error } =
+        over_reports(plan, context, work).await;
+    let run_id = context.run_id.clone();
+    AdoptSummary { pipeline, account, destination, run_id, outcome, exit_code, owner, reports, error }
 }
 
+impl Part for AdoptedReport {
+    fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+}
+
+/// `told` gets whose account the plan reads, as people are shown it.
 async fn adopt_all(
     plan: &Plan,
     context: &Context,
     destination: &Destination,
     all: bool,
-    summary: &mut AdoptSummary,
-) -> Result<(), RunError> {
+    told: &mut Option<String>,
+) -> Result<Vec<AdoptedReport>, RunError> {
     let unusable = |error| RunError::Destination(Box::new(error));
     destination.probe().await.map_err(unusable)?;
     let wanted = |report: &str| all || plan.reports.iter().any(|planned| planned.report.name == report);
@@ -98,7 +85,8 @@ async fn adopt_all(
     let reports: Vec<&str> = stored.iter().map(|owned| owned.report.as_str()).filter(|report| wanted(report)).collect();
     let holding = lease::all(plan, context, destination, &reports).await?;
     let owner = asked(plan, context).await?;
-    summary.owner = Some(shown(&owner));
+    *told = Some(shown(&owner));
+    let mut adopted_reports = Vec::new();
     for owned in stored.iter().filter(|owned| wanted(&owned.report)) {
         let at = context.clock.now();
         let adopted = ctct_load::adopt(destination, &plan.account, &owned.report, &owner, &context.run_id, at).await;
@@ -121,13 +109,12 @@ async fn adopt_all(
                 report.error = Some(error);
             }
         }
-        summary.reports.push(report);
+        adopted_reports.push(report);
     }
     if let Some(holding) = holding {
         holding.release().await;
     }
-    summary.outcome = Outcome::of_parts(&summary.reports.iter().map(|report| report.outcome).collect::<Vec<_>>());
-    Ok(())
+    Ok(adopted_reports)
 }
 
 /// Whose account the plan reads, by the API itself.

@@ -1,4 +1,4 @@
-//! Joins the small files of a pipeline's reports, each report in a commit of its own. Asks the API nothing.
+//! Joins the small files of a pipeline's reports, each report in a commit of its own. Sends no API requests.
 
 use ctct_load::{Compaction, Destination, LoadError, TableCompaction, WriteMode};
 
@@ -18,7 +18,7 @@ pub struct CompactSummary {
     pub destination: String,
     /// Whether nothing was to be changed.
     pub dry_run: bool,
-    /// One entry a report, in the order of the plan.
+    /// One entry per report, in the order of the plan.
     pub reports: Vec<CompactedReport>,
 }
 
@@ -40,7 +40,7 @@ pub struct CompactedReport {
 }
 
 impl CompactSummary {
-    /// The outcome of the whole.
+    /// The outcome of all of them.
     pub fn outcome(&self) -> Outcome {
         Outcome::of_parts(&self.reports.iter().map(|report| report.outcome).collect::<Vec<_>>())
     }

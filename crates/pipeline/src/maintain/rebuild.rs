@@ -1,15 +1,17 @@
-//! Rebuilds the commit logs of a pipeline's reports from the footers of their files. Asks the API nothing.
+//! Rebuilds the commit logs of a pipeline's reports from the footers of their files. Sends no API requests.
 
 use chrono::{DateTime, Utc};
-use ctct_load::{Commit, Loss, Rebuild, Rebuilt, TableRebuilt};
+use ctct_load::{Commit, Destination, Loss, Rebuilt, TableRebuilt};
 use serde::Serialize;
 
-use super::{Unopened, failed, open};
+use super::{OverReports, Part, failed, over_reports};
 use crate::after_run::runs_table;
 use crate::context::Context;
 use crate::outcome::Outcome;
 use crate::plan::{Plan, ReportPlan};
+use crate::policy::{ADVICE_ON_REFUSED, advice_on_lost_rows};
 use crate::run::lease;
+use crate::run::rebuilt::rebuild_log;
 use crate::run_error::RunError;
 use crate::summary::{ErrorSummary, TableSummary};
 
@@ -30,7 +32,7 @@ pub struct RebuildSummary {
     pub outcome: Outcome,
     /// Exit code of the process.
     pub exit_code: u8,
-    /// One entry a report, in the order of the plan.
+    /// One entry per report, in the order of the plan.
     pub reports: Vec<ReportRebuild>,
     /// Where damaged files of the table of runs were moved to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -95,69 +97,60 @@ pub struct LossSummary {
     pub reason: String,
 }
 
-/// Rebuilds the logs of a plan's reports, one after the other.
+impl Part for ReportRebuild {
+    fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+}
+
+/// Rebuilds the logs of a plan's reports, one after the other; with `dry_run`, only tells what that comes to.
 pub async fn rebuild(plan: &Plan, context: &Context, dry_run: bool) -> RebuildSummary {
-    let mut summary = RebuildSummary {
-        pipeline: plan.pipeline.name.clone(),
-        account: plan.account.clone(),
-        destination: plan.destination.clone(),
-        run_id: context.run_id.clone(),
-        dry_run,
-        outcome: Outcome::Done,
-        exit_code: 0,
-        reports: Vec::new(),
-        moved: Vec::new(),
-        error: None,
-    };
-    match open(plan, context) {
-        Ok(destination) => {
-            destination.url().clone_into(&mut summary.destination);
-            let holding = match if dry_run { Ok(None) } else { lease::of_plan(plan, context, &destination).await } {
-                Ok(holding) => holding,
+    let mut aside = Ok(Vec::new());
+    let work = async |destination: &Destination| {
+        let holding = if dry_run { None } else { lease::of_plan(plan, context, destination).await? };
+        let mut reports = Vec::with_capacity(plan.reports.len());
+        for report in &plan.reports {
+            let name = report.report.name.as_str();
+            let rebuilt = match rebuild_log(plan, report, context, destination, dry_run).await {
+                Ok(rebuilt) => report_rebuild(plan, report, rebuilt),
                 Err(error) => {
-                    (summary.outcome, summary.error) = (error.outcome(), Some(plan.told(&error)));
-                    summary.exit_code = summary.outcome.policy().exit_code;
-                    return summary;
+                    let (outcome, error) = failed(plan, name, error);
+                    ReportRebuild { outcome, error: Some(error), ..ReportRebuild::default() }
                 }
             };
-            for report in &plan.reports {
-                let name = report.report.name.as_str();
-                let wanted = Rebuild {
-                    pipeline: &plan.pipeline.name,
-                    account: &plan.account,
-                    report: &report.report,
-                    run_id: &context.run_id,
-                    at: context.clock.now(),
-                    dry_run,
-                };
-                let rebuilt = match ctct_load::rebuild(&destination, &wanted).await {
-                    Ok(rebuilt) => report_rebuild(plan, report, rebuilt),
-                    Err(error) => {
-                        let (outcome, error) = failed(plan, name, error);
-                        ReportRebuild { outcome, error: Some(error), ..ReportRebuild::default() }
-                    }
-                };
-                summary.reports.push(ReportRebuild { report: name.to_owned(), ..rebuilt });
-            }
-            let moved = if dry_run { Ok(Vec::new()) } else { runs_table::set_aside(&destination, &plan.account).await };
-            if let Some(holding) = holding {
-                holding.release().await;
-            }
-            summary.outcome = Outcome::of_parts(&summary.reports.iter().map(|r| r.outcome).collect::<Vec<_>>());
-            match moved {
-                Ok(moved) => summary.moved = moved,
-                Err(error) => {
-                    let error = RunError::Destination(Box::new(error));
-                    (summary.outcome, summary.error) = (error.outcome(), Some(plan.told(&error)));
-                }
-            }
+            reports.push(ReportRebuild { report: name.to_owned(), ..rebuilt });
         }
-        Err(Unopened { outcome, error }) => {
-            summary.outcome = outcome;
-            summary.error = Some(error);
+        if !dry_run {
+            aside = runs_table::set_aside(destination, &plan.account).await;
+        }
+        if let Some(holding) = holding {
+            holding.release().await;
+        }
+        Ok(reports)
+    };
+    let OverReports { pipeline, account, destination, outcome, exit_code, reports, error } =
+        over_reports(plan, context, work).await;
+    let run_id = context.run_id.clone();
+    let mut summary = RebuildSummary {
+        pipeline,
+        account,
+        destination,
+        run_id,
+        dry_run,
+        outcome,
+        exit_code,
+        reports,
+        moved: Vec::new(),
+        error,
+    };
+    match aside {
+        Ok(moved) => summary.moved = moved,
+        Err(error) => {
+            let error = RunError::Destination(Box::new(error));
+            (summary.outcome, summary.error) = (error.outcome(), Some(plan.told(&error)));
+            summary.exit_code = summary.outcome.policy().exit_code;
         }
     }
-    summary.exit_code = summary.outcome.policy().exit_code;
     summary
 }
 
@@ -176,9 +169,8 @@ fn report_rebuild(plan: &Plan, report: &ReportPlan, rebuilt: Rebuilt) -> ReportR
             result: RebuildResult::Refused,
             outcome: Outcome::Damaged,
             error: Some(ErrorSummary {
-                message: format!("{name}: files stand in its tables that are none of its own; nothing was changed"),
-                advice: "restore them from a backup or move them out of the table's folder, then rebuild again"
-                    .to_owned(),
+                message: format!("{name}: its tables hold files that no run of it wrote; nothing was changed"),
+                advice: ADVICE_ON_REFUSED.to_owned(),
             }),
             refused: losses(files),
             ..default
@@ -187,10 +179,7 @@ fn report_rebuild(plan: &Plan, report: &ReportPlan, rebuilt: Rebuilt) -> ReportR
             let Commit { version, state, .. } = *record;
             let error = (!lost.is_empty()).then(|| ErrorSummary {
                 message: format!("{name}: rows are lost; the next run reads again from before them"),
-                advice: format!(
-                    "`ctct-etl run {} --report {name} --full-refresh` brings back all that the API still has",
-                    plan.pipeline.file()
-                ),
+                advice: advice_on_lost_rows(plan.pipeline.file(), name),
             });
             let order = |table: &TableSummary| report.tables().iter().position(|known| known.name == table.table);
             let table =

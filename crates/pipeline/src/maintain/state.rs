@@ -1,4 +1,4 @@
-//! What is stored of each report: watermark, commits, tables, staging, damage. Reads only, and asks the API nothing.
+//! What is stored of each report: watermark, commits, tables, staging, damage. Reads only, and sends no API requests.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::adopt::shown;
 use super::status::is_zero;
 use super::unfinished::{failed_ids, holder_of};
-use super::{FailedIdsSummary, HolderSummary, Unopened, failed, open};
+use super::{FailedIdsSummary, HolderSummary, OverReports, Part, failed, over_reports};
 use crate::context::Context;
 use crate::outcome::Outcome;
 use crate::plan::{Plan, ReportPlan};
@@ -18,25 +18,8 @@ use crate::summary::{ErrorSummary, TableSummary};
 /// Commits of the history that are shown.
 const HISTORY: usize = 10;
 
-/// The state of all reports of a pipeline.
-#[derive(Debug, Clone, Serialize)]
-pub struct StateSummary {
-    /// Name of the pipeline.
-    pub pipeline: String,
-    /// Account label.
-    pub account: String,
-    /// Where the tables are.
-    pub destination: String,
-    /// `done`, or `damaged` where a report's state is.
-    pub outcome: Outcome,
-    /// Exit code of the process.
-    pub exit_code: u8,
-    /// One entry a report, in the order of the plan.
-    pub reports: Vec<StoredReport>,
-    /// Why nothing could be looked at.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<ErrorSummary>,
-}
+/// The state of all reports of a pipeline; `damaged` where that of a report is.
+pub type StateSummary = OverReports<StoredReport>;
 
 /// The state of one report.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -49,7 +32,7 @@ pub struct StoredReport {
     pub watermark: Option<DateTime<Utc>>,
     /// Where the history of the tables begins; absent where everything was read.
     pub since: Option<DateTime<Utc>>,
-    /// Whether a run ended in order before all ids were read, so that the next one goes on there.
+    /// Whether a run ended in order before all ids were read, so that the next one continues there.
     pub in_progress: bool,
     /// Reads of everything, one after the other, that brought less than the API counts; the next run reads all again.
     #[serde(skip_serializing_if = "is_zero")]
@@ -57,7 +40,7 @@ pub struct StoredReport {
     /// Since when records come that cannot be used and that runs ask for again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected_since: Option<DateTime<Utc>>,
-    /// When a read of everything last showed what had vanished.
+    /// When a read of everything last showed what had been deleted.
     pub reconciled_at: Option<DateTime<Utc>>,
     /// Whose rows they are by the newest commit: the organization and the account's id, as people are shown them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +67,7 @@ pub struct StoredReport {
     /// The run or command that is at work on it at this moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_by: Option<HolderSummary>,
-    /// Pages that are kept to go on from, or to replay.
+    /// Pages that are kept to continue from, or to replay.
     pub pages: FileGroupSummary,
     /// Files with records that could not be typed.
     pub dead_letters: FileGroupSummary,
@@ -156,39 +139,29 @@ impl From<FileGroup> for FileGroupSummary {
     }
 }
 
+impl Part for StoredReport {
+    fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+}
+
 /// Looks at the stored state of a plan's reports.
 pub async fn state(plan: &Plan, context: &Context) -> StateSummary {
-    let mut summary = StateSummary {
-        pipeline: plan.pipeline.name.clone(),
-        account: plan.account.clone(),
-        destination: plan.destination.clone(),
-        outcome: Outcome::Done,
-        exit_code: 0,
-        reports: Vec::new(),
-        error: None,
+    let look = async |destination: &Destination| {
+        let mut reports = Vec::with_capacity(plan.reports.len());
+        for report in &plan.reports {
+            let name = report.report.name.as_str();
+            reports.push(match report_state(plan, report, destination, context.clock.now()).await {
+                Ok(state) => state,
+                Err(error) => {
+                    let (outcome, error) = failed(plan, name, error);
+                    StoredReport { report: name.to_owned(), outcome, error: Some(error), ..StoredReport::default() }
+                }
+            });
+        }
+        Ok(reports)
     };
-    match open(plan, context) {
-        Ok(destination) => {
-            destination.url().clone_into(&mut summary.destination);
-            for report in &plan.reports {
-                let name = report.report.name.as_str();
-                summary.reports.push(match report_state(plan, report, &destination, context.clock.now()).await {
-                    Ok(state) => state,
-                    Err(error) => {
-                        let (outcome, error) = failed(plan, name, error);
-                        StoredReport { report: name.to_owned(), outcome, error: Some(error), ..StoredReport::default() }
-                    }
-                });
-            }
-            summary.outcome = Outcome::of_parts(&summary.reports.iter().map(|r| r.outcome).collect::<Vec<_>>());
-        }
-        Err(Unopened { outcome, error }) => {
-            summary.outcome = outcome;
-            summary.error = Some(error);
-        }
-    }
-    summary.exit_code = summary.outcome.policy().exit_code;
-    summary
+    over_reports(plan, context, look).await
 }
 
 async fn report_state(

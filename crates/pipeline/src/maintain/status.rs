@@ -1,5 +1,5 @@
 //! Whether what is stored is as new as it should be, for monitors and for people who look in the morning. Reads only, and
-//! asks the API nothing: commit logs, the table of runs, the ledger.
+//! sends no API requests: commit logs, the table of runs, the ledger.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use ctct_load::{Commit, Destination, LoadError, ReportLog, leases};
 use serde::Serialize;
 
 use super::unfinished::{failed_ids, holder_of};
-use super::{FailedIdsSummary, FileGroupSummary, HolderSummary, Unopened, failed, open};
+use super::{FailedIdsSummary, FileGroupSummary, HolderSummary, failed};
 use crate::after_run::runs_table::{RunEnd, last_runs};
 use crate::allowance::Allowance;
 use crate::context::Context;
@@ -16,9 +16,10 @@ use crate::forecast::quota_check;
 use crate::outcome::Outcome;
 use crate::plan::{Plan, ReportPlan};
 use crate::run::FIRST_PAGE_AT;
+use crate::run_error::RunError;
 use crate::summary::ErrorSummary;
 
-/// Commits that are looked at for the last one of a whole run; others are joins, replays, backfills and parts.
+/// Commits that are looked at for the last one of a complete run; others are joins, replays, backfills and parts.
 const HISTORY: usize = 30;
 /// Runs that are looked at for the last error.
 const RUNS: usize = 30;
@@ -43,7 +44,7 @@ pub enum Health {
     Unknown,
     /// Older than it should be, or never read.
     Stale,
-    /// The last run failed, and trying again alone will not mend that.
+    /// The last run failed, and trying again alone will not fix that.
     Failed,
     /// The stored state contradicts itself.
     Damaged,
@@ -80,7 +81,7 @@ pub struct StatusSummary {
     pub next_due: Option<DateTime<Utc>>,
     /// What is left of the day's requests; absent for the embedded API, whose quota begins with the run.
     pub quota: Option<Allowance>,
-    /// One entry a report, in the order of the plan.
+    /// One entry per report, in the order of the plan.
     pub reports: Vec<ReportStatus>,
     /// Why something could not be looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,7 +103,7 @@ pub struct ReportStatus {
     pub due: Option<DateTime<Utc>>,
     /// What changed before it is stored.
     pub watermark: Option<DateTime<Utc>>,
-    /// Whether a run ended in order before all ids were read, so that the next one goes on there.
+    /// Whether a run ended in order before all ids were read, so that the next one continues there.
     pub in_progress: bool,
     /// Reads of everything, one after the other, that brought less than the API counts; the next run reads all again.
     #[serde(skip_serializing_if = "is_zero")]
@@ -116,7 +117,7 @@ pub struct ReportStatus {
     /// The run or command that is at work on it at this moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_by: Option<HolderSummary>,
-    /// Pages that the next run goes on from.
+    /// Pages that the next run continues from.
     pub kept_pages: FileGroupSummary,
     /// How the last run failed, where it did.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,6 +138,18 @@ pub struct LastError {
     pub message: String,
     /// What to do next.
     pub advice: String,
+}
+
+/// Why something could not be looked at.
+struct Unopened {
+    outcome: Outcome,
+    error: ErrorSummary,
+}
+
+impl Unopened {
+    fn by(plan: &Plan, error: &RunError) -> Self {
+        Self { outcome: error.outcome(), error: plan.told(error) }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field")]
@@ -201,7 +214,7 @@ async fn quota(plan: &Plan, context: &Context) -> Result<Option<Allowance>, Unop
         return Ok(None);
     }
     let left = quota_check::allowance(plan, context).await;
-    left.map(Some).map_err(|error| Unopened { outcome: error.outcome(), error: plan.told(&error) })
+    left.map(Some).map_err(|error| Unopened::by(plan, &error))
 }
 
 async fn look(
@@ -210,7 +223,7 @@ async fn look(
     summary: &mut StatusSummary,
     due: Option<DateTime<Utc>>,
 ) -> Result<(), Unopened> {
-    let destination = open(plan, context)?;
+    let destination = context.open_destination(&plan.pipeline).map_err(|error| Unopened::by(plan, &error))?;
     destination.url().clone_into(&mut summary.destination);
     let unopened = |error| {
         let (outcome, error) = failed(plan, "_runs", error);
@@ -267,7 +280,7 @@ async fn report_status(
         at: run.finished_at,
         run_id: Some(run.run_id.clone()),
         exit_code: u8::try_from(run.exit_code).unwrap_or(u8::MAX),
-        message: run.error.clone().unwrap_or_else(|| "it did not come to this report".to_owned()),
+        message: run.error.clone().unwrap_or_else(|| "the run ended before this report".to_owned()),
         advice: run.advice.clone().unwrap_or_else(|| format!("ctct-etl run {}", plan.pipeline.file())),
     });
     let is_old = match (last_success, due) {
@@ -301,12 +314,12 @@ async fn report_status(
 /// When a run last committed all that it was to read. A backfill is about the past and leaves the watermark where it is.
 fn last_success(report: &ReportPlan, history: &[Commit]) -> Option<DateTime<Utc>> {
     let before = history.iter().skip(1).map(Some).chain([None]);
-    let whole = |(commit, before): (&Commit, Option<&Commit>)| {
+    let complete = |(commit, before): (&Commit, Option<&Commit>)| {
         let of_a_run = commit.stats.contains_key("pages") && commit.state.progress.is_none();
         let moved = before.is_none_or(|before| before.state.watermark != commit.state.watermark);
         (of_a_run && (moved || !report.has_window())).then(|| as_of(commit))
     };
-    history.iter().zip(before).find_map(whole)
+    history.iter().zip(before).find_map(complete)
 }
 
 /// When what a commit brought was so at the API: its run's time, or that of the run that it resumed.

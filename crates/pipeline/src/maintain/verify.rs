@@ -1,4 +1,4 @@
-//! Checks the stored files of a pipeline's reports, and on request counts rows against the API: one request a report.
+//! Checks the stored files of a pipeline's reports, and on request counts rows against the API: one request per report.
 
 use std::sync::Arc;
 
@@ -7,11 +7,12 @@ use ctct_extract::{Client, Request};
 use ctct_load::{Destination, Finding, LoadError, Mend, Verified, VerifyOptions, unreadable_leases};
 use serde::Serialize;
 
-use super::{Unopened, failed, open};
+use super::{OverReports, Part, failed, over_reports};
 use crate::after_run::runs_table::{self, RUNS_TABLE};
 use crate::context::Context;
 use crate::outcome::Outcome;
 use crate::plan::{Ids, Plan, ReportPlan};
+use crate::policy::advice_on_finding;
 use crate::run_error::RunError;
 use crate::source;
 use crate::source::identity;
@@ -30,7 +31,7 @@ pub struct VerifySummary {
     pub outcome: Outcome,
     /// Exit code of the process.
     pub exit_code: u8,
-    /// One entry a report, in the order of the plan.
+    /// One entry per report, in the order of the plan.
     pub reports: Vec<ReportVerified>,
     /// What is wrong with files of the account that belong to no report: the table of runs and leases.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -98,41 +99,25 @@ pub struct FindingSummary {
     pub advice: String,
 }
 
-/// Verifies the reports of a plan, one after the other.
-pub async fn verify(plan: &Plan, context: &Context, counts: bool) -> VerifySummary {
-    let mut summary = VerifySummary {
-        pipeline: plan.pipeline.name.clone(),
-        account: plan.account.clone(),
-        destination: plan.destination.clone(),
-        outcome: Outcome::Done,
-        exit_code: 0,
-        reports: Vec::new(),
-        findings: Vec::new(),
-        error: None,
-    };
-    match open(plan, context) {
-        Ok(destination) => {
-            destination.url().clone_into(&mut summary.destination);
-            match verify_all(plan, context, &destination, counts).await {
-                Ok((reports, findings)) => {
-                    let beside = (!findings.is_empty()).then_some(Outcome::Damaged);
-                    let outcomes = reports.iter().map(|report| report.outcome).chain(beside);
-                    summary.outcome = Outcome::of_parts(&outcomes.collect::<Vec<_>>());
-                    (summary.reports, summary.findings) = (reports, findings);
-                }
-                Err(error) => {
-                    summary.outcome = error.outcome();
-                    summary.error = Some(plan.told(&error));
-                }
-            }
-        }
-        Err(Unopened { outcome, error }) => {
-            summary.outcome = outcome;
-            summary.error = Some(error);
-        }
+impl Part for ReportVerified {
+    fn outcome(&self) -> Outcome {
+        self.outcome
     }
-    summary.exit_code = summary.outcome.policy().exit_code;
-    summary
+}
+
+/// Verifies the reports of a plan, one after the other; with `counts`, counts their rows by the API too.
+pub async fn verify(plan: &Plan, context: &Context, counts: bool) -> VerifySummary {
+    let mut findings = Vec::new();
+    let work = async |destination: &Destination| {
+        let (reports, beside) = verify_all(plan, context, destination, counts).await?;
+        findings = beside;
+        Ok(reports)
+    };
+    let OverReports { pipeline, account, destination, outcome, reports, error, .. } =
+        over_reports(plan, context, work).await;
+    let outcome = if findings.is_empty() { outcome } else { Outcome::of_parts(&[outcome, Outcome::Damaged]) };
+    let exit_code = outcome.policy().exit_code;
+    VerifySummary { pipeline, account, destination, outcome, exit_code, reports, findings, error }
 }
 
 async fn verify_all(
@@ -262,22 +247,5 @@ fn counting(plan: &ReportPlan, since: Option<DateTime<Utc>>) -> Option<Request> 
 }
 
 fn finding_summary(plan: &Plan, report: &str, Finding { path, what, mend }: Finding) -> FindingSummary {
-    let file = plan.pipeline.file();
-    let refresh = format!("`ctct-etl run {file} --report {report} --full-refresh`");
-    let advice = match mend {
-        Mend::Restore => format!(
-            "restore it from a backup; without one, `ctct-etl state rebuild {file} --report {report}`, then {refresh}"
-        ),
-        Mend::Rebuild => format!("`ctct-etl state rebuild {file} --report {report}`"),
-        Mend::Remove => "move it out of the table's folder".to_owned(),
-        Mend::Label => {
-            "keep one of the two labels: move `account=LABEL` of the other out of each table's folder, and `_ctct/LABEL` with it"
-                .to_owned()
-        }
-        Mend::Refresh => format!("{refresh} writes the tables anew"),
-        Mend::Run => {
-            format!("`ctct-etl run {file} --report {report}` brings what changed since; where it stays, {refresh}")
-        }
-    };
-    FindingSummary { path, what, advice }
+    FindingSummary { path, what, advice: advice_on_finding(mend, plan.pipeline.file(), report) }
 }

@@ -12,7 +12,7 @@ pub struct CommandLine {
     run: Vec<(String, Option<String>)>,
 }
 
-/// Flags that cannot stand beside each other: the first takes the place of the others.
+/// Flags that cannot be combined: the first takes the place of the others.
 const INSTEAD: &[(&str, &[&str])] = &[
     ("--report", &["--report"]),
     ("--full-refresh", &["--full-refresh", "--from", "--to"]),
@@ -69,7 +69,7 @@ impl CommandLine {
         told + rest
     }
 
-    /// The flags in force that may stand beside these.
+    /// The flags in force that can be combined with these.
     fn flags_beside(&self, flags: &str) -> String {
         let added: Vec<&str> = flags.split_ascii_whitespace().filter(|word| word.starts_with("--")).collect();
         let replaced = |flag: &str| {

@@ -1,7 +1,7 @@
 //! What a report is asked for, as its pipeline says it. The text travels with all that is kept for later runs: stored rows,
 //! ids that are done and kept pages are of use to a run that asks the same, and are told apart from those of another.
 //!
-//! Relative dates stand in it as they are written, since `400 days back` is the same question tomorrow. What has no order
+//! Relative dates are in it as they are written, since `400 days back` is the same question tomorrow. What has no order
 //! is sorted.
 
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ pub struct QueryFingerprint {
 /// What it means for the rows that are stored that an option has been changed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Rows of the one choice stand beside those of the other, and each is whole: an id, a period, a type of event.
+    /// Rows of both choices are stored, and each is complete: an id, a period, a type of event.
     Beside,
     /// The tables begin at another date, which windows see to.
     Beginning,
@@ -252,7 +252,7 @@ impl ReportPlan {
         }
     }
 
-    /// Whether a date says which partitions are replaced: the others stay, and are whole.
+    /// Whether a date says which partitions are replaced: the others stay, and are complete.
     fn chooses_partitions(&self, option: &ReportOption) -> bool {
         let params = option.params.iter().filter_map(|name| self.report.param(name));
         let filters: Vec<&String> = params.flat_map(|param| &param.filters).collect();

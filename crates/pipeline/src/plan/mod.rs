@@ -53,15 +53,15 @@ pub struct Plan {
 pub struct ReportPlan {
     /// What the API offers.
     pub report: Arc<Report>,
-    /// Parameters that every request carries, by their names on the wire, in the order of the catalogue. Without the
+    /// Parameters that every request carries, by their names on the wire, in the order of the catalog. Without the
     /// page size, the parameter that [`Ids`] fills, and the window's.
     pub params: Vec<(String, String)>,
     /// What the pipeline asks for, as it says it.
     pub fingerprint: QueryFingerprint,
-    /// Which rows stay, where the request asks for more than the pipeline: rows that change would otherwise leave the answers
+    /// Which rows stay, where the request asks for more than the pipeline: rows that change would otherwise leave the responses
     /// without a word. Empty: all of them.
     pub keeps: Vec<Meaning>,
-    /// Where answers come from, as a text: those of one source are of no use to a run that asks another.
+    /// Where responses come from, as a text: those of one source are of no use to a run that reads another.
     pub source: String,
     /// What the run is for.
     pub scope: Scope,
@@ -160,7 +160,7 @@ impl Plan {
         Ok(self)
     }
 
-    /// The same plan with the API's answers kept for good, for every report.
+    /// The same plan with the API's responses kept for good, for every report.
     #[must_use]
     pub fn with_raw_kept(mut self) -> Self {
         for report in &mut self.reports {

@@ -13,7 +13,7 @@ use crate::document::dates::{is_sane, wire};
 /// A row that changes while it is read leaves a window with an upper end, and a cursor that counts rows then skips its
 /// neighbour. So an upper end is sent only where it lies this far back, and rows that still change lie outside.
 const SETTLED: TimeDelta = TimeDelta::hours(1);
-/// A read of everything that could not be proven whole is not tried again sooner.
+/// A read of everything that could not be proven complete is not tried again sooner.
 const TRY_AGAIN: TimeDelta = TimeDelta::hours(24);
 /// So long after the first of them came, runs ask again for records that could not be used.
 const ASKED_AGAIN_FOR: TimeDelta = TimeDelta::days(7);
@@ -45,10 +45,10 @@ pub struct RequestPlan {
     pub window: Window,
     /// The queries, one after the other. A row may come in more than one.
     pub queries: Vec<Query>,
-    /// Whether everything is read to find out what has vanished.
+    /// Whether everything is read to find out what was deleted.
     pub sweep: bool,
-    /// What is asked, as a text that is the same for a later run that may go on with the pages of this one: relative dates
-    /// of the pipeline stand in it as they are written.
+    /// What is asked, as a text that is the same for a later run that may continue with the pages of this one: relative dates
+    /// of the pipeline are in it as they are written.
     pub text: String,
 }
 
@@ -168,7 +168,7 @@ impl ReportPlan {
         let (Some(every), Scope::Live, Some(previous)) = (self.delivery.reconcile, self.scope, previous) else {
             return false;
         };
-        // Where every run reads everything anyway, every run can tell what has vanished.
+        // Where every run reads everything anyway, every run can tell what was deleted.
         // What lies ahead, a clock that was wrong has set.
         let since = |at: Option<DateTime<Utc>>| at.filter(|at| *at <= now).map_or(TimeDelta::MAX, |at| now - at);
         !self.has_window()
@@ -184,7 +184,7 @@ impl ReportPlan {
             Scope::Between { from, .. } => Some(from),
             Scope::Everything => self.since,
             Scope::Live if sweep || !self.is_incremental() => self.since,
-            // The last read of everything was not whole, and no later window asks for what it lacks.
+            // The last read of everything was not complete, and no later window asks for what it lacks.
             Scope::Live if previous.is_some_and(|previous| previous.incomplete > 0) => self.since,
             Scope::Live => self.next_after(previous, now),
         };

@@ -91,7 +91,7 @@ fn label(source: &SourceConfig, now: DateTime<Utc>) -> String {
     }
 }
 
-/// What options set and what the catalogue sends by itself, in the order of the catalogue.
+/// What options set and what the catalog sends by itself, in the order of the catalog.
 fn params(report: &Report, set: &BTreeMap<&str, String>, alone: bool) -> Vec<(String, String)> {
     let pairs = report.params.iter().filter_map(|param| {
         let own = param.send.clone().filter(|_| !alone);

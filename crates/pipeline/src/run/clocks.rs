@@ -145,7 +145,7 @@ mod tests {
         fn no_change_is_missed_where_one_of_both_clocks_is_not_ahead(
             runs in prop::collection::vec((1_i64..500_000, prop::option::weighted(0.9, off()), off()), 1..20)
         ) {
-            let (mut now, mut last, mut whole_until): (_, Option<DateTime<Utc>>, _) = (at(NOW), None, at(NOW));
+            let (mut now, mut last, mut complete_until): (_, Option<DateTime<Utc>>, _) = (at(NOW), None, at(NOW));
             for (passed, server, host) in runs as Vec<Run> {
                 now += TimeDelta::seconds(passed);
                 let by = |off: i64| now + TimeDelta::seconds(off);
@@ -156,10 +156,10 @@ mod tests {
                     // The run is refused, which is loud.
                     continue;
                 }
-                prop_assert!(last.is_none_or(|last| last <= whole_until), "{last:?} is asked for, and changes since {whole_until} are missing");
+                prop_assert!(last.is_none_or(|last| last <= complete_until), "{last:?} is asked for, and changes since {complete_until} are missing");
                 let next = Moment { server: server.map(by), host: by(host) }.watermark(last);
                 prop_assert!(next >= last && next.is_none_or(|next| next <= now && is_sane(&next)));
-                (last, whole_until) = (next, now);
+                (last, complete_until) = (next, now);
             }
         }
     }

@@ -2,7 +2,7 @@
 //! to where pages are kept until they are committed.
 //!
 //! A list is one crawl for each of its queries, and each page is a unit. Where every id has its own crawl, the unit is the
-//! id: all its pages go on together, so that whatever reaches the writer is whole.
+//! id: all its pages go on together, so that whatever reaches the writer is complete.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -29,8 +29,8 @@ pub(super) type Unit = Vec<Page>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReadOutcome {
     /// Every page was read.
-    Whole,
-    /// The run was asked to stop; what was sent on is whole in itself.
+    Complete,
+    /// The run was asked to stop; what was sent on is complete in itself.
     Stopped,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Crawls<'a> {
     pub(super) not_found: &'a AtomicU64,
     /// Takes the pages of ids that are not read to their end.
     pub(super) left_over: &'a Mutex<Vec<KeptPage>>,
-    /// Pages of an earlier run that lead no further, where this read begins anew.
+    /// Pages of an earlier run that lead no further, where this read begins again.
     pub(super) stale: Option<&'a StalePages<'a>>,
     /// Set once a crawl has failed.
     pub(super) ended: AtomicBool,
@@ -72,7 +72,7 @@ impl Crawls<'_> {
     /// Reads everything that `resumed` does not hold and sends it on; ends early when nobody receives any more.
     ///
     /// # Errors
-    /// The first failure of a crawl; after it no other crawl is begun. Units that were sent are whole.
+    /// The first failure of a crawl; after it no other crawl is begun. Units that were sent are complete.
     pub(super) async fn read(self, resumed: Resumed, sinks: Sinks<'_>) -> Result<ReadOutcome, RunError> {
         match self.ids {
             None => self.read_lists(resumed, &sinks).await,
@@ -91,7 +91,7 @@ impl Crawls<'_> {
                     Some(page) => page?,
                 };
                 let Some(page) = page else { break };
-                // The API answers, so that pages which lead no further are of no use any more.
+                // The API responds, so pages that cannot be continued are of no use any more.
                 if let Some(stale) = stale.take() {
                     stale.discard().await?;
                 }
@@ -104,7 +104,7 @@ impl Crawls<'_> {
                 }
             }
         }
-        Ok(ReadOutcome::Whole)
+        Ok(ReadOutcome::Complete)
     }
 
     /// The crawl for these parameters, after what is kept of it; `None` where that is all.
@@ -138,7 +138,7 @@ impl Crawls<'_> {
     }
 
     /// The result of `work`, or `None` once the run was asked to stop. A request that is under way then has a little time
-    /// left, since it is paid for; one that waits to be sent again has not.
+    /// left, since it is counted; one that waits to be retried has not.
     pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         if self.stop.is_cancelled() {
             return None;

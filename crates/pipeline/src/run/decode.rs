@@ -1,15 +1,14 @@
 //! The border between tokio and rayon: pages are decoded on rayon's threads, several jobs at once, in order.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_extract::Page;
-use ctct_load::StopFlag;
+use ctct_load::{StopFlag, on_rayon};
 use ctct_transform::{DecodedPage, Occurrences, PageDecoder, PageInput};
 use futures::{Stream, StreamExt, stream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::clocks::Moment;
 use super::crawl::Unit;
@@ -103,17 +102,10 @@ async fn spawn(
     by_id: bool,
     stop: StopFlag,
 ) -> Result<Decoded, RunError> {
-    let (sender, receiver) = oneshot::channel();
     let name = Arc::clone(&report);
-    rayon::spawn(move || {
-        // A panic in here would end the process; caught, it drops the sender and becomes a `WorkerDied`.
-        let answer = catch_unwind(AssertUnwindSafe(|| decode(pages, &decoder, &name, commit, by_id, &stop)));
-        if let Ok(answer) = answer {
-            // The receiver is gone when the report has failed meanwhile; then nobody wants the answer.
-            let _ = sender.send(answer);
-        }
-    });
-    receiver.await.map_err(|_| RunError::WorkerDied { report: report.to_string() })?
+    let work = move || decode(pages, &decoder, &name, commit, by_id, &stop);
+    let done = on_rayon(format!("decode pages of `{report}`"), work).await;
+    done.map_err(|_| RunError::WorkerDied { report: report.to_string() })?
 }
 
 /// Decodes pages in their order. Those of one id are all in one job, and where one of them cannot be decoded the id has none.

@@ -151,7 +151,7 @@ impl<'a> CrawledIds<'a> {
         let begun = earlier_days.map(|progress| Days::new(progress.period.clone(), &ids, is_done));
         let is_of_now = progress.is_some() && begun.is_none();
         let now_days = Days::new(period, &ids, |id| is_of_now && is_done(id));
-        // An id that is asked for no more has failed for nobody.
+        // An id that is no longer requested has not failed.
         let earlier = failed.into_iter().filter_map(|failed| {
             let at = ids.binary_search(&failed.id).ok()?;
             Some(Earlier { at, failed, settled: AtomicBool::new(false) })
@@ -178,7 +178,7 @@ impl<'a> CrawledIds<'a> {
         let periods: BTreeSet<Params> =
             periods.filter(|period: &Params| !period.is_empty() && !known(period)).collect();
         let days = periods.into_iter().map(|period| Days::new(period, &self.ids, |_| false)).collect();
-        // They are taken up once a run.
+        // They are taken up once per run.
         let _ = self.kept.set(days);
     }
 
@@ -316,11 +316,11 @@ impl Crawls<'_> {
         // The kind of those that are under way, and their number: the next kind begins when all of them have ended.
         let (mut phase, mut of_phase) = (None, 0_usize);
         let mut under_way = FuturesUnordered::new();
-        let (mut asked, mut ended) = (ReadOutcome::Whole, None);
+        let (mut asked, mut ended) = (ReadOutcome::Complete, None);
         let (mut in_a_row, mut good, mut in_doubt) = (0, None, false);
         let read = async |job: Job| {
             let chain = resumed.lock().await.remove(&ids.crawl_name(job));
-            // Messages name no id, so that its place among all stands with them.
+            // Messages name no id, so they have its place among all.
             let span = error_span!(target: SPANS, "id", ordinal = job.at + 1);
             JobResult::Read(job, self.read_id(ids, job, chain, sinks).instrument(span).await)
         };
@@ -343,7 +343,7 @@ impl Crawls<'_> {
             }
             match found {
                 None => break,
-                Some(JobResult::Read(job, Ok(ReadOutcome::Whole))) => {
+                Some(JobResult::Read(job, Ok(ReadOutcome::Complete))) => {
                     ids.settle(job);
                     ids.answered.store(true, Ordering::Relaxed);
                     (in_a_row, good) = (0, Some(job));
@@ -442,7 +442,7 @@ impl Crawls<'_> {
         if !unit.is_empty() && sinks.units.send(unit).await.is_err() {
             return Ok(ReadOutcome::Stopped);
         }
-        Ok(ReadOutcome::Whole)
+        Ok(ReadOutcome::Complete)
     }
 
     async fn pages(

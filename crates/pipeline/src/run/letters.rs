@@ -1,4 +1,4 @@
-//! Dead letters read in again: what the program can use now is written, and the rest stays. Asks the API nothing.
+//! Dead letters read in again: what the program can use now is written, and the rest stays. Sends no API requests.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

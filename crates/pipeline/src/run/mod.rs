@@ -14,7 +14,7 @@ mod ids;
 pub(crate) mod lease;
 mod letters;
 mod new_keys;
-mod rebuilt;
+pub(crate) mod rebuilt;
 mod replay;
 mod report;
 mod resume;
@@ -67,7 +67,7 @@ struct Work {
     error: Option<RunError>,
 }
 
-/// Carries out a plan. Never fails as a whole: what goes wrong is in the summary.
+/// Carries out a plan. Never fails itself: what goes wrong is in the summary.
 pub async fn run(plan: &Plan, context: &Context) -> RunSummary {
     carried_out(plan, context, RunKind::Run, async |destination| carry_out(plan, context, destination).await).await
 }

@@ -1,4 +1,4 @@
-//! Tables made again from pages that were kept for good. Asks the API nothing.
+//! Tables made again from pages that were kept for good. Sends no API requests.
 //!
 //! All pages since the last read of everything are decoded in the order in which they were read, and their rows take the
 //! place of what the tables hold, in one commit. The watermark stays: a replay is about the past.
@@ -29,13 +29,13 @@ use crate::summary::{ReportSummary, RunSummary, table_summaries};
 /// Units between reading and decoding.
 const UNITS_WAITING: usize = 4;
 
-/// Makes the tables of every report of the plan again from kept pages. Never fails as a whole: what goes wrong is in the
+/// Makes the tables of every report of the plan again from kept pages. Never fails itself: what goes wrong is in the
 /// summary.
 pub async fn replay(plan: &Plan, context: &Context) -> RunSummary {
     replayed(plan, context, async |writer, summary| Box::pin(replay_report(writer, summary)).await).await
 }
 
-/// Writes those dead letters of every report of the plan that can be used now. Never fails as a whole either.
+/// Writes those dead letters of every report of the plan that can be used now. Never fails itself either.
 pub async fn replay_dead_letters(plan: &Plan, context: &Context) -> RunSummary {
     replayed(plan, context, async |writer, summary| Box::pin(replay_letters(writer, summary)).await).await
 }
@@ -143,9 +143,9 @@ async fn send(mut pages: Replay, units: mpsc::Sender<Unit>, by_id: bool) -> Resu
     Ok(())
 }
 
-/// Adds a page to the read of its id, and gives the read once it is whole. What was not read to its end was not committed.
+/// Adds a page to the read of its id, and gives the read once it is complete. What was not read to its end was not committed.
 fn completed(reads: &mut HashMap<String, Unit>, kept: KeptPage) -> Option<Unit> {
-    let (id, whole) = (kept.crawl.clone(), kept.next.is_none());
+    let (id, complete) = (kept.crawl.clone(), kept.next.is_none());
     let read = reads.entry(id.clone()).or_default();
     if kept.number == 1 {
         read.clear();
@@ -154,5 +154,5 @@ fn completed(reads: &mut HashMap<String, Unit>, kept: KeptPage) -> Option<Unit> 
     if read.last().map_or(0, |page| page.number) + 1 == kept.number {
         read.push(page(kept));
     }
-    if whole { reads.remove(&id).filter(|unit| !unit.is_empty()) } else { None }
+    if complete { reads.remove(&id).filter(|unit| !unit.is_empty()) } else { None }
 }

@@ -50,7 +50,7 @@ struct Reading {
     pages: (String, PageTally),
     /// Pages of ids that were not read to their end.
     left_over: Vec<KeptPage>,
-    /// Why it ended early, where what was read is whole in itself and worth a commit.
+    /// Why it ended early, where what was read is complete in itself and worth a commit.
     unfinished: Option<RunError>,
 }
 
@@ -78,7 +78,7 @@ impl ReportRun<'_> {
         summary.warnings.extend(self.proven().await?);
         match Box::pin(self.pass(ids.clone(), true, summary)).await {
             Err(error) if error.is_of_kept_pages(summary.resumed_pages) => {
-                tracing::warn!(report = self.writer.name(), %error, "kept pages lead no further; reading the window again");
+                tracing::warn!(report = self.writer.name(), %error, "saved pages cannot be continued; reading the window again");
                 Box::pin(self.pass(ids, false, summary)).await
             }
             Err(error) if self.needs_no_state(&error) => {
@@ -155,7 +155,7 @@ impl ReportRun<'_> {
     ) -> Result<Reading, RunError> {
         let (resumption, keeper) =
             self.kept(&request, resumes, session).await.map_err(|error| self.writer.load(error))?;
-        // A window that an earlier run had begun with is finished, not begun anew.
+        // A window that an earlier run had begun with is finished, not begun again.
         let request = match resumption.params() {
             Some(params) => self.writer.report_plan.resumed(request, self.writer.report_plan.after_of(params)),
             None => request,
@@ -191,7 +191,11 @@ impl ReportRun<'_> {
                 .map_err(|error| self.writer.load(error))?;
             let (pages, tally) = (kept.pages, kept.tally);
             if pages > 0 {
-                tracing::info!(report = self.writer.name(), pages, "going on after the pages that an earlier run kept");
+                tracing::info!(
+                    report = self.writer.name(),
+                    pages,
+                    "resuming after the pages that an earlier run saved"
+                );
             }
             Ok::<_, RunError>((pages, tally, crawls.read(kept, Sinks { units, queue: &queue }).await))
         };
@@ -219,10 +223,10 @@ impl ReportRun<'_> {
         }
         let asked_ids = ids.map_or(0, |ids| ids.ids.len() as u64);
         let unfinished = match asked {
-            Ok(ReadOutcome::Whole) if asked_ids > 0 && unknown >= asked_ids && tally.pages == 0 => {
+            Ok(ReadOutcome::Complete) if asked_ids > 0 && unknown >= asked_ids && tally.pages == 0 => {
                 return Err(RunError::NoneFound { report: self.writer.name().to_owned(), ids: asked_ids });
             }
-            Ok(ReadOutcome::Whole) => match ids.and_then(|ids| ids.end(self.writer.name())) {
+            Ok(ReadOutcome::Complete) => match ids.and_then(|ids| ids.end(self.writer.name())) {
                 Some(error) => return Err(error),
                 None => None,
             },
@@ -230,7 +234,7 @@ impl ReportRun<'_> {
             Err(error) => Some(error),
         };
         match unfinished {
-            // That the API does not know an id was paid for too.
+            // Learning that the API does not know an id took a request too.
             Some(error) if tally.rows + unknown == 0 || !self.keeps_what_is_whole(&error) => Err(error),
             unfinished => {
                 let pages = (keeper.folder().to_owned(), keeper.tally().and(before));
@@ -269,7 +273,7 @@ impl ReportRun<'_> {
             log.keeper(version, &fingerprint, &self.writer.context.run_id, raw, sequence).keep(pages).await
         };
         if let Err(error) = kept.await {
-            tracing::warn!(report = self.writer.name(), %error, "pages of unfinished ids could not be kept");
+            tracing::warn!(report = self.writer.name(), %error, "pages of unfinished ids could not be saved");
         }
     }
 
@@ -278,7 +282,7 @@ impl ReportRun<'_> {
         let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name());
         let dropped = async { log?.discard_pages(base, fingerprint, self.writer.report_plan.delivery.keep_raw).await };
         if let Err(error) = dropped.await {
-            tracing::warn!(report = self.writer.name(), %error, "kept pages could not be dropped");
+            tracing::warn!(report = self.writer.name(), %error, "saved pages could not be deleted");
         }
     }
 
@@ -297,20 +301,22 @@ impl ReportRun<'_> {
             return Err(Box::pin(self.reject(session, &request, census)).await);
         }
         let now = self.writer.context.clock.now();
-        let whole = unfinished.is_none();
-        let vanished = request.sweep && whole && self.proves_absence(census, &tally);
+        let complete = unfinished.is_none();
+        let deleted = request.sweep && complete && self.proves_absence(census, &tally);
         let incomplete = census.incomplete();
         // What came as a dead letter, or did not come though it is counted, is not gone.
         let failed = ids.map(CrawledIds::failed);
         let shows_all = incomplete.is_none() && census.rejected == 0 && failed.as_ref().is_none_or(Vec::is_empty);
         let absent = match self.writer.report_plan.write_mode {
-            WriteMode::Merge if vanished => Absent::Mark(now),
-            WriteMode::Merge if self.writer.report_plan.scope == Scope::Everything && whole && shows_all => Absent::Go,
+            WriteMode::Merge if deleted => Absent::Mark(now),
+            WriteMode::Merge if self.writer.report_plan.scope == Scope::Everything && complete && shows_all => {
+                Absent::Go
+            }
             _ => Absent::Stay,
         };
         let brake = self.brake(session.previous(), census.records);
         let incomplete_before = previous.as_ref().map_or(0, |previous| previous.incomplete);
-        let mut state = self.next_state(previous, &request, &tally, whole, now);
+        let mut state = self.next_state(previous, &request, &tally, complete, now);
         if let Some(found) = incomplete {
             state.incomplete = incomplete_before.saturating_add(1);
             summary.incomplete = Some(found);
@@ -321,10 +327,10 @@ impl ReportRun<'_> {
         }
         if request.sweep {
             state.reconcile_tried_at = Some(now);
-            state.reconciled_at = if vanished { Some(now) } else { state.reconciled_at };
-            summary.reconciled = Some(vanished);
+            state.reconciled_at = if deleted { Some(now) } else { state.reconciled_at };
+            summary.reconciled = Some(deleted);
         }
-        let (progress, done) = ids.filter(|_| !whole).and_then(CrawledIds::progress).unzip();
+        let (progress, done) = ids.filter(|_| !complete).and_then(CrawledIds::progress).unzip();
         state.progress = progress.map(|progress: Progress| {
             let of = self.writer.report_plan.progress_of(&progress.period);
             Progress { of, ..progress }
@@ -354,7 +360,7 @@ impl ReportRun<'_> {
         let committed = match Box::pin(session.commit(outcome)).await {
             Ok(committed) => committed,
             Err(error) => {
-                // Should the API have answered wrongly, the next run must not go on from those answers.
+                // Should the API have answered wrongly, the next run must not continue from those answers.
                 if matches!(error, LoadError::TooMuchRemoved { .. }) {
                     self.forget_pages(base, &request.fingerprint()).await;
                 }
@@ -461,8 +467,12 @@ impl ReportRun<'_> {
             return Ok(plan);
         }
         let log = ReportLog::new(self.writer.destination, &self.writer.plan.account, self.writer.name())?;
-        let anew = log.head().await?.is_some_and(|commit| !commit.has_key_of(&plan.report));
-        Ok(LoadPlan { rebuild: plan.rebuild || anew, forgets_history: plan.forgets_history || anew, ..plan })
+        let starts_over = log.head().await?.is_some_and(|commit| !commit.has_key_of(&plan.report));
+        Ok(LoadPlan {
+            rebuild: plan.rebuild || starts_over,
+            forgets_history: plan.forgets_history || starts_over,
+            ..plan
+        })
     }
 
     /// The ids that earlier runs could not read, and those that they had done.
@@ -480,7 +490,7 @@ impl ReportRun<'_> {
         self.writer.report_plan.period()
     }
 
-    /// Refuses to go on from a watermark that lies ahead of the time, unless everything is read anyway.
+    /// Refuses to continue from a watermark that lies ahead of the time, unless everything is read anyway.
     fn refuse_ahead(&self, session: &Session) -> Result<(), RunError> {
         let Some(commit) = session.previous().filter(|_| self.writer.report_plan.scope != Scope::Everything) else {
             return Ok(());
@@ -533,7 +543,7 @@ impl ReportRun<'_> {
         }
     }
 
-    /// Whether the units read before `error` are worth a commit: each id is whole in itself, and no earlier row is replaced.
+    /// Whether the units read before `error` are worth a commit: each id is complete in itself, and no earlier row is replaced.
     fn keeps_what_is_whole(&self, error: &RunError) -> bool {
         let ended_in_order = matches!(error, RunError::Stopped { .. }) || error.outcome() == Outcome::Quota;
         let by_id = !matches!(self.writer.report_plan.ids, Ids::None);

@@ -1,4 +1,4 @@
-//! Pages that an earlier run paid for and did not commit. What they hold is written again, and the crawls go on after them.
+//! Pages that an earlier run fetched and did not commit. What they hold is written again, and the crawls continue after them.
 //!
 //! Pages of one crawl follow each other by number. A page that does not, because another run kept it too, is passed over.
 
@@ -57,12 +57,12 @@ pub(super) struct Chain {
     pub(super) params: Vec<(String, String)>,
     number: u32,
     next: Option<String>,
-    /// Pages of an id that is not whole yet.
+    /// Pages of an id that is not complete yet.
     pub(super) waiting: Unit,
 }
 
 impl Chain {
-    /// Where the crawl goes on; `None` where it is whole.
+    /// Where the crawl goes on; `None` where it is complete.
     pub(super) fn mark(&self) -> Option<PageMark> {
         self.next.clone().map(|next| PageMark { number: self.number, next })
     }
@@ -91,7 +91,7 @@ impl Resumption {
         self.next_sequence
     }
 
-    /// Sends the pages on: each as its own unit, or with `by_id` all pages of an id as one once they are whole.
+    /// Sends the pages on: each as its own unit, or with `by_id` all pages of an id as one once they are complete.
     /// A kept page that is no page of `report`, by this version's bounds, is passed over with those after it: the crawl asks
     /// for it again.
     pub(super) async fn replay(
@@ -106,7 +106,7 @@ impl Resumption {
             for page in pages {
                 if let Err(reason) = self::page(page.clone()).check(report) {
                     let (report, page) = (&report.name, page.number);
-                    tracing::warn!(report, page, reason, "a kept page cannot be used; it is requested again");
+                    tracing::warn!(report, page, reason, "a saved page cannot be used; it is requested again");
                     continue;
                 }
                 let Some(unit) = resumed.take(page, by_id) else { continue };
@@ -142,7 +142,7 @@ impl Resumed {
 
     /// Adds a page to its chain, and returns the unit that it completes.
     fn take(&mut self, kept: KeptPage, by_id: bool) -> Option<Unit> {
-        // The read of an id that a run had to begin anew.
+        // The read of an id that a run had to begin again.
         if by_id && kept.number == 1 && self.chains.get(&kept.crawl).is_some_and(|chain| chain.next.is_some()) {
             self.chains.remove(&kept.crawl);
         }
@@ -158,13 +158,13 @@ impl Resumed {
         let chain = self.chains.entry(kept.crawl.clone()).or_insert_with(params);
         chain.number = kept.number;
         chain.next.clone_from(&kept.next);
-        let whole = kept.next.is_none();
+        let complete = kept.next.is_none();
         let page = page(kept);
         if !by_id {
             return Some(vec![page]);
         }
         chain.waiting.push(page);
-        whole.then(|| std::mem::take(&mut chain.waiting))
+        complete.then(|| std::mem::take(&mut chain.waiting))
     }
 }
 

@@ -51,9 +51,9 @@ impl ReportRun<'_> {
             rejected.since.map_or_else(|| "from the beginning".to_owned(), |since| format!("since {}", shown(since)));
         match self.writer.report_plan.rejected_until(rejected) {
             Some(until) => {
-                format!("unusable records: {records}; until {} runs ask again for what changed {since}", shown(until))
+                format!("unusable records: {records}; until {}, runs request again what changed {since}", shown(until))
             }
-            None => format!("unusable records: {records}; the next run asks for them again"),
+            None => format!("unusable records: {records}; the next run requests them again"),
         }
     }
 
@@ -63,7 +63,7 @@ impl ReportRun<'_> {
         previous: Option<ReportState>,
         request: &RequestPlan,
         tally: &Tally,
-        whole: bool,
+        complete: bool,
         now: DateTime<Utc>,
     ) -> ReportState {
         let first = previous.is_none();
@@ -71,22 +71,22 @@ impl ReportRun<'_> {
         let watermark = |first| self.writer.next_watermark(Some(&previous), first);
         // A backfill is about the past, and what ended early is not done: the next run starts where this one started.
         let rejected = self.next_rejected(&previous, request, tally, now);
-        if !whole || matches!(self.writer.report_plan.scope, Scope::Between { .. }) {
+        if !complete || matches!(self.writer.report_plan.scope, Scope::Between { .. }) {
             // What was chosen otherwise before is in the tables still, and the run that goes on must know.
-            let is_other = !whole && !first && self.writer.report_plan.asks_otherwise(&previous);
+            let is_other = !complete && !first && self.writer.report_plan.asks_otherwise(&previous);
             let query = if is_other { previous.query.clone() } else { self.writer.query() };
             return ReportState { query, rejected: rejected.or(previous.rejected), ..previous };
         }
         let reads_all = request.window.after == self.writer.report_plan.since;
-        let anew = (first || self.writer.report_plan.scope == Scope::Everything)
+        let starts_over = (first || self.writer.report_plan.scope == Scope::Everything)
             && self.writer.report_plan.write_mode == WriteMode::Merge;
         ReportState {
             watermark: tally.first.filter(|_| self.writer.report_plan.has_window()).and_then(watermark),
             since: if first || reads_all { request.window.after } else { previous.since },
             query: self.writer.query(),
             progress: None,
-            // After the first read of everything nothing can have vanished yet.
-            reconciled_at: if anew { Some(now) } else { previous.reconciled_at },
+            // After the first read of everything nothing can have been deleted yet.
+            reconciled_at: if starts_over { Some(now) } else { previous.reconciled_at },
             reconcile_tried_at: previous.reconcile_tried_at,
             incomplete: if reads_all { 0 } else { previous.incomplete },
             rejected,
@@ -114,7 +114,7 @@ impl ReportRun<'_> {
         Some(Rejected { since, first_at: still.map_or(now, |earlier| earlier.first_at) })
     }
 
-    /// Whether everything that the API counts was read, so that what did not come has vanished.
+    /// Whether everything that the API counts was read, so that what did not come was deleted.
     pub(super) fn proves_absence(&self, census: Census, tally: &Tally) -> bool {
         let records = census.records;
         let proven = tally.counted == Some(records) && !tally.recounted && tally.dead_letters == 0;
@@ -124,7 +124,7 @@ impl ReportRun<'_> {
                 report = self.writer.name(),
                 records,
                 counted,
-                "the read of everything is not proven whole, so nothing is marked as vanished"
+                "the read of everything is not proven complete, so nothing is marked as deleted"
             );
         }
         proven

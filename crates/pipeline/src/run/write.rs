@@ -42,7 +42,7 @@ pub(super) struct ReportWriter<'a> {
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) pages: u64,
-    /// Pages that an earlier run had paid for.
+    /// Pages that an earlier run had fetched.
     pub(super) resumed_pages: u64,
     pub(super) rows: u64,
     pub(super) dead_letters: u64,
@@ -87,7 +87,7 @@ struct ReadOfId {
     /// When its first page came.
     at: DateTime<Utc>,
     /// Whether all of its records could be used.
-    whole: bool,
+    complete: bool,
 }
 
 impl ReportWriter<'_> {
@@ -195,7 +195,7 @@ impl ReportWriter<'_> {
         Ok(())
     }
 
-    /// Warns once a report where the clocks are apart.
+    /// Warns once per report where the clocks are apart.
     fn mind_the_clocks(moment: Moment, tally: &mut Tally) {
         if let Some(warning) = moment.warning().filter(|_| tally.warnings.is_empty()) {
             tally.warnings.push(warning);
@@ -206,11 +206,11 @@ impl ReportWriter<'_> {
     fn mark(&self, facts: &PageFacts, usable: bool, session: &mut Session, tally: &mut Tally) {
         let (Ids::List { param, .. } | Ids::From { param, .. }) = &self.report_plan.ids else { return };
         if facts.number == 1 {
-            tally.of_id = Some(ReadOfId { at: facts.moment.begun(), whole: true });
+            tally.of_id = Some(ReadOfId { at: facts.moment.begun(), complete: true });
         }
         let Some(read) = &mut tally.of_id else { return };
-        read.whole &= usable;
-        if facts.last && read.whole {
+        read.complete &= usable;
+        if facts.last && read.complete {
             let id = facts.params.iter().find(|(name, _)| name == param);
             if let Some((_, id)) = id {
                 session.set_mark(id, &self.report_plan.chosen_by(), read.at);

@@ -91,7 +91,7 @@ pub(crate) async fn foresee(plan: &Plan, context: &Context, destination: Option<
         (None, None) => (None, (0, 1)),
     };
     let error = identity.as_ref().and_then(|identity| refuse_other(plan, &stored, identity).err());
-    // A run whose account is not known yet goes on with what it finds, if that is its own.
+    // A run whose account is not known yet continues with what it finds, if that is its own.
     let identity = identity.or_else(|| newest(&stored).map(identity_of)).unwrap_or_default();
     Foreseen { reader: Reader::new(&identity, &facts, &plan.account), requests, server, error }
 }

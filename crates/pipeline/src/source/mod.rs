@@ -258,5 +258,6 @@ fn retry(plan: &Plan) -> Retry {
 }
 
 fn address(text: &str) -> Result<Url, RunError> {
-    Url::parse(text).map_err(|_| ExtractError::Config { key: "base_url", reason: "is no address".to_owned() }.into())
+    Url::parse(text)
+        .map_err(|_| ExtractError::Config { key: "base_url", reason: "is not a valid address".to_owned() }.into())
 }

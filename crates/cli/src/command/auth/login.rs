@@ -4,6 +4,7 @@ use ctct_extract::{
     Accounts, Applications, Authority, Client, ClientConfig, Clock, ExtractError, Identity, Loopback, Retry, SCOPES,
     SignIn, SignInAttempt, Token,
 };
+use ctct_pipeline::policy::with_advice;
 use ctct_pipeline::with_causes;
 use secrecy::ExposeSecret;
 
@@ -143,7 +144,7 @@ impl Login<'_> {
                 ..ClientConfig::new(server, Token::Bearer(token))
             };
             let client = Client::new(config).map_err(|error| with_causes(&error))?;
-            client.identify().await.map_err(|error| with_causes(&error))
+            client.identify().await.map_err(|error| with_advice(&error))
         };
         let asked = asked.await;
         context.state.release(&context.clock).await;

@@ -10,7 +10,7 @@ mod status;
 use std::path::PathBuf;
 
 use ctct_extract::{Accounts, ExtractError, TokenKey};
-use ctct_pipeline::{Context, ErrorSummary, Events, Outcome, RunError, with_causes};
+use ctct_pipeline::{Context, ErrorSummary, Events, Outcome, RunError, policy, with_causes};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
@@ -63,7 +63,8 @@ fn outcome(error: &ExtractError) -> Outcome {
 
 /// Says what went wrong, with its causes, and gives the exit code.
 fn refuse(error: &ExtractError) -> u8 {
-    complain(&format!("error: {}", with_causes(error)));
+    let next = policy::advice_on(error).map(|advice| format!("\nnext: {advice}")).unwrap_or_default();
+    complain(&format!("error: {}{next}", with_causes(error)));
     outcome(error).policy().exit_code
 }
 

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use ctct_extract::{AccountSummary, Accounts, Client, ClientConfig, ExtractError, Identity, SignIn, Token};
-use ctct_pipeline::{Outcome, with_causes};
+use ctct_pipeline::Outcome;
+use ctct_pipeline::policy::with_advice;
 use serde::Serialize;
 
 use super::list::instant;
@@ -122,7 +123,7 @@ async fn examined(
     let Some(stored) = accounts.read(account).await.map_err(tell)? else { return Ok(None) };
     Ok(Some(match asked {
         Ok(who) => (Status::new(stored, Some(who), None), Outcome::Done),
-        Err(error) => (Status::new(stored, None, Some(with_causes(&error))), outcome(&error)),
+        Err(error) => (Status::new(stored, None, Some(with_advice(&error))), outcome(&error)),
     }))
 }
 

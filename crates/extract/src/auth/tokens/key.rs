@@ -41,7 +41,7 @@ impl TokenKey {
     pub fn parse(text: &str) -> Result<Self, ExtractError> {
         let wrong = || ExtractError::Config {
             key: "CTCT_TOKEN_KEY",
-            reason: "is no key: 32 bytes in base64; `ctct-etl auth key` prints a new one".to_owned(),
+            reason: "is not a valid key: 32 bytes in base64".to_owned(),
         };
         hide(text);
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| wrong())?);
@@ -101,7 +101,7 @@ mod tests {
         assert_ne!(TokenKey::generate().0, key.0);
         for text in ["", "s3cr3t", "AAAA", &format!("{}AAAA", text.expose_secret())] {
             let error = TokenKey::parse(text).unwrap_err().to_string();
-            assert!(error.contains("auth key") && !error.contains("s3cr3t"), "{error}");
+            assert!(error.contains("32 bytes in base64") && !error.contains("s3cr3t"), "{error}");
         }
         assert_eq!(format!("{key:?}"), "TokenKey(...)");
     }

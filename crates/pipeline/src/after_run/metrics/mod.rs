@@ -110,7 +110,7 @@ pub const METRICS: &[Metric] = &[
         |report| report.watermark_after.map(|at| number(at.timestamp().unsigned_abs())),
         "Watermark after the last run: what changed before it is stored.",
     ),
-    report("ctct_etl_report_pages", "1", |report| Some(number(report.pages)), "Pages read, kept ones included."),
+    report("ctct_etl_report_pages", "1", |report| Some(number(report.pages)), "Pages read, including saved ones."),
     report("ctct_etl_report_rows", "1", |report| Some(number(report.rows)), "Rows of the report's own table read."),
     report(
         "ctct_etl_report_written_rows",
@@ -131,30 +131,30 @@ pub const METRICS: &[Metric] = &[
         "Bytes of Parquet written.",
     ),
     report("ctct_etl_report_requests", "1", |report| Some(number(report.api.requests)), "Requests sent to the API."),
-    report("ctct_etl_report_retries", "1", |report| Some(number(report.api.retries)), "Requests sent again."),
+    report("ctct_etl_report_retries", "1", |report| Some(number(report.api.retries)), "Retries of requests."),
     report(
         "ctct_etl_report_throttled",
         "1",
         |report| Some(number(report.api.throttled)),
-        "Answers that said throttled.",
+        "Responses with 429 throttled.",
     ),
     report(
         "ctct_etl_report_read_bytes",
         "By",
         |report| Some(number(report.api.bytes)),
-        "Bytes of the API's answers, decompressed.",
+        "Bytes of the API's responses, decompressed.",
     ),
     report(
         "ctct_etl_report_paced_seconds",
         "s",
         |report| Some(report.api.paced_seconds),
-        "Time that requests waited for the pace, added up.",
+        "Time that requests waited for the rate limit, summed over requests.",
     ),
     report(
         "ctct_etl_report_backed_off_seconds",
         "s",
         |report| Some(report.api.backed_off_seconds),
-        "Time that requests waited before they were sent again, added up.",
+        "Time that requests waited before retries, summed over requests.",
     ),
     report(
         "ctct_etl_report_dead_letters",
@@ -166,7 +166,7 @@ pub const METRICS: &[Metric] = &[
         "ctct_etl_report_drift_fields",
         "1",
         |report| Some(number(report.drift_fields())),
-        "Fields that the catalogue does not know.",
+        "Fields that the catalog does not know.",
     ),
 ];
 
@@ -225,7 +225,7 @@ pub(crate) async fn export(plan: &Plan, context: &Context, summary: &RunSummary)
     let from_environment = || {
         let endpoint = Url::parse(set(OTLP)?).ok();
         if endpoint.is_none() {
-            tracing::warn!("{OTLP} is no address, so no metrics were sent");
+            tracing::warn!("{OTLP} is not a valid address, so no metrics were sent");
         }
         Some(Otlp { endpoint: endpoint?, headers: Vec::new() })
     };

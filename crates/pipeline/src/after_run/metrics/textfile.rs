@@ -1,5 +1,5 @@
 //! Text files in the form that Prometheus reads, for the node exporter's textfile collector: one for each pipeline and
-//! account, replaced as a whole at the end of a run. A report that a run did not come to keeps the values of an earlier one,
+//! account, replaced in one step at the end of a run. A report that a run did not come to keeps the values of an earlier one,
 //! and every report keeps its last success.
 
 use std::collections::BTreeMap;

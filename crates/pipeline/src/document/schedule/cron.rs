@@ -73,7 +73,7 @@ impl CronExpression {
     pub(crate) fn parse(text: &str) -> Result<Self, CronMistake> {
         let fields: Vec<&str> = text.split_whitespace().collect();
         let [minute, hour, day, month, weekday] = fields[..] else {
-            let message = format!("a cron expression has five fields, `{text}` has {}", fields.len());
+            let message = format!("a cron expression has five fields, and `{text}` has {}", fields.len());
             return Err(CronMistake { message, help: FIELDS.to_owned() });
         };
         let mut weekdays = WEEKDAY.field(weekday)?;
@@ -98,8 +98,8 @@ impl CronExpression {
         }
         for (field, text, all) in [(days, day, 31), (weekdays, weekday, 7)] {
             if field.is_starred || field.bits.count_ones() == all {
-                let message = format!("schedulers disagree on what `{text}` means beside another kind of day");
-                let help = "a `*` for one of the two; or name the days, as in 1-31/2".to_owned();
+                let message = format!("schedulers disagree on what `{text}` means when both kinds of day are set");
+                let help = "use `*` for one of the two, or name the days, as in 1-31/2".to_owned();
                 return Err(CronMistake { message, help });
             }
         }
@@ -117,8 +117,8 @@ impl CronExpression {
         if self.months.values().any(|month| first <= longest(month)) {
             return Ok(());
         }
-        let message = format!("day of month `{day}` never comes in the months that are named");
-        Err(CronMistake { message, help: "a day that one of the months has".to_owned() })
+        let message = format!("day of month `{day}` does not exist in these months");
+        Err(CronMistake { message, help: "use a day that one of the months has".to_owned() })
     }
 }
 
@@ -149,14 +149,14 @@ impl FieldKind {
                     let to_sunday = self.max == WEEKDAY.max && to == 0;
                     let first = format!("{from}-{}", self.max);
                     let second = if to_sunday { String::new() } else { format!(",{}-{to}", self.min) };
-                    return Err(self.mistake(item, format!("ranges go upwards: {first}{second}")));
+                    return Err(self.mistake(item, format!("ranges go up: use {first}{second}")));
                 }
                 (from, to)
             }
             None => {
                 let value = self.value(range).ok_or_else(wrong)?;
                 if let Some(step) = step {
-                    return Err(self.mistake(item, format!("a range: {value}-{}/{step}", self.max)));
+                    return Err(self.mistake(item, format!("use a range: {value}-{}/{step}", self.max)));
                 }
                 (value, value)
             }
@@ -177,7 +177,7 @@ impl FieldKind {
     }
 
     fn mistake(&self, item: &str, help: String) -> CronMistake {
-        CronMistake { message: format!("`{item}` is no {}", self.name), help }
+        CronMistake { message: format!("invalid {} `{item}`", self.name), help }
     }
 }
 

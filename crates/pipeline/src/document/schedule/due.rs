@@ -39,8 +39,8 @@ impl Schedule {
     pub fn last_before(&self, moment: DateTime<Utc>, pipeline_zone: Tz) -> Option<DateTime<Utc>> {
         match self {
             Self::Every(span) => {
-                let whole = moment.timestamp() + i64::from(moment.timestamp_subsec_nanos() > 0);
-                tick(*span, whole - 1, 0)
+                let seconds = moment.timestamp() + i64::from(moment.timestamp_subsec_nanos() > 0);
+                tick(*span, seconds - 1, 0)
             }
             Self::Cron { expression, timezone } => {
                 let zone = timezone.unwrap_or(pipeline_zone);

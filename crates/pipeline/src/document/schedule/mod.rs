@@ -33,12 +33,12 @@ pub enum Schedule {
     Every(Duration),
 }
 
-/// How often failed requests are sent again. What is absent is the client's own default.
+/// How often failed requests are retried. What is absent is the client's own default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RetryLimits {
     /// Times that one request is sent at most, the first included.
     pub attempts: Option<u32>,
-    /// Requests that a run may send again in all.
+    /// Requests that a run may retry in all.
     pub budget: Option<u32>,
 }
 
@@ -61,9 +61,9 @@ impl Schedule {
             (None, Some(node)) if fields.get("timezone").is_none() => every(node, decoder).map(Self::Every),
             _ => {
                 let message = "expected either `cron`, with or without `timezone`, or `every`";
-                decoder
-                    .errors
-                    .push(ConfigError::at(node, message).help("{cron: \"0 6 * * *\", timezone: UTC} or {every: 1h}"));
+                decoder.errors.push(
+                    ConfigError::at(node, message).help("write {cron: \"0 6 * * *\", timezone: UTC} or {every: 1h}"),
+                );
                 None
             }
         }
@@ -82,8 +82,8 @@ fn cron(node: &Node, decoder: &mut Decoder<'_>) -> Option<CronExpression> {
 pub(crate) fn every(node: &Node, decoder: &mut Decoder<'_>) -> Option<Duration> {
     let span = text_or_number(node, decoder.environment).and_then(|text| {
         duration(&text.value).ok_or_else(|| {
-            ConfigError::at(node, format!("{} is no span of time", text.shown()))
-                .help("a whole number of minutes, hours or days: 15m, 1h, 1d; 366d at most")
+            ConfigError::at(node, text.named("invalid duration"))
+                .help("use a whole number of minutes, hours or days, such as 15m, 1h or 1d; 366d at most")
         })
     });
     decoder.keep(span)

@@ -64,15 +64,15 @@ impl Credentials {
             return Seed::decode(node, fields, allow_http, decoder).map(Self::Seeded);
         }
         for entry in OF_SEED.iter().filter_map(|key| fields.entry(key)) {
-            let message = format!("`{}` means nothing without `refresh_token`", entry.key);
+            let message = format!("`{}` has no effect without `refresh_token`", entry.key);
             let error = ConfigError::new(Some(entry.span), &entry.value.path, message);
-            decoder.errors.push(error.help("`ctct-etl auth login` stores it with the account: leave it out here"));
+            decoder.errors.push(error.help("`ctct-etl auth login` stores it with the account: remove it here"));
         }
         if fields.get("account").or(fields.get("accounts")).is_some() {
             return Some(Self::Stored);
         }
         decoder.errors.push(
-            ConfigError::at(node, "`source` says neither which account to read nor how")
+            ConfigError::at(node, "`source` does not say which account to read")
                 .help("add `account: NAME`, `access_token: {env: NAME}` or `sandbox: {contacts: 1000}`"),
         );
         None
@@ -88,12 +88,12 @@ impl Seed {
         let (refresh_token, client_secret) = (secret("refresh_token"), secret("client_secret"));
         let client_id = fields.text("client_id", decoder);
         if fields.entry("client_id").is_none() {
-            let error = ConfigError::at(node, "`client_id` is missing beside `refresh_token`");
+            let error = ConfigError::at(node, "`refresh_token` needs `client_id`");
             decoder.errors.push(error.help("the API key that the token was issued to"));
         }
         if fields.entry("account").is_none() {
-            let error = ConfigError::at(node, "`account` is missing beside `refresh_token`");
-            decoder.errors.push(error.help("a name of your choice: the renewed tokens are stored under it"));
+            let error = ConfigError::at(node, "`refresh_token` needs `account`");
+            decoder.errors.push(error.help("choose a name: the renewed tokens are stored under it"));
         }
         let token_url = fields.get("token_url").and_then(|node| server(node, allow_http, decoder));
         Some(Self { refresh_token: refresh_token?, client_id: client_id?, client_secret, token_url })

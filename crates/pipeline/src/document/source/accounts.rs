@@ -52,8 +52,8 @@ fn matching(node: &Node, decoder: &mut Decoder<'_>) -> Option<AccountNames> {
     let node = fields.get("glob")?;
     let pattern = text(node, decoder.environment).and_then(|text| {
         Pattern::new(&text.value).map_err(|error| {
-            ConfigError::at(node, format!("{} is no pattern: {}", text.shown(), error.msg))
-                .help("`*` stands for any characters, `?` for one: franchise-*")
+            ConfigError::at(node, format!("invalid pattern {}: {}", text.shown(), error.msg))
+                .help("`*` matches any characters, `?` matches one: franchise-*")
         })
     });
     decoder.keep(pattern).map(AccountNames::Matching)
@@ -62,18 +62,18 @@ fn matching(node: &Node, decoder: &mut Decoder<'_>) -> Option<AccountNames> {
 fn several(node: &Node, decoder: &mut Decoder<'_>) -> Option<AccountNames> {
     let items = if let Value::Sequence(items) = &node.value { items.as_slice() } else { std::slice::from_ref(node) };
     if items.is_empty() {
-        decoder.errors.push(ConfigError::at(node, "`accounts` names no account").help("one at least"));
+        decoder.errors.push(ConfigError::at(node, "`accounts` is empty").help("name at least one account"));
         return None;
     }
     let mut names: Vec<String> = Vec::with_capacity(items.len());
     for item in items {
         let name = text(item, decoder.environment).and_then(|text| {
             if names.contains(&text.value) {
-                return Err(ConfigError::at(item, format!("{} stands here twice", text.shown())));
+                return Err(ConfigError::at(item, text.named("duplicate account")));
             }
             is_name(&text.value)
                 .then(|| text.value.clone())
-                .ok_or_else(|| ConfigError::at(item, format!("{} is no name of an account", text.shown())))
+                .ok_or_else(|| ConfigError::at(item, text.named("invalid account name")))
         });
         names.extend(decoder.keep(name));
     }

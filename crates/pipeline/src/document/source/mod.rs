@@ -47,12 +47,12 @@ pub enum StatePlace {
     Store(DestinationConfig),
 }
 
-/// How fast the API is asked, and how much of the day's requests a run may use.
+/// How fast the API is asked, and how many of the day's requests a run may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PaceConfig {
-    /// Requests a second.
+    /// Requests per second.
     pub requests_per_second: f64,
-    /// Requests a day.
+    /// Requests per day.
     pub daily_requests: u32,
     /// Requests of the day that are left to others.
     pub reserve: u32,
@@ -69,8 +69,8 @@ impl SourceConfig {
         if let (Some(node), Some(url)) = (fields.get("base_url"), &base_url)
             && (url.query().is_some() || url.fragment().is_some())
         {
-            let error = ConfigError::at(node, "the address must end with its path, without `?` or `#`");
-            decoder.errors.push(error.help("such as https://api.cc.email/v3"));
+            let error = ConfigError::at(node, "`?` and `#` are not allowed in `base_url`");
+            decoder.errors.push(error.help("write an address such as https://api.cc.email/v3"));
         }
         let application = fields.name("application", decoder);
         let state = fields.get("state").and_then(|node| StatePlace::decode(node, decoder));
@@ -121,17 +121,17 @@ impl PaceConfig {
             .unwrap_or(u32::try_from(default.daily_requests).unwrap_or(u32::MAX));
         let reserve = fields.count32("reserve", decoder).unwrap_or_default();
         if let Some(entry) = fields.entry("reserve").filter(|_| reserve >= daily_requests) {
-            let message = format!("`reserve` leaves nothing of the {daily_requests} requests a day to this pipeline");
+            let message = format!("`reserve` leaves none of the {daily_requests} requests per day to this pipeline");
             let error = ConfigError::new(Some(entry.span), &entry.value.path, message);
-            decoder.errors.push(error.help("less than `daily_requests`"));
+            decoder.errors.push(error.help("use less than `daily_requests`"));
         }
         let requests_per_second = fields.number("requests_per_second", decoder);
         if let Some(entry) =
             fields.entry("requests_per_second").filter(|_| requests_per_second.is_some_and(|it| it < 0.001))
         {
-            let message = "`requests_per_second` is so low that a run would wait for ever";
+            let message = "`requests_per_second` is too low";
             let error = ConfigError::new(Some(entry.span), &entry.value.path, message);
-            decoder.errors.push(error.help("0.001 at least, one request in 1,000 seconds"));
+            decoder.errors.push(error.help("use 0.001 or more: one request in 1,000 seconds"));
         }
         Self {
             requests_per_second: requests_per_second.or(limits.0).unwrap_or(default.requests_per_second),
@@ -142,29 +142,31 @@ impl PaceConfig {
     }
 }
 
-/// Refuses keys that cannot stand beside another.
+/// Refuses keys that cannot be combined with another.
 fn refuse_beside(fields: &Fields<'_>, keys: &[&str], other: &str, help: &str, decoder: &mut Decoder<'_>) {
     for Entry { key, value, span } in keys.iter().filter_map(|key| fields.entry(key)) {
-        let message = format!("`{key}` cannot stand beside `{other}`");
+        let message = format!("`{key}` cannot be combined with `{other}`");
         decoder.errors.push(ConfigError::new(Some(*span), &value.path, message).help(help));
     }
 }
 
 /// The address of a server.
 fn server(node: &Node, allow_http: bool, decoder: &mut Decoder<'_>) -> Option<Url> {
-    const HELP: &str = "an http or https address without a user, such as https://api.cc.email/v3";
+    const HELP: &str = "use an http or https address without a user, such as https://api.cc.email/v3";
     let url = text(node, decoder.environment).and_then(|text| {
         let wrong = |why: &str| ConfigError::at(node, format!("{} {why}", text.shown())).help(HELP);
-        let url = Url::parse(&text.value).map_err(|_| wrong("is no address"))?;
+        let url = Url::parse(&text.value).map_err(|_| wrong("is not a valid address"))?;
         match url.scheme() {
             "http" if !allow_http && is_in_clear(&url) => {
                 let message =
-                    format!("{} is not encrypted, and everybody on the way could read the token", text.shown());
+                    format!("{} is not encrypted, so anyone on the network could read the token", text.shown());
                 Err(ConfigError::at(node, message).help("use https://, or set `allow_http: true` in `source`"))
             }
             "http" | "https" if url.username().is_empty() && url.password().is_none() => Ok(url),
-            "http" | "https" => Err(ConfigError::at(node, "an address must not hold a user or a password").help(HELP)),
-            _ => Err(wrong("is no http or https address")),
+            "http" | "https" => {
+                Err(ConfigError::at(node, "a user and a password are not allowed in an address").help(HELP))
+            }
+            _ => Err(wrong("is not an http or https address")),
         }
     });
     decoder.keep(url)

@@ -19,17 +19,17 @@ pub struct SandboxSpec {
     pub contacts: Option<u64>,
     /// Contact lists of the account.
     pub lists: Option<u32>,
-    /// E-mail campaigns of the account.
+    /// Email campaigns of the account.
     pub campaigns: Option<u32>,
     /// The day that the account's dates lead up to; the day of the run where absent.
     pub today: Option<NaiveDate>,
     /// The same seed makes the same account.
     pub seed: Option<u64>,
-    /// Requests a second before it answers 429 `throttled`.
+    /// Requests per second before it responds with 429 `throttled`.
     pub requests_per_second: Option<f64>,
     /// Requests that may come at once.
     pub burst: Option<u32>,
-    /// Requests a day before it answers 429 `quota_exceeded`.
+    /// Requests per day before it responds with 429 `quota_exceeded`.
     pub daily_requests: Option<u32>,
     /// How long each answer takes, in milliseconds.
     pub latency_ms: Option<u64>,
@@ -86,8 +86,8 @@ impl SandboxSpec {
 
 fn offset(node: &Node, decoder: &mut Decoder<'_>) -> Option<TimeDelta> {
     let read = text(node, decoder.environment).and_then(|text| {
-        let invalid = || ConfigError::at(node, format!("invalid span of time {}", text.shown()));
-        parse_offset(&text.value).ok_or_else(|| invalid().help("write a span such as 90s, 2h or -3d"))
+        let invalid = || ConfigError::at(node, text.named("invalid duration"));
+        parse_offset(&text.value).ok_or_else(|| invalid().help("use a duration such as 90s, 2h or -3d"))
     });
     decoder.keep(read)
 }
@@ -95,7 +95,7 @@ fn offset(node: &Node, decoder: &mut Decoder<'_>) -> Option<TimeDelta> {
 fn day(node: &Node, decoder: &mut Decoder<'_>) -> Option<NaiveDate> {
     let day = text(node, decoder.environment).and_then(|text| match When::parse(&text.value) {
         Some(When::Date(day)) => Ok(day),
-        _ => Err(ConfigError::at(node, format!("{} is no date", text.shown())).help("a date such as 2026-01-31")),
+        _ => Err(ConfigError::at(node, text.named("invalid date")).help("use YYYY-MM-DD")),
     });
     decoder.keep(day)
 }
@@ -122,7 +122,7 @@ fn faults(node: &Node, decoder: &mut Decoder<'_>) -> Option<Faults> {
     };
     if total > 1.0 {
         let error = ConfigError::at(node, format!("the shares of all faults add up to {total}"));
-        decoder.errors.push(error.help("1 at most: a request meets one fault"));
+        decoder.errors.push(error.help("use 1 at most: a request meets one fault"));
     }
     Some(faults)
 }

@@ -21,7 +21,7 @@ enum Comes {
 }
 use Comes::{Allowed, Invalid, Refused};
 
-/// Every option of the catalogue, two settings that ask for different rows or columns, and what comes of a change from the
+/// Every option of the catalog, two settings that ask for different rows or columns, and what comes of a change from the
 /// first to the second in append, merge, replace and partition. An option that is not here fails the test.
 const OPTIONS: [(&str, &str, &str, &str, [Comes; 4]); 13] = [
     ("contacts", "contact_status", "[active]", "[active, deleted]", [Invalid, Refused, Allowed, Invalid]),
