@@ -24,7 +24,6 @@ use std::fmt;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use object_store::Error as StoreError;
 
 use crate::destination::folder;
 use crate::error::LoadError;
@@ -122,14 +121,8 @@ impl ReportLog {
 
     /// The folders right below this one.
     async fn folders(&self, relative: &str) -> Result<Vec<String>, LoadError> {
-        let destination = &self.destination;
-        match destination.store.list_with_delimiter(Some(&destination.key(relative)?)).await {
-            Ok(found) => {
-                Ok(found.common_prefixes.iter().map(|folder| destination.relative(folder).to_owned()).collect())
-            }
-            Err(StoreError::NotFound { .. }) => Ok(Vec::new()),
-            Err(error) => Err(destination.failed("list", relative)(error)),
-        }
+        let found = self.destination.children(relative).await?.common_prefixes;
+        Ok(found.iter().map(|folder| self.destination.relative(folder).to_owned()).collect())
     }
 
     fn pages_folder(&self, base: i64, fingerprint: &str, raw: bool) -> String {

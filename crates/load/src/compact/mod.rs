@@ -20,7 +20,7 @@ use crate::destination::{Destination, folder};
 use crate::error::LoadError;
 use crate::files::source::Listed;
 use crate::log::record::{Commit, CommittedFile, Inventory, StateFile, Window, WriteMode};
-use crate::log::{ReportLog, StoredState, publish};
+use crate::log::{ReportLog, StoredState};
 
 pub(crate) use join::{Joined, Rewriter};
 
@@ -191,16 +191,7 @@ impl Compaction {
             log.discard(&self.staging(run_id)).await;
             return Err(error);
         }
-        if let Err(error) = log.commit(&commit).await {
-            if matches!(error, LoadError::Fenced { .. }) {
-                log.discard(&self.staging(run_id)).await;
-            }
-            return Err(error);
-        }
-        log.publish(&commit, &publish::moves(&commit)).await?;
-        if let Err(error) = log.collect(&commit).await {
-            tracing::warn!(%error, "could not remove the staging of dead runs; the next run will");
-        }
+        log.commit_and_publish(&commit, &self.staging(run_id)).await?;
         Ok(Compacted { version: commit.version, tables })
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod checksum;
 pub(crate) mod file_options;
 pub(crate) mod folder;
+mod objects;
 pub(crate) mod scratch;
 pub(crate) mod stop;
 pub(crate) mod store;

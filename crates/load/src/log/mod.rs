@@ -17,7 +17,7 @@ pub(crate) mod record;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_catalog::Table;
-use object_store::{Error as StoreError, ObjectStoreExt};
+use object_store::Error as StoreError;
 
 use crate::destination::Destination;
 use crate::destination::folder::{self, STATE_FOLDER};
@@ -340,6 +340,28 @@ impl ReportLog {
         }
     }
 
+    /// Makes a commit: creates its record, moves its files to where readers find them, and removes what no run can use any
+    /// more. `staging` is where its files wait, and is removed where another run was faster.
+    ///
+    /// # Errors
+    /// As [`Self::commit`]: nothing is committed then. Also where the store fails to move a file: that is committed, and the
+    /// next run finishes it.
+    pub(crate) async fn commit_and_publish(&self, commit: &Commit, staging: &str) -> Result<(), LoadError> {
+        if let Err(error) = self.commit(commit).await {
+            if matches!(error, LoadError::Fenced { .. }) {
+                self.discard(staging).await;
+            }
+            return Err(error);
+        }
+        // The rows are committed: what is left is short, and a run that dies now leaves it to the next one.
+        let log = self.without_stop();
+        log.publish(commit, &publish::moves(commit)).await?;
+        if let Err(error) = log.collect(commit).await {
+            tracing::warn!(%error, "could not remove the staging of dead runs; the next run will");
+        }
+        Ok(())
+    }
+
     /// The error of a run that was to commit this version. Where files were taken away while it read them, the run that did
     /// so is named.
     pub(crate) async fn named(&self, error: LoadError, version: i64) -> LoadError {
@@ -383,12 +405,7 @@ impl ReportLog {
     /// The record of a version; `None` where there is none.
     pub(crate) async fn read(&self, version: i64) -> Result<Option<Commit>, LoadError> {
         let path = self.commit_path(version);
-        let failed = || self.destination.failed("read", &path);
-        let found = match self.destination.store.get(&self.destination.key(&path)?).await {
-            Ok(found) => found.bytes().await.map_err(failed())?,
-            Err(StoreError::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(failed()(error)),
-        };
+        let Some(found) = self.destination.get(&path).await? else { return Ok(None) };
         let commit = Commit::from_text(&found, &self.destination.shown(&path))?;
         let reason = if commit.version != version {
             format!("it says that it is version {}", commit.version)

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_catalog::Report;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::destination::checksum::hex;
+use crate::destination::checksum;
 use crate::error::LoadError;
 use crate::log::owner::Owner;
 use crate::log::page_tally::PageTally;
@@ -316,7 +315,7 @@ impl Commit {
     pub(crate) fn to_text(&self) -> Result<String, serde_json::Error> {
         let json = serde_json::to_string_pretty(self)?;
         let body = json.strip_suffix("\n}").unwrap_or(&json);
-        Ok(format!("{body}{CHECKSUM}{}\"\n}}\n", hex(&Sha256::digest(body))))
+        Ok(format!("{body}{CHECKSUM}{}\"\n}}\n", checksum::of_bytes(body)))
     }
 
     /// Reads a record; `path` is for messages.
@@ -340,7 +339,7 @@ impl Commit {
         let text = std::str::from_utf8(text).map_err(|_| damaged("it is not UTF-8".to_owned()))?;
         let (body, checksum) =
             text.rsplit_once(CHECKSUM).ok_or_else(|| damaged("it does not end with its checksum".to_owned()))?;
-        if checksum.trim_end_matches(['\n', '}', '"']) != hex(&Sha256::digest(body)) {
+        if checksum.trim_end_matches(['\n', '}', '"']) != checksum::of_bytes(body) {
             return Err(damaged("its checksum does not match".to_owned()));
         }
         let commit: Self = serde_json::from_str(text)

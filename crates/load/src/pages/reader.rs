@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use object_store::{Error as StoreError, ObjectStoreExt};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::KeptPage;
@@ -209,16 +208,9 @@ impl ReportLog {
 
 /// Reads one object.
 async fn fetch(destination: Destination, path: String) -> Result<Fetched, LoadError> {
-    let key = destination.key(&path)?;
-    let found = match destination.store.get(&key).await {
-        Ok(found) => found.bytes().await,
-        Err(error) => Err(error),
-    };
-    let object = match found {
-        Ok(object) => object,
-        // The run that removed it has committed, or has no use for it.
-        Err(StoreError::NotFound { .. }) => return Ok(Err(Unusable::Damaged("it is gone".to_owned()))),
-        Err(error) => return Err(destination.failed("read", &path)(error)),
+    // The run that removed it has committed, or has no use for it.
+    let Some(object) = destination.get(&path).await? else {
+        return Ok(Err(Unusable::Damaged("it is gone".to_owned())));
     };
     let decoded = spawn_blocking(move || {
         let pages = object::decode(&object)?;

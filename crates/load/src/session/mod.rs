@@ -33,7 +33,7 @@ use crate::files::plan::LoadPlan;
 use crate::files::writer::{Writers, on_rayon};
 use crate::log::failed::IdsLeft;
 use crate::log::record::{Commit, RawPages, ReportState, WriteMode};
-use crate::log::{ReportLog, StoredState, foreign, publish};
+use crate::log::{ReportLog, StoredState, foreign};
 use crate::merge::{Delta, MergeTotals, Sequences, Shape};
 use crate::session::dead_letters::{DeadLetterLine, DeadLetters};
 use crate::session::storage_mode::refuse_mixture;
@@ -151,33 +151,26 @@ impl Session {
             Err(error) => return Err(log.named(error, base + 1).await),
         };
         let (latest, staging) = (Latest::for_plan(&plan), log.staging(base, &run));
-        let keys: Vec<&str> = plan.partition_by.iter().filter_map(identity).collect();
         let state = Arc::new(FooterState::default());
         if let Some(commit) = &previous {
             state.set(&commit.state);
         }
-        let partition_by: Vec<String> = plan.partition_by.iter().map(ToString::to_string).collect();
+        let stamp = Stamp {
+            pipeline: plan.pipeline.clone(),
+            account: plan.account.clone(),
+            identity: plan.identity.in_files(),
+            report: plan.report.name.clone(),
+            table: String::new(),
+            commit: base + 1,
+            run: plan.run_id.clone(),
+            write_mode: plan.mode,
+            history: plan.history,
+            partition_by: plan.partition_by.iter().map(ToString::to_string).collect(),
+            state: ReportState::default(),
+        };
+        let layout = |table: &Table| FileLayout::of_commit(table, &stamp, &plan.files, &state);
         let (mut dropped, mut layouts, mut shapes) = (Vec::new(), Vec::new(), Vec::new());
         for table in plan.report.tables() {
-            let is_here = |key: &&&str| table.schema.field_with_name(key).is_ok();
-            let columns: Vec<String> = keys.iter().filter(is_here).map(|key| (*key).to_owned()).collect();
-            let stamp = Stamp {
-                pipeline: plan.pipeline.clone(),
-                account: plan.account.clone(),
-                identity: plan.identity.in_files(),
-                report: plan.report.name.clone(),
-                table: table.name.clone(),
-                commit: base + 1,
-                run: plan.run_id.clone(),
-                write_mode: plan.mode,
-                history: plan.history,
-                partition_by: partition_by.clone(),
-                state: ReportState::default(),
-            };
-            let metadata = stamp.pairs();
-            let layout = |table: &Table| {
-                FileLayout::new(table, &columns, &metadata, &plan.files).map(|layout| layout.with_state(&state))
-            };
             if plan.mode == WriteMode::Merge {
                 let shape = Shape::new(&plan.report, table, plan.history, &plan.changed, layout)?;
                 layouts.push(Arc::clone(&shape.layout));
@@ -185,7 +178,7 @@ impl Session {
             } else {
                 layouts.push(Arc::new(layout(table)?));
             }
-            dropped.push(columns);
+            dropped.push(stamp.folder_columns(table));
         }
         let merging = (plan.mode == WriteMode::Merge).then(|| Merging {
             brought: Brought::Gathering(Delta::new(&shapes, &plan.files)),
@@ -463,18 +456,8 @@ impl Session {
                 return Err(error);
             }
         };
-        if let Err(error) = Box::pin(self.log.commit(&commit)).await {
-            if matches!(error, LoadError::Fenced { .. }) {
-                self.log.discard(&self.staging).await;
-            }
-            return Err(error);
-        }
-        // The rows are committed: what is left is short, and a run that dies now leaves it to the next one.
+        Box::pin(self.log.commit_and_publish(&commit, &self.staging)).await?;
         self.log = self.log.without_stop();
-        Box::pin(self.log.publish(&commit, &publish::moves(&commit))).await?;
-        if let Err(error) = Box::pin(self.log.collect(&commit)).await {
-            tracing::warn!(%error, "could not remove the staging of dead runs; the next run will");
-        }
         if let Err(error) = Box::pin(self.log.prune(&self.stored_state, &commit)).await {
             tracing::warn!(%error, "could not remove old commit records; a later run will");
         }
@@ -503,11 +486,6 @@ impl Session {
         }
         self.log.discard(&self.staging).await;
     }
-}
-
-/// The column of an entry whose values are the folders themselves.
-fn identity(entry: &PartitionBy) -> Option<&str> {
-    matches!(entry, PartitionBy::Column(_)).then(|| entry.column())
 }
 
 fn totals(commit: &Commit, table: &str, merge: Option<MergeTotals>) -> TableTotals {
