@@ -11,12 +11,12 @@
 //!
 //! ```text
 //! <url>/<table>/account=<account>/<partitions>/<file>.parquet              committed files, nothing else
-//! <url>/_runs/account=<account>/<run>.parquet                              how each run went; nothing rests on it
+//! <url>/_runs/account=<account>/<run>.parquet                              how each run went; nothing needs it
 //! <url>/_ctct/<account>/<report>/commits/<version>.json                    the log
 //! <url>/_ctct/<account>/<report>/damaged/...                               records and files that a rebuild moved aside
 //! <url>/_ctct/<account>/<report>/staging/<base version>/<run>/             files of runs that have not committed
 //! <url>/_ctct/<account>/<report>/dead_letters/<version>-<run>.jsonl.zst    records that could not be typed
-//! <url>/_ctct/<account>/<report>/pages/<base version>/<query>/             pages that were paid for, until a commit
+//! <url>/_ctct/<account>/<report>/pages/<base version>/<query>/             fetched pages, until a commit
 //! <url>/_ctct/<account>/<report>/raw/<base version>/<query>/               the same, for good
 //! <url>/_ctct/<account>/<report>/failed_ids/<version>-<run>.json           ids that could not be read, or are done
 //! <url>/_ctct/<account>/<report>/seen/<version>-<run>.seen                 hashes of rows that may be read again
@@ -71,7 +71,7 @@ pub use log::record::{
 pub use maintain::loss::Loss;
 pub use maintain::rebuild::{Rebuild, Rebuilt, TableRebuilt, rebuild};
 pub use maintain::survey::{FileGroup, StagedRun, Survey, TableSize, survey};
-pub use maintain::verify::{Finding, Mend, Verified, VerifiedTable, VerifyOptions, verify};
+pub use maintain::verify::{Finding, Fix, Verified, VerifiedTable, VerifyOptions, verify};
 pub use merge::MergeTotals;
 pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, RawCommit, Replay};
 pub use runs::{RUNS_TABLE, RunEnd, RunRow, add_run, last_runs, runs_schema};

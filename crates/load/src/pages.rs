@@ -1,4 +1,4 @@
-//! Pages that were paid for, kept beside the commit log: until their rows are committed, or for good.
+//! Fetched pages (saved responses), kept beside the commit log: until their rows are committed, or for good.
 //!
 //! ```text
 //! _ctct/<account>/<report>/pages/<base version>/<query fingerprint>/<sequence>-<run>.zst
@@ -85,7 +85,7 @@ impl ReportLog {
     }
 
     /// Removes what was kept for this question and is not committed yet, by whatever run: its cursors are stale, say. A
-    /// live run loses nothing but the chance to be gone on from.
+    /// live run loses nothing but the chance to be resumed.
     ///
     /// # Errors
     /// The store fails.

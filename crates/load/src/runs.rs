@@ -259,7 +259,7 @@ pub async fn add_run(destination: &Destination, account: &str, run_id: &str, row
 }
 
 /// The rows of the last `runs` runs of an account, the newest first; of a file that holds several runs, all of them. Names of runs ascend with time. A file that is no
-/// Parquet is passed over: nothing rests on it.
+/// Parquet is passed over: nothing needs it.
 ///
 /// # Errors
 /// The store cannot be read.

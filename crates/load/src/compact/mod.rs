@@ -68,7 +68,7 @@ pub struct TableCompaction {
 pub struct Compacted {
     /// Number of the commit.
     pub version: i64,
-    /// Each table in which files were joined, in the catalogue's order.
+    /// Each table in which files were joined, in the catalog's order.
     pub tables: Vec<TableCompaction>,
 }
 
@@ -128,7 +128,7 @@ impl Compaction {
         self.head.write_mode
     }
 
-    /// What would be joined, each table in which there is something, in the catalogue's order.
+    /// What would be joined, each table in which there is something, in the catalog's order.
     pub fn tables(&self) -> Vec<TableCompaction> {
         self.summary(&BTreeMap::new())
     }

@@ -1,4 +1,4 @@
-//! Small objects as a whole, and what is right below a folder.
+//! Small objects, read and written at once, and what is right below a folder.
 
 use bytes::Bytes;
 use object_store::{Error as StoreError, Extensions, ListResult, ObjectStore, ObjectStoreExt};

@@ -189,7 +189,7 @@ pub(crate) fn possible(footer: &ParquetMetaData) -> Result<(), ParquetError> {
     });
     let rows = footer.row_groups().iter().map(RowGroupMetaData::num_rows);
     if numbers.chain(rows).any(i64::is_negative) {
-        return Err(ParquetError::General("its footer holds a number below zero".to_owned()));
+        return Err(ParquetError::General("its footer has a negative number".to_owned()));
     }
     Ok(())
 }

@@ -62,7 +62,7 @@ async fn attempt(log: &ReportLog, head: Option<&Commit>, column: &str) -> Result
     let mut found = Vec::with_capacity(files.len());
     for (path, bytes) in files {
         let ids = if let Some(folder) = folder::value_of(&path, column) {
-            // The null folder has no id, and an id that no folder can carry is no id of the API's.
+            // The null folder has no id, and the API has no id that a folder cannot carry.
             StringArray::from_iter_values((folder != folder::NULL_FOLDER).then(|| folder::decode(folder)).flatten())
         } else {
             let stored = StoredFile::at(destination, destination.key(&path)?, bytes).proven(own.get(&path)).await?;

@@ -15,7 +15,7 @@ use crate::log::record::{Commit, StateFile, Window};
 /// Records that are read at a time.
 const AT_A_TIME: usize = 8;
 
-/// Whose rows a report holds by its newest record.
+/// Whose rows are stored for a report, by its newest record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owned {
     /// The report.

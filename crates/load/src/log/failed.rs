@@ -1,7 +1,7 @@
 //! What a read by ids left: the ids that could not be read, which the next run asks for after the others, and where it ended
 //! early those that are done.
 //!
-//! Ids are cells. They stand in this file and nowhere in logs or errors.
+//! Ids are cells. They are in this file, and never in logs or errors.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

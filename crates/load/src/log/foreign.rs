@@ -69,7 +69,7 @@ pub(crate) async fn find(
             let Some(first) = inside.iter().find(is_parquet) else { continue };
             foreign.push(match label {
                 Some(label) => {
-                    let what = format!("no log here knows the account `{label}`, and readers see its rows");
+                    let what = format!("no commit log here has the account `{label}`, but readers see its rows");
                     (folder, what)
                 }
                 None => (first.clone(), strange()),
@@ -124,5 +124,5 @@ fn name(path: &Path) -> &str {
 }
 
 fn strange() -> String {
-    "no commit wrote it, and readers of the table see it".to_owned()
+    "no commit wrote it, but readers of the table see it".to_owned()
 }

@@ -103,14 +103,14 @@ impl Manifest {
                 Some(found) => format!(
                     "commit {commit} wrote {bytes} bytes there and it has {found}: it was changed, or put back from an older copy"
                 ),
-                None => format!("commit {commit} wrote it and it is not there"),
+                None => format!("commit {commit} wrote it, but it is missing"),
             };
             return Some((path.to_owned(), reason));
         }
         let foreign = listing.iter().map(|(path, _)| path).filter(|path| self.get(path).is_none()).min()?;
         Some((
             foreign.to_owned(),
-            "no commit wrote it: it came from elsewhere, or is of a commit whose record is gone".to_owned(),
+            "no commit wrote it: it comes from elsewhere, or from a commit whose record is gone".to_owned(),
         ))
     }
 
@@ -144,7 +144,7 @@ impl Manifest {
         Ok(Self { files: Arc::new(files) })
     }
 
-    /// Stages the manifest of a commit, which is to stand at `path` then.
+    /// Stages the manifest of a commit, which is to be at `path` then.
     ///
     /// # Errors
     /// The store fails.
@@ -177,7 +177,7 @@ impl ReportLog {
         let Some(named) = &head.manifest else { return self.manifest_of_records(listing).await };
         let damaged = |reason: String| LoadError::Damaged { path: self.destination.shown(&named.path), reason };
         let Some(found) = self.destination.get(&named.path).await? else {
-            return Err(damaged(format!("commit {} names it and it is not there", head.version)));
+            return Err(damaged(format!("commit {} names it, but it is missing", head.version)));
         };
         if checksum::of_bytes(&found) != named.sha256 {
             return Err(damaged(format!("its SHA-256 is not the one that commit {} names", head.version)));

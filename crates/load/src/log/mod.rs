@@ -179,7 +179,7 @@ impl ReportLog {
         self.open(tables, false).await.map(drop)
     }
 
-    /// The files of the report's tables: those of the catalogue and those that the newest record knows.
+    /// The files of the report's tables: those of the catalog and those that the newest record knows.
     pub(crate) async fn listing(&self, tables: &[Table], head: Option<&Commit>) -> Result<Listing, LoadError> {
         let known = head.into_iter().flat_map(|head| head.inventory.tables.keys().cloned());
         let mut names: Vec<String> = tables.iter().map(|table| table.name.clone()).chain(known).collect();
@@ -208,7 +208,7 @@ impl ReportLog {
         let Some(head) = head else {
             let found = listing.sorted();
             let Some((file, _)) = found.first() else { return Ok(None) };
-            let reason = format!("it holds no record, and there are {} Parquet files, such as `{file}`", found.len());
+            let reason = format!("it has no record, but there are {} Parquet files, such as `{file}`", found.len());
             return Ok(damaged(&format!("{}/commits", self.folder), reason));
         };
         if head.manifest.is_some() {
@@ -220,7 +220,7 @@ impl ReportLog {
             Some(commit) => commit,
             None if inventory.changed == head.version => head,
             None => {
-                let reason = format!("it is not there, and commit {} rests on it", head.version);
+                let reason = format!("it is missing, and commit {} needs it", head.version);
                 return Ok(damaged(&self.commit_path(inventory.changed), reason));
             }
         };
@@ -332,7 +332,7 @@ impl ReportLog {
             reason: format!("it cannot be written as JSON ({error})"),
         })?;
         let Err(failure) = self.destination.create(&path, text.into()).await else { return Ok(()) };
-        // Whatever the store said, what stands there decides.
+        // Whatever the store said, what is there decides.
         match self.read(commit.version).await {
             Ok(Some(found)) if found.run_id == commit.run_id => Ok(()),
             Ok(Some(found)) => Err(self.fenced(&found)),

@@ -17,7 +17,7 @@ pub const RECORD_FORMAT: u32 = 1;
 pub const LAYOUT_VERSION: u32 = 1;
 
 /// One commit of one report. The record with the highest version is the state of the report: everything that the next
-/// run needs stands in it, so older ones may be removed.
+/// run needs is in it, so older ones may be removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Commit {
     /// Format of the record, [`RECORD_FORMAT`].
@@ -139,11 +139,11 @@ pub struct ReportState {
     pub query: String,
     /// How far a report by ids has come, where a run ended in order before all of them were read.
     pub progress: Option<Progress>,
-    /// When a read of everything last showed what had vanished.
+    /// When a read of everything last showed what was deleted.
     pub reconciled_at: Option<DateTime<Utc>>,
-    /// When that was last tried, whether or not the read was proven whole.
+    /// When that was last tried, whether or not the read was proven complete.
     pub reconcile_tried_at: Option<DateTime<Utc>>,
-    /// Reads of everything, one after the other, that brought fewer keys than the API counted; 0 where the last one was whole.
+    /// Reads of everything, one after the other, that brought fewer keys than the API counted; 0 where the last one was complete.
     #[serde(skip_serializing_if = "is_zero")]
     pub incomplete: u32,
     /// Records in the dead letters that the next runs ask for again.
@@ -329,7 +329,7 @@ impl Commit {
         }
         let damaged = |reason: String| LoadError::Damaged { path: path.to_owned(), reason };
         let Format { format } =
-            serde_json::from_slice(text).map_err(|_| damaged("it is no JSON object with a `format`".to_owned()))?;
+            serde_json::from_slice(text).map_err(|_| damaged("it is not a JSON object with a `format`".to_owned()))?;
         if format > RECORD_FORMAT {
             return Err(LoadError::NewerFormat { path: path.to_owned(), of: "format", format, known: RECORD_FORMAT });
         }

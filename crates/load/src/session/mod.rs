@@ -44,7 +44,7 @@ use gathering::{Brought, KeySet, Merging};
 pub struct Committed {
     /// Number of the commit.
     pub version: i64,
-    /// Each table of the report, in the catalogue's order.
+    /// Each table of the report, in the catalog's order.
     pub tables: Vec<TableTotals>,
     /// Records in the dead letters.
     pub dead_letters: u64,
@@ -55,7 +55,7 @@ pub struct Committed {
     pub removed: u64,
     /// Versions of a row that came and are older than the one that counts, so that they were left out.
     pub outdated: u64,
-    /// Values that no folder name can carry, by partition column: they stand in `_extra`.
+    /// Values that no folder name can carry, by partition column: they are in `_extra`.
     pub not_in_folders: BTreeMap<String, u64>,
     /// Where the ids are listed that could not be read, as people are shown it.
     pub failed_ids_file: Option<String>,
@@ -129,7 +129,7 @@ impl Session {
     /// Reads the report's last commit, finishes its publishing if that was cut short, and makes ready to write.
     ///
     /// # Errors
-    /// The plan cannot be honoured (`partition_by`, or stored tables that were written in a way that does not mix with
+    /// The plan cannot be honored (`partition_by`, or stored tables that were written in a way that does not mix with
     /// it), the state is damaged, or the store fails.
     pub async fn begin(destination: &Destination, mut plan: LoadPlan) -> Result<Self, LoadError> {
         PartitionBy::validate_all(&plan.partition_by, plan.mode, &plan.report)?;
@@ -267,7 +267,7 @@ impl Session {
         self.seen.as_ref().map(SeenRows::known).unwrap_or_default()
     }
 
-    /// Adds the rows of a page: one entry for each table of the report, in the catalogue's order. Returns when they
+    /// Adds the rows of a page: one entry for each table of the report, in the catalog's order. Returns when they
     /// are gathered; encoding and upload go on behind. After an error, [`Self::abandon`] is all that is left to do.
     ///
     /// # Errors
@@ -293,7 +293,7 @@ impl Session {
         }
         let leaves = fits.iter().any(|fit| *fit != Fit::Fits);
         if leaves && page.first().is_none_or(|parent| parent.batch.num_rows() != fits.len()) {
-            return Err(shape(&report.name, "the flags of records do not go with the page".to_owned()));
+            return Err(shape(&report.name, "the flags of records do not match the page".to_owned()));
         }
         let page = if leaves && self.merging.is_none() {
             let kept: Vec<bool> = fits.iter().map(|fit| *fit == Fit::Fits).collect();
@@ -348,7 +348,7 @@ impl Session {
                 .iter()
                 .map(|f| (f.name(), f.data_type())))
             {
-                return Err(shape(&table.name, "a batch has other columns than the catalogue says".to_owned()));
+                return Err(shape(&table.name, "a batch has other columns than the catalog says".to_owned()));
             }
             let partitions = match &rows.parent_rows {
                 None if at == 0 => parents.clone(),
@@ -357,7 +357,7 @@ impl Session {
                         parent_rows.values().iter().map(|row| parents.get(*row as usize).copied()).collect();
                     routed.ok_or_else(|| shape(&table.name, "a child row has no parent row".to_owned()))?
                 }
-                _ => return Err(shape(&table.name, "the parent rows do not go with the batch".to_owned())),
+                _ => return Err(shape(&table.name, "the parent rows do not match the batch".to_owned())),
             };
             let batch = without_columns(&rows.batch, &self.dropped[at]).map_err(|source| {
                 let action = "take the partition columns from";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use ctct_extract::{Client, Request};
-use ctct_load::{Destination, Finding, Mend, Verified, VerifyOptions};
+use ctct_load::{Destination, Finding, Fix, Verified, VerifyOptions};
 use serde::Serialize;
 
 use super::{Unopened, failed, open};
@@ -196,7 +196,7 @@ async fn verify_report(
                     let finding = Finding {
                         path: format!("{}/{name}", destination.url().trim_end_matches('/')),
                         what: format!("the API counts {api} rows of `{name}`, and the table holds {current_rows}"),
-                        mend: Mend::Run,
+                        fix: Fix::Run,
                     };
                     summary.findings.push(finding_summary(plan, name, finding));
                 }
@@ -236,21 +236,21 @@ fn counting(plan: &ReportPlan, since: Option<DateTime<Utc>>) -> Option<Request> 
     Some(Request { report: Arc::clone(report), params })
 }
 
-fn finding_summary(plan: &Plan, report: &str, Finding { path, what, mend }: Finding) -> FindingSummary {
+fn finding_summary(plan: &Plan, report: &str, Finding { path, what, fix }: Finding) -> FindingSummary {
     let file = plan.pipeline.file();
     let refresh = format!("`ctct-etl run {file} --report {report} --full-refresh`");
-    let advice = match mend {
-        Mend::Restore => format!(
+    let advice = match fix {
+        Fix::Restore => format!(
             "restore it from a backup; without one, `ctct-etl state rebuild {file} --report {report}`, then {refresh}"
         ),
-        Mend::Rebuild => format!("`ctct-etl state rebuild {file} --report {report}`"),
-        Mend::Remove => "move it out of the table's folder".to_owned(),
-        Mend::Label => {
+        Fix::Rebuild => format!("`ctct-etl state rebuild {file} --report {report}`"),
+        Fix::Remove => "move it out of the table's folder".to_owned(),
+        Fix::Label => {
             "keep one of the two labels: move `account=LABEL` of the other out of each table's folder, and `_ctct/LABEL` with it"
                 .to_owned()
         }
-        Mend::Refresh => format!("{refresh} writes the tables anew"),
-        Mend::Run => {
+        Fix::Refresh => format!("{refresh} writes the tables anew"),
+        Fix::Run => {
             format!("`ctct-etl run {file} --report {report}` brings what changed since; where it stays, {refresh}")
         }
     };

@@ -93,7 +93,7 @@ pub struct TableRebuilt {
 /// Rebuilds the log of one report of one account.
 ///
 /// Every file is read and compared with what the log says of it. What is not what was written goes to a folder beside the log,
-/// and with it what is left of the same records, so that they can be read again as a whole.
+/// and with it what is left of the same records, so that they can be read again completely.
 ///
 /// # Errors
 /// The store fails; a record has a newer format; another run commits meanwhile ([`LoadError::Fenced`]).
@@ -213,7 +213,7 @@ async fn manifest_of(
     }
 }
 
-/// Writes files again without the rows of records that are read again as a whole. The originals are kept aside.
+/// Writes files again without the rows of records that are read again completely. The originals are kept aside.
 async fn shrunk(
     log: &ReportLog,
     plan: &Rebuild<'_>,

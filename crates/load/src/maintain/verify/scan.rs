@@ -142,7 +142,7 @@ impl Scan {
             let current: Vec<&ArrayRef> = null.iter().filter_map(|name| batch.column_by_name(name)).collect();
             let rows = hashed.encode(&batch)?;
             for row in 0..batch.num_rows() {
-                // Where the whole key is in folders there is nothing to encode.
+                // Where all of the key is in folders there is nothing to encode.
                 let hash =
                     if hashed.names.is_empty() { hash(&folders, &[]) } else { hash(&folders, rows.row(row).as_ref()) };
                 if u128::from(slice) != ((hash >> HASH_SHIFT) * u128::from(slices)) >> (128 - HASH_SHIFT) {
