@@ -25,6 +25,9 @@
 //! ```
 //!
 //! This crate knows no HTTP of the source and no clock: times come from the caller.
+//!
+//! Its rooms from the ground up, each of which uses only those before it: `error`, `destination`, `log`, `files`, `pages`, `dedupe`,
+//! `merge`, `compact`, `session`, `maintain`.
 
 mod compact;
 mod dedupe;
