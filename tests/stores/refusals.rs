@@ -88,5 +88,5 @@ async fn a_store_that_ignores_if_none_match_is_refused() {
     let Some(store) = Store::s3("CTCT_TEST_S3_S3RVER", "x") else { return };
     let (outcome, said) = refused(&harness, &store).await;
     assert_eq!(outcome, Outcome::Configuration);
-    assert!(said.contains("overwrites an object that was to be created only if absent"), "{said}");
+    assert!(said.contains("overwrites an object although it was to be created only if absent"), "{said}");
 }
