@@ -204,8 +204,7 @@ impl PartitionBy {
         for entry in partition_by.iter().filter(|entry| matches!(entry, Self::Column(by) if report.key.contains(by))) {
             let texts = parent.column_by_name(entry.column()).and_then(|column| column.as_string_view_opt());
             if texts.is_some_and(|texts| texts.iter().flatten().any(|text| folder::of_value(text).is_none())) {
-                let reason =
-                    "a row's key cannot be the name of a folder, and merging needs it there; divide by a bucket of the column";
+                let reason = "a row's key cannot be the name of a folder, and merging needs it there; divide by a bucket of the column";
                 return Err(entry.refused(report, reason.to_owned()));
             }
         }
