@@ -244,7 +244,7 @@ async fn a_destination_that_cannot_be_written_is_said_before_the_first_request()
         let summary = harness.run_text(&harness.pipeline(CONTACTS).replace("url: .", &format!("url: {url}"))).await;
         assert_eq!((summary.outcome, summary.exit_code), (Outcome::Configuration, 2), "{summary:#?}");
         let message = summary.error.unwrap().message;
-        assert!(message.contains("taken") && message.contains("a file is in the way"), "{message}");
+        assert!(message.contains("taken") && message.contains("a file is where a folder must be"), "{message}");
     }
     assert_eq!(harness.sandbox.requests().total, 0);
     assert_eq!(fs::read_to_string(harness.folder().join("taken")).unwrap(), "a file");

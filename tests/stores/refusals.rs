@@ -39,7 +39,7 @@ async fn credentials_that_are_wrong_are_told_apart() {
     let harness = Harness::new(1).await;
     let cases = [
         ("AWS_ACCESS_KEY_ID", "nobody", "does not know the access key"),
-        ("AWS_SECRET_ACCESS_KEY", "wrong", "the secret does not go with the access key"),
+        ("AWS_SECRET_ACCESS_KEY", "wrong", "the secret does not match the access key"),
     ];
     for (name, value, words) in cases {
         let Some(mut store) = Store::s3("CTCT_TEST_S3_CEPH", "x") else { continue };
@@ -53,7 +53,7 @@ async fn credentials_that_are_wrong_are_told_apart() {
         store.variables.insert("AZURE_STORAGE_ACCOUNT_KEY".to_owned(), "d3Jvbmc=".to_owned());
         let (outcome, said) = refused(&harness, &store).await;
         assert_eq!(outcome, Outcome::Configuration, "{said}");
-        assert!(said.contains("does not take the credentials") && !said.contains("d3Jvbmc"), "{said}");
+        assert!(said.contains("rejects the credentials") && !said.contains("d3Jvbmc"), "{said}");
     }
 }
 
@@ -88,5 +88,5 @@ async fn a_store_that_ignores_if_none_match_is_refused() {
     let Some(store) = Store::s3("CTCT_TEST_S3_S3RVER", "x") else { return };
     let (outcome, said) = refused(&harness, &store).await;
     assert_eq!(outcome, Outcome::Configuration);
-    assert!(said.contains("overwrites an object that was to be created only if absent"), "{said}");
+    assert!(said.contains("overwrites an object although it was to be created only if absent"), "{said}");
 }

@@ -43,8 +43,8 @@ pub enum LoadError {
     },
     /// The store overwrites where it was told to create.
     #[error(
-        "`{url}` overwrites an object that was to be created only if absent, so two runs could both commit; \
-         use a store that honours conditional writes (S3 `If-None-Match`)"
+        "`{url}` overwrites an object although it was to be created only if absent, so two runs could both commit; \
+         use a store that honors conditional writes (S3 `If-None-Match`)"
     )]
     Unconditional {
         /// The destination.
@@ -125,8 +125,8 @@ pub enum LoadError {
     },
     /// The same account is stored under another label already.
     #[error(
-        "report `{report}`: the rows of this account are stored as `{stored}` already, and readers would see each of them twice as \
-         `{account}` too; nothing was changed; keep `account: {stored}`, or write to another destination"
+        "report `{report}`: the rows of this account are already stored as `{stored}`, and readers would see each row twice if they \
+         were stored as `{account}` too; nothing was changed; keep `account: {stored}`, or write to another destination"
     )]
     TwoLabels {
         /// The report.
@@ -157,7 +157,7 @@ pub enum LoadError {
         /// The commit.
         version: i64,
     },
-    /// `partition_by` cannot be honoured for this report.
+    /// `partition_by` cannot be honored for this report.
     #[error("report `{report}`, partition_by {partition}: {reason}")]
     Partition {
         /// The report.
@@ -183,7 +183,7 @@ pub enum LoadError {
         wanted: String,
     },
     /// A name is no good as a folder.
-    #[error("{what} `{name}` cannot name a folder: {reason}")]
+    #[error("{what} `{name}` cannot be the name of a folder: {reason}")]
     Name {
         /// What the name is of: account or run.
         what: &'static str,
@@ -192,7 +192,7 @@ pub enum LoadError {
         /// Why not.
         reason: &'static str,
     },
-    /// A page does not have the tables or columns that the catalogue gives the report.
+    /// A page does not have the tables or columns that the catalog gives the report.
     #[error("table `{table}`: {reason}; this is a bug in ctct-etl")]
     Shape {
         /// The table.
@@ -245,15 +245,15 @@ pub enum LoadError {
         source: io::Error,
     },
     /// A task panicked or was cut off.
-    #[error("the task that was to {task} stopped without an answer; this is a bug in ctct-etl")]
+    #[error("the task that was to {task} ended without a result; this is a bug in ctct-etl")]
     Task {
         /// What it was to do.
         task: String,
     },
     /// Rows that do not fit into memory could not be kept aside.
     #[error(
-        "cannot keep rows aside in a temporary file in `{folder}`; free some space there, or name another folder in \
-         the environment variable TMPDIR"
+        "cannot write rows to a temporary file in `{folder}`; free some space there, or set the environment variable \
+         TMPDIR to another folder"
     )]
     Scratch {
         /// The folder for temporary files.
@@ -323,8 +323,8 @@ pub enum LoadError {
     },
     /// Rows that were not read and must stay are stored in another way than the run writes.
     #[error(
-        "report `{report}` of account `{account}`: some records could not be read, and the rows that are stored of them cannot stay \
-         while write_mode or partition_by changes; nothing was published; look at the dead letters, then run again"
+        "report `{report}` of account `{account}`: some records could not be read, and their stored rows cannot be kept while write_mode or \
+         partition_by changes; nothing was published; check the dead letters, then run again"
     )]
     CannotStay {
         /// The account.
@@ -332,7 +332,7 @@ pub enum LoadError {
         /// The report.
         report: String,
     },
-    /// A stored file has columns that do not go with the catalogue's, so its rows cannot be merged.
+    /// A stored file has columns that do not go with the catalog's, so its rows cannot be merged.
     #[error("`{path}` cannot be merged: {reason}")]
     Columns {
         /// The file.

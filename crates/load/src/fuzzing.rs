@@ -1,10 +1,8 @@
 //! Properties of what is read from outside, for the fuzz targets in `fuzz/` and for the test that replays their corpus.
 //! Compiled for those two alone.
 
-use sha2::{Digest, Sha256};
-
 pub use crate::dedupe::seen::fuzzing::seen;
-use crate::destination::checksum::hex;
+use crate::destination::checksum::of_bytes;
 use crate::log::record::{CHECKSUM, Commit};
 pub use crate::pages::fuzzing::kept_page;
 
@@ -17,7 +15,7 @@ pub fn commit(bytes: &[u8]) -> bool {
     let end = bytes.windows(CHECKSUM.len()).rposition(|window| window == CHECKSUM.as_bytes());
     let open = || bytes.trim_ascii().strip_suffix(b"}").unwrap_or(bytes).trim_ascii_end();
     let body = end.map_or_else(open, |end| &bytes[..end]);
-    let check = format!("{CHECKSUM}{}\"\n}}\n", hex(&Sha256::digest(body)));
+    let check = format!("{CHECKSUM}{}\"\n}}\n", of_bytes(body));
     for text in [bytes.to_vec(), [body, check.as_bytes()].concat()] {
         match Commit::from_text(&text, "record.json") {
             Ok(commit) => {

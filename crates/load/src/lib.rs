@@ -15,7 +15,7 @@
 //! <url>/_ctct/<account>/<report>/damaged/...                               records and files that a rebuild moved aside
 //! <url>/_ctct/<account>/<report>/staging/<base version>/<run>/             files of runs that have not committed
 //! <url>/_ctct/<account>/<report>/dead_letters/<version>-<run>.jsonl.zst    records that could not be typed
-//! <url>/_ctct/<account>/<report>/pages/<base version>/<query>/             pages that were paid for, until a commit
+//! <url>/_ctct/<account>/<report>/pages/<base version>/<query>/             fetched pages, until a commit
 //! <url>/_ctct/<account>/<report>/raw/<base version>/<query>/               the same, for good
 //! <url>/_ctct/<account>/<report>/failed_ids/<version>-<run>.json           ids that could not be read, or are done
 //! <url>/_ctct/<account>/<report>/seen/<version>-<run>.seen                 hashes of rows that may be read again
@@ -24,6 +24,9 @@
 //! ```
 //!
 //! This crate knows no HTTP of the source and no clock: times come from the caller.
+//!
+//! Its rooms from the ground up, each of which uses only those before it: `error`, `destination`, `log`, `files`, `pages`, `dedupe`,
+//! `merge`, `compact`, `session`, `maintain`.
 
 mod compact;
 mod dedupe;
@@ -72,7 +75,7 @@ pub use log::record::{
 pub use maintain::loss::Loss;
 pub use maintain::rebuild::{Rebuild, Rebuilt, TableRebuilt, rebuild};
 pub use maintain::survey::{FileGroup, StagedRun, Survey, TableSize, survey};
-pub use maintain::verify::{Finding, Mend, Verified, VerifiedTable, VerifyOptions, verify};
+pub use maintain::verify::{Finding, Fix, Verified, VerifiedTable, VerifyOptions, verify};
 pub use merge::MergeTotals;
 pub use pages::{CrawlEnd, KeptPage, KeptPages, PageKeeper, PageQueue, RawCommit, Replay};
 pub use session::dead_letters::{DeadLetterLine, LetterFile, Letters};

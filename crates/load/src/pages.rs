@@ -1,4 +1,4 @@
-//! Pages that were paid for, kept beside the commit log: until their rows are committed, or for good.
+//! Fetched pages (saved responses), kept beside the commit log: until their rows are committed, or for good.
 //!
 //! ```text
 //! _ctct/<account>/<report>/pages/<base version>/<query fingerprint>/<sequence>-<run>.zst
@@ -24,7 +24,6 @@ use std::fmt;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use object_store::Error as StoreError;
 
 use crate::destination::folder;
 use crate::error::LoadError;
@@ -86,7 +85,7 @@ impl ReportLog {
     }
 
     /// Removes what was kept for this question and is not committed yet, by whatever run: its cursors are stale, say. A
-    /// live run loses nothing but the chance to be gone on from.
+    /// live run loses nothing but the chance to be resumed.
     ///
     /// # Errors
     /// The store fails.
@@ -122,14 +121,8 @@ impl ReportLog {
 
     /// The folders right below this one.
     async fn folders(&self, relative: &str) -> Result<Vec<String>, LoadError> {
-        let destination = &self.destination;
-        match destination.store.list_with_delimiter(Some(&destination.key(relative)?)).await {
-            Ok(found) => {
-                Ok(found.common_prefixes.iter().map(|folder| destination.relative(folder).to_owned()).collect())
-            }
-            Err(StoreError::NotFound { .. }) => Ok(Vec::new()),
-            Err(error) => Err(destination.failed("list", relative)(error)),
-        }
+        let found = self.destination.children(relative).await?.common_prefixes;
+        Ok(found.iter().map(|folder| self.destination.relative(folder).to_owned()).collect())
     }
 
     fn pages_folder(&self, base: i64, fingerprint: &str, raw: bool) -> String {

@@ -1,4 +1,4 @@
-//! Tests over whole sessions, and what they share: a small report, pages of it, and a reader of what was stored.
+//! Tests over complete sessions, and what they share: a small report, pages of it, and a reader of what was stored.
 
 mod appended;
 mod brakes;
@@ -210,7 +210,7 @@ pub(crate) fn outcome() -> RunOutcome {
     }
 }
 
-/// A whole run: begin, one page, commit.
+/// A complete run: begin, one page, commit.
 pub(crate) async fn run(destination: &Destination, plan: LoadPlan, rows: &[Person]) -> Result<Committed, LoadError> {
     let mut session = Box::pin(Session::begin(destination, plan)).await?;
     let version = session.version();

@@ -3,7 +3,7 @@
 //! Whoever adds an error finds it under "fix it first": a scheduler repeats only what is named here as passing.
 
 use ctct_extract::{ExtractError, RetryAdvice, shown};
-use ctct_load::{LoadError, Mend};
+use ctct_load::{Fix, LoadError};
 
 use crate::causes::with_causes;
 use crate::document::TOKEN_KEY;
@@ -270,18 +270,18 @@ pub(crate) fn advice_on_lost_rows(file: &str, report: &str) -> String {
 }
 
 /// What to do about something that `verify` found.
-pub(crate) fn advice_on_finding(mend: Mend, file: &str, report: &str) -> String {
+pub(crate) fn advice_on_finding(fix: Fix, file: &str, report: &str) -> String {
     let refresh = format!("`ctct-etl run {file} --report {report} --full-refresh`");
     let rebuild = format!("`ctct-etl state rebuild {file} --report {report}`");
-    match mend {
-        Mend::Restore => format!("restore it from a backup; without one, {rebuild}, then {refresh}"),
-        Mend::Rebuild => rebuild,
-        Mend::Remove => "move it out of the table's folder".to_owned(),
-        Mend::Label => "keep one of the two labels: move `account=LABEL` of the other out of each table's folder, and \
+    match fix {
+        Fix::Restore => format!("restore it from a backup; without one, {rebuild}, then {refresh}"),
+        Fix::Rebuild => rebuild,
+        Fix::Remove => "move it out of the table's folder".to_owned(),
+        Fix::Label => "keep one of the two labels: move `account=LABEL` of the other out of each table's folder, and \
                         `_ctct/LABEL` with it"
             .to_owned(),
-        Mend::Refresh => format!("{refresh} writes the tables again"),
-        Mend::Run => {
+        Fix::Refresh => format!("{refresh} writes the tables again"),
+        Fix::Run => {
             format!("`ctct-etl run {file} --report {report}` loads what changed since; if it remains, {refresh}")
         }
     }

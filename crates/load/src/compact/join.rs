@@ -20,7 +20,7 @@ use crate::files::writer::{StagedFile, Writers};
 use crate::log::manifest::Manifest;
 use crate::log::proof::Proof;
 use crate::log::publish::{ANCHOR, is_anchor};
-use crate::log::record::{Commit, CommittedFile, ReportState};
+use crate::log::record::{Commit, CommittedFile};
 
 /// Footers that are read at a time.
 const AT_A_TIME: usize = 8;
@@ -72,27 +72,9 @@ impl Rewriter {
     ) -> Result<Self, LoadError> {
         let state = Arc::new(FooterState::default());
         state.set(&draft.state);
-        let mut layouts = Vec::new();
-        for table in report.tables() {
-            // Of the entries, those that are columns stand in the folders and not in the files.
-            let by_value = draft.partition_by.iter().filter(|entry| table.schema.field_with_name(entry).is_ok());
-            let dropped: Vec<String> = by_value.cloned().collect();
-            let stamp = Stamp {
-                pipeline: draft.pipeline.clone(),
-                account: draft.account.clone(),
-                identity: draft.identity.in_files(),
-                report: draft.report.clone(),
-                table: table.name.clone(),
-                commit: draft.version,
-                run: draft.run_id.clone(),
-                write_mode: draft.write_mode,
-                history: draft.history,
-                partition_by: draft.partition_by.clone(),
-                state: ReportState::default(),
-            };
-            let layout = FileLayout::new(table, &dropped, &stamp.pairs(), options)?;
-            layouts.push(Arc::new(layout.with_state(&state)));
-        }
+        let stamp = Stamp::of_draft(draft);
+        let layout = |table| FileLayout::of_commit(table, &stamp, options, &state).map(Arc::new);
+        let layouts = report.tables().iter().map(layout).collect::<Result<_, _>>()?;
         Ok(Self::new(destination, &draft.account, layouts, options, staging, draft.version, &draft.run_id))
     }
 

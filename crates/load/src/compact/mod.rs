@@ -20,7 +20,7 @@ use crate::destination::{Destination, folder};
 use crate::error::LoadError;
 use crate::files::source::Listed;
 use crate::log::record::{Commit, CommittedFile, Inventory, StateFile, Window, WriteMode};
-use crate::log::{ReportLog, StoredState, publish};
+use crate::log::{ReportLog, StoredState};
 
 pub(crate) use join::{Joined, Rewriter};
 
@@ -68,7 +68,7 @@ pub struct TableCompaction {
 pub struct Compacted {
     /// Number of the commit.
     pub version: i64,
-    /// Each table in which files were joined, in the catalogue's order.
+    /// Each table in which files were joined, in the catalog's order.
     pub tables: Vec<TableCompaction>,
 }
 
@@ -128,7 +128,7 @@ impl Compaction {
         self.head.write_mode
     }
 
-    /// What would be joined, each table in which there is something, in the catalogue's order.
+    /// What would be joined, each table in which there is something, in the catalog's order.
     pub fn tables(&self) -> Vec<TableCompaction> {
         self.summary(&BTreeMap::new())
     }
@@ -191,16 +191,7 @@ impl Compaction {
             log.discard(&self.staging(run_id)).await;
             return Err(error);
         }
-        if let Err(error) = log.commit(&commit).await {
-            if matches!(error, LoadError::Fenced { .. }) {
-                log.discard(&self.staging(run_id)).await;
-            }
-            return Err(error);
-        }
-        log.publish(&commit, &publish::moves(&commit)).await?;
-        if let Err(error) = log.collect(&commit).await {
-            tracing::warn!(%error, "could not remove the staging of dead runs; the next run will");
-        }
+        log.commit_and_publish(&commit, &self.staging(run_id)).await?;
         Ok(Compacted { version: commit.version, tables })
     }
 

@@ -8,7 +8,7 @@ use crate::files::source::Listed;
 pub(super) const FILES: usize = 8;
 /// Files up to this size are of one tier: most of such a file is its footer.
 const SMALLEST: u64 = 64 << 10;
-/// A file of this share of a whole one is not joined on the way any more: what that spares in files is not worth its
+/// A file of this share of a full one is no longer joined on the way: what that spares in files is not worth its
 /// rewriting. It also keeps away from files that are full by their row groups.
 const LARGEST_SHARE: u64 = 16;
 
@@ -31,7 +31,7 @@ pub(super) fn due(files: Vec<Listed>, file_bytes: u64) -> Vec<Listed> {
     due
 }
 
-/// The files that are worth joining on demand: at most half of a whole one, so that two always make fewer.
+/// The files that are worth joining on demand: at most half of a full one, so that two always make fewer.
 pub(super) fn small(mut files: Vec<Listed>, file_bytes: u64) -> Vec<Listed> {
     files.retain(|file| file.bytes <= file_bytes / 2);
     files
@@ -45,14 +45,14 @@ fn tier(bytes: u64) -> u32 {
 mod tests {
     use super::*;
 
-    const WHOLE: u64 = 128 << 20;
+    const FULL: u64 = 128 << 20;
 
     fn files(sizes: &[u64]) -> Vec<Listed> {
         sizes.iter().enumerate().map(|(at, bytes)| Listed { path: format!("{at:03}"), bytes: *bytes }).collect()
     }
 
     fn due_sizes(sizes: &[u64]) -> Vec<u64> {
-        due(files(sizes), WHOLE).iter().map(|file| file.bytes).collect()
+        due(files(sizes), FULL).iter().map(|file| file.bytes).collect()
     }
 
     #[test]
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn large_files_are_left_alone() {
         assert!(due_sizes(&[9 << 20; 20]).is_empty());
-        assert_eq!(small(files(&[64 << 20, (64 << 20) + 1]), WHOLE).len(), 1);
+        assert_eq!(small(files(&[64 << 20, (64 << 20) + 1]), FULL).len(), 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Hashes are stored between runs, so they must not change: XXH64 for text, the finalizer of `SplitMix64` for all else,
 //! each cell seeded with the hashes before it and its column's name. A null adds nothing, so that a column that a
-//! later catalogue adds changes no record that does not use it; an empty text does. Lists have no order: the rows of one are
+//! later catalog adds changes no record that does not use it; an empty text does. Lists have no order: the rows of one are
 //! added up, each with what is nested in it, and their positions do not count.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -133,7 +133,7 @@ fn add(hashes: &mut [u64], column: &ArrayRef, seed: u64) {
     } else if let Some(values) = column.as_boolean_opt() {
         present(hashes, values.iter(), |hash, value| number(hash, u64::from(value)));
     } else if let Ok(texts) = cast(column, &DataType::Utf8View) {
-        // The catalogue has no other type so far.
+        // The catalog has no other type so far.
         add(hashes, &texts, seed);
     }
 }

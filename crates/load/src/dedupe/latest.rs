@@ -1,4 +1,4 @@
-//! The version of each key that counts, of those that a run brings into a snapshot: one row a key, however often it came.
+//! The version of each key that counts, of those that a run brings into a snapshot: one row per key, however often it came.
 //!
 //! While a list is read page by page, a row that comes in at its top pushes the others down, and the last row of one page
 //! comes again as the first of the next. A row that changes meanwhile comes in two versions, on any pages, and a replica that
@@ -209,7 +209,7 @@ impl Aside {
 }
 
 fn encoded(TableRows { batch, parent_rows, .. }: &TableRows) -> Result<Vec<u8>, ArrowError> {
-    // A few rows must not keep the texts of their whole page.
+    // A few rows must not keep the texts of all their page.
     let compact = |column: &ArrayRef| match column.as_string_view_opt() {
         Some(strings) => Arc::new(strings.gc()) as ArrayRef,
         None => Arc::clone(column),

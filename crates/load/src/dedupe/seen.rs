@@ -40,9 +40,9 @@ use crate::log::{self, ReportLog};
 use file::Read;
 use versions::{Versions, version_name};
 
-/// Entries from which on a file is written anew, though nothing was added, once half of them are of no use any more.
+/// Entries from which on a file is rewritten, though nothing was added, once half of them are of no more use.
 const WORTH_SHRINKING: u64 = 10_000;
-/// Requests carry whole seconds and may begin one of them early.
+/// Requests carry seconds without fractions and may begin one of them early.
 const EARLY: TimeDelta = TimeDelta::seconds(2);
 /// Instead of the instant of a record that has none. Such a record may come again at any time.
 pub(crate) const UNDATED: i64 = i64::MAX;
@@ -159,7 +159,7 @@ impl SeenRows {
         }
     }
 
-    /// Says from when on the next run will ask. Rounded down, since requests carry whole seconds.
+    /// Says from when on the next run will ask. Rounded down, since requests carry seconds without fractions.
     pub(crate) fn remember_from(&mut self, instant: Option<DateTime<Utc>>) {
         let early = instant.and_then(|instant| instant.with_nanosecond(0)?.checked_sub_signed(EARLY));
         self.from = early.map(|instant| instant.timestamp_micros());

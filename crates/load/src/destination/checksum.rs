@@ -63,6 +63,16 @@ pub(crate) async fn of(
     })
 }
 
+/// The SHA-256 of bytes in hex.
+pub(crate) fn of_bytes(bytes: impl AsRef<[u8]>) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// The first half of a SHA-256 as a number.
+pub(crate) fn first_half(digest: Sha256) -> u128 {
+    digest.finalize().iter().take(16).fold(0, |half, byte| (half << 8) | u128::from(*byte))
+}
+
 /// Bytes as lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;

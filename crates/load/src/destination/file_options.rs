@@ -12,8 +12,8 @@ pub struct FileOptions {
     /// 1.5 kB for each column and row group: without this bound, memory would grow with the account.
     pub file_row_groups: usize,
     /// Bytes that may wait to be written or sent, over all tables and partitions of a report, those being encoded
-    /// included. Past it the largest buffer is written early, as smaller row groups. 14 MiB: the whole process stays
-    /// below 96 MiB with the rest of it for encoding, the allocator and everything that is not loading.
+    /// included. Past it the largest buffer is written early, as smaller row groups. 14 MiB: the process stays
+    /// below 96 MiB, with the rest of it for encoding, the allocator and everything that is not loading.
     pub memory_bytes: usize,
     /// Bytes of open files that may wait until they fill a part of the upload, in equal shares for each table. Past it the
     /// table's fullest file is closed. 32 MiB are what 512 files on a disk can hold back at most.

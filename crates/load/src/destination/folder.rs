@@ -48,6 +48,11 @@ pub fn decode(encoded: &str) -> Option<String> {
     percent_decode_str(encoded).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
+/// The folder's value where a column is a partition folder of a file's path; as [`encode`] gave it.
+pub(crate) fn value_of<'a>(path: &'a str, column: &str) -> Option<&'a str> {
+    path.split('/').find_map(|part| part.strip_prefix(column)?.strip_prefix('='))
+}
+
 /// The folder name of a partition value; `None` where a folder name cannot carry it: an empty text, one that is longer
 /// than 200 bytes when encoded, and the very name that stands for null.
 pub(crate) fn of_value(value: &str) -> Option<String> {

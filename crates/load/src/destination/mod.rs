@@ -3,6 +3,7 @@
 pub(crate) mod checksum;
 pub(crate) mod file_options;
 pub(crate) mod folder;
+mod objects;
 pub(crate) mod scratch;
 pub(crate) mod stop;
 pub(crate) mod store;
@@ -87,7 +88,7 @@ impl Location {
             Some((scheme, _)) => match Cloud::of_scheme(scheme) {
                 Some(cloud) => BucketAddress::parse(cloud, url).map(Self::Bucket),
                 None => Err(format!(
-                    "{scheme}:// is no kind of destination; use a folder (`./data`), `file:///path`, `s3://`, `gs://` or `az://`"
+                    "{scheme}:// is not a supported kind of destination; use a folder (`./data`), `file:///path`, `s3://`, `gs://` or `az://`"
                 )),
             },
         }
@@ -418,7 +419,7 @@ impl Destination {
             }
             Ok(())
         };
-        // The client for S3 panics at an answer to DeleteObjects that names an object which was not in the request.
+        // The client for S3 panics at a response to DeleteObjects that names an object which was not in the request.
         AssertUnwindSafe(deleted).catch_unwind().await.unwrap_or_else(|_| {
             let source = "the store's answer to DeleteObjects names other objects than were to be deleted; for a server \
                           that does not know DeleteObjects set `disable_bulk_delete: true` in `destination.options`";
@@ -523,7 +524,7 @@ fn absolute(path: &FilePath) -> PathBuf {
 /// A URL without user, password, query and fragment.
 fn redacted(url: &str) -> String {
     let Ok(mut parsed) = Url::parse(url) else { return url.split(['?', '#']).next().unwrap_or_default().to_owned() };
-    // Both fail only for URLs that can have neither.
+    // Both fail only for URLs that can have no user.
     let _ = parsed.set_username("");
     let _ = parsed.set_password(None);
     parsed.set_query(None);

@@ -226,7 +226,7 @@ impl BucketAddress {
     /// What is wrong with it, and what would be right. The text holds nothing of a user or password in it.
     pub(crate) fn parse(cloud: Cloud, url: &str) -> Result<Self, String> {
         let form = || format!("write {}://BUCKET/PREFIX", cloud.schemes()[0]);
-        let url = Url::parse(url).map_err(|error| format!("it is no URL ({error}), {}", form()))?;
+        let url = Url::parse(url).map_err(|error| format!("it is not a valid URL ({error}), {}", form()))?;
         if url.host_str().is_none_or(str::is_empty) {
             return Err(format!("it names no bucket, {}", form()));
         }
@@ -361,10 +361,11 @@ impl BucketAddress {
 fn encrypted(endpoint: Option<&str>, allow_http: Option<String>) -> Result<(), String> {
     match endpoint {
         Some(endpoint) if endpoint.starts_with("http://") && !is_true(allow_http) => {
-            Err("its endpoint is http:// without TLS; set `allow_http: true` in `options` if that is meant".to_owned())
+            Err("its endpoint is http:// without TLS; set `allow_http: true` in `options` if that is intended"
+                .to_owned())
         }
         Some(endpoint) if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") => {
-            Err("its endpoint is no http or https address".to_owned())
+            Err("its endpoint is not an http or https URL".to_owned())
         }
         _ => Ok(()),
     }

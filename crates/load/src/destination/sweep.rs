@@ -1,6 +1,6 @@
 //! Files that a killed process left half written on a local disk.
 //!
-//! The store writes a file under a name of its own, `NAME#1`, and gives it its name when it is whole. Its listings leave such
+//! The store writes a file under a name of its own, `NAME#1`, and gives it its name when it is complete. Its listings leave such
 //! names out, so only the disk itself can tell that they are there.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Streams one object to the store in parts, so that a file is never whole in memory.
+//! Streams one object to the store in parts, so that no file is in memory all at once.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use crate::destination::Destination;
 use crate::error::LoadError;
 
 /// Parts after which they grow: an upload may have 10,000. Up to 5 GiB all parts but the last have one size, which some
-/// stores ask for; above it each thousand is one size larger, which goes on to 270 GiB.
+/// stores ask for; above it each thousand is one size larger, which is enough up to 270 GiB.
 const PARTS_OF_A_SIZE: usize = 1_000;
 
 /// An object on its way. It can be seen at its path only after [`Self::finish`].
@@ -25,7 +25,7 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    /// Starts an upload; nothing reaches the store before a whole part is there.
+    /// Starts an upload; nothing reaches the store before a full part is there.
     pub(crate) fn new(destination: &Destination, path: String) -> Self {
         let (pending, pending_bytes, parts, sent_parts, sent_bytes) = (VecDeque::new(), 0, None, 0, 0);
         Self { destination: destination.clone(), path, pending, pending_bytes, parts, sent_parts, sent_bytes }
@@ -71,7 +71,7 @@ impl Upload {
         }
         let Some(parts) = &mut self.parts else { return Ok(()) };
         let Err(error) = parts.complete().await else { return Ok(()) };
-        // When only the answer got lost, asking again finds no upload any more, and yet the object is there and whole.
+        // When only the response was lost, another request no longer finds the upload, although the object is there and complete.
         if matches!(self.destination.size(&self.path).await, Ok(Some(size)) if size == self.sent_bytes) {
             return Ok(());
         }

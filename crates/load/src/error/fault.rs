@@ -30,7 +30,7 @@ pub(crate) enum StoreFault {
     Passing,
 }
 
-/// Words of an answer that say more than its status, each with what it means. Codes of S3, Google and Azure; they stand in
+/// Words of a response that say more than its status, each with what it means. Codes of S3, Google and Azure; they are in
 /// the text of the error and nowhere else.
 const WORDS: &[(&str, StoreFault)] = &[
     // Where the host's own credentials are asked for: no others were set.
@@ -116,19 +116,19 @@ impl StoreFault {
             Self::DiskQuota => "the disk quota is used up, free some space and run again",
             Self::FilePermission => "permission denied, let this user write there",
             Self::ReadOnly => "the file system is read-only, choose another destination",
-            Self::InTheWay => "a file is in the way of a folder, move it or choose another destination",
-            Self::Disk => "the disk failed, see the cause",
-            Self::NoBucket => "there is no such bucket, create it or mend the destination's URL",
+            Self::InTheWay => "a file is where a folder must be, move it or choose another destination",
+            Self::Disk => "the disk reports an error, see the cause",
+            Self::NoBucket => "there is no such bucket, create it or correct the destination's URL",
             Self::NoCredentials => {
                 "no credentials are set and this host has none of its own, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (s3://), \
                  GOOGLE_APPLICATION_CREDENTIALS (gs://) or AZURE_STORAGE_ACCOUNT_KEY (az://)"
             }
             Self::UnknownKey => "the store does not know the access key, check AWS_ACCESS_KEY_ID",
-            Self::WrongSecret => "the secret does not go with the access key, check AWS_SECRET_ACCESS_KEY",
-            Self::WrongCredentials => "the store does not take the credentials, check the key and its secret",
-            Self::Forbidden => "the credentials do not allow it, grant them to list, read, write and delete there",
+            Self::WrongSecret => "the secret does not match the access key, check AWS_SECRET_ACCESS_KEY",
+            Self::WrongCredentials => "the store rejects the credentials, check the key and its secret",
+            Self::Forbidden => "the credentials do not allow this, let them list, read, write and delete there",
             Self::WrongRegion => "the bucket is in another region, set `region` in `destination.options`",
-            Self::WrongClock => "this host's clock is wrong, set it",
+            Self::WrongClock => "this host's clock is wrong, correct it",
             Self::Certificate => "the endpoint's certificate is not trusted, check `endpoint` or install its authority",
             Self::Missing => "it does not exist",
             Self::Exists => "it exists already",

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use ctct_catalog::Table;
 use object_store::{GetOptions, GetRange, ObjectStore};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
@@ -13,7 +14,7 @@ use crate::error::LoadError;
 use crate::log::ReportLog;
 use crate::log::inventory::table_of;
 use crate::log::owner::Owner;
-use crate::log::record::{LAYOUT_VERSION, ReportState, WriteMode};
+use crate::log::record::{Commit, LAYOUT_VERSION, ReportState, WriteMode};
 
 /// Bytes that are fetched from the end of a file at first: most footers fit.
 const TAIL_BYTES: u64 = 64 << 10;
@@ -67,6 +68,30 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
+    /// What the files of a drafted commit say, but for their table.
+    pub(crate) fn of_draft(draft: &Commit) -> Self {
+        Self {
+            pipeline: draft.pipeline.clone(),
+            account: draft.account.clone(),
+            identity: draft.identity.in_files(),
+            report: draft.report.clone(),
+            table: String::new(),
+            commit: draft.version,
+            run: draft.run_id.clone(),
+            write_mode: draft.write_mode,
+            history: draft.history,
+            partition_by: draft.partition_by.clone(),
+            state: ReportState::default(),
+        }
+    }
+
+    /// The columns of a table that are partition folders and not repeated in its files: the entries that are no more than a
+    /// column's name.
+    pub(crate) fn folder_columns(&self, table: &Table) -> Vec<String> {
+        let is_column = |entry: &&String| table.schema.field_with_name(entry).is_ok();
+        self.partition_by.iter().filter(is_column).cloned().collect()
+    }
+
     /// The footer's keys and values but for the state, which is known only when the file is closed.
     pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
         let mut pairs = vec![
@@ -164,7 +189,7 @@ pub(crate) fn possible(footer: &ParquetMetaData) -> Result<(), ParquetError> {
     });
     let rows = footer.row_groups().iter().map(RowGroupMetaData::num_rows);
     if numbers.chain(rows).any(i64::is_negative) {
-        return Err(ParquetError::General("its footer holds a number below zero".to_owned()));
+        return Err(ParquetError::General("its footer has a negative number".to_owned()));
     }
     Ok(())
 }

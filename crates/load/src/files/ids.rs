@@ -4,16 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::UInt32Array;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
-use arrow::compute::{SortOptions, cast, concat, sort, take};
-use arrow::datatypes::DataType;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow::compute::{SortOptions, concat, sort, take};
 
 use crate::destination::Destination;
 use crate::destination::folder::{self, ACCOUNT};
 use crate::error::LoadError;
-use crate::files::footer;
 use crate::files::read::StoredFile;
+use crate::files::text_columns::TextColumns;
 use crate::log::ReportLog;
 use crate::log::inventory::{Listing, table_of};
 use crate::log::manifest::Manifest;
@@ -64,8 +61,8 @@ async fn attempt(log: &ReportLog, head: Option<&Commit>, column: &str) -> Result
     }
     let mut found = Vec::with_capacity(files.len());
     for (path, bytes) in files {
-        let ids = if let Some(folder) = folder_of(&path, column) {
-            // The null folder has no id, and an id that no folder can carry is no id of the API's.
+        let ids = if let Some(folder) = folder::value_of(&path, column) {
+            // The null folder has no id, and the API has no id that a folder cannot carry.
             StringArray::from_iter_values((folder != folder::NULL_FOLDER).then(|| folder::decode(folder)).flatten())
         } else {
             let stored = StoredFile::at(destination, destination.key(&path)?, bytes).proven(own.get(&path)).await?;
@@ -78,31 +75,16 @@ async fn attempt(log: &ReportLog, head: Option<&Commit>, column: &str) -> Result
     distinct(&found).map(Some).map_err(|source| LoadError::Arrow { table: table.to_owned(), action: "sort", source })
 }
 
-/// The folder's value where the column is a partition folder and not in the file.
-pub(crate) fn folder_of<'a>(path: &'a str, column: &str) -> Option<&'a str> {
-    path.split('/').find_map(|part| part.strip_prefix(column)?.strip_prefix('='))
-}
-
 fn read_column(file: &StoredFile, column: &str) -> Result<StringArray, LoadError> {
-    let failed = |error| file.failed(error);
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone()).map_err(failed)?;
-    footer::possible(builder.metadata()).map_err(failed)?;
-    if builder.schema().field_with_name(column).is_err() {
+    let names = [column.to_owned()];
+    let columns = TextColumns::open(file, &names)?;
+    if !columns.has_all() {
         let reason = format!("it has no column `{column}`");
         return Err(LoadError::Damaged { path: file.shown(), reason });
     }
-    let mask = ProjectionMask::columns(builder.parquet_schema(), [column]);
-    let reader = builder.with_projection(mask).with_batch_size(8192).build().map_err(failed)?;
-    let batches: Vec<_> = reader.collect::<Result<_, _>>().map_err(|error| failed(error.into()))?;
-    let texts: Result<Vec<StringArray>, _> = batches
-        .iter()
-        .map(|batch| cast(batch.column(0), &DataType::Utf8).map(|text| text.as_string::<i32>().clone()))
-        .collect();
-    texts.and_then(|texts| distinct(&texts)).map_err(|source| LoadError::Arrow {
-        table: file.shown(),
-        action: "sort",
-        source,
-    })
+    let batches: Vec<(usize, Vec<Option<StringArray>>)> = columns.collect::<Result<_, _>>()?;
+    let texts: Vec<StringArray> = batches.into_iter().flat_map(|(_, texts)| texts).flatten().collect();
+    distinct(&texts).map_err(|source| LoadError::Arrow { table: file.shown(), action: "sort", source })
 }
 
 /// All values once, sorted.

@@ -14,7 +14,7 @@ use parquet::schema::types::ColumnPath;
 
 use crate::destination::file_options::{Compression, FileOptions};
 use crate::error::LoadError;
-use crate::files::footer::FooterState;
+use crate::files::footer::{FooterState, Stamp};
 use crate::files::spark_schema::{SPARK_SCHEMA, spark_schema};
 
 /// Distinct ids that a bloom filter is first laid out for. It is folded to what the row group really holds, so small
@@ -113,10 +113,19 @@ impl FileLayout {
         })
     }
 
-    /// The same layout, whose files carry the state that holds when they are closed.
-    #[must_use]
-    pub(crate) fn with_state(self, state: &Arc<FooterState>) -> Self {
-        Self { state: Arc::clone(state), ..self }
+    /// The layout of a table's files in the commit of `stamp`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(crate) fn of_commit(
+        table: &Table,
+        stamp: &Stamp,
+        options: &FileOptions,
+        state: &Arc<FooterState>,
+    ) -> Result<Self, LoadError> {
+        let stamp = Stamp { table: table.name.clone(), ..stamp.clone() };
+        let layout = Self::new(table, &stamp.folder_columns(table), &stamp.pairs(), options)?;
+        Ok(Self { state: Arc::clone(state), ..layout })
     }
 
     /// Name of the table.

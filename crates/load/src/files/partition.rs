@@ -110,7 +110,7 @@ impl PartitionBy {
                     format!("`{column}` is a timestamp; divide by its year, month or day")
                 }
                 _ => {
-                    format!("`{column}` is of the wrong type for it; columns that go with it: {}", usable(parent, self))
+                    format!("`{column}` has the wrong type for it; columns that can be used: {}", usable(parent, self))
                 }
             }));
         }
@@ -144,7 +144,7 @@ impl PartitionBy {
         for (at, entry) in partition_by.iter().enumerate() {
             entry.validate(report)?;
             if partition_by[..at].iter().any(|earlier| earlier.hive_key() == entry.hive_key()) {
-                return Err(entry.refused(report, "it stands there twice".to_owned()));
+                return Err(entry.refused(report, "it is a duplicate entry".to_owned()));
             }
         }
         if matches!(mode, WriteMode::Merge | WriteMode::Partition) {
@@ -194,7 +194,7 @@ impl PartitionBy {
         }
     }
 
-    /// Refuses rows to be merged whose key stands in no file and cannot stand in a folder's name either: they could not
+    /// Refuses rows to be merged whose key is in no file and cannot be in a folder's name: they could not
     /// be told apart.
     pub(crate) fn refuse_unnameable_keys(
         partition_by: &[Self],
@@ -204,8 +204,7 @@ impl PartitionBy {
         for entry in partition_by.iter().filter(|entry| matches!(entry, Self::Column(by) if report.key.contains(by))) {
             let texts = parent.column_by_name(entry.column()).and_then(|column| column.as_string_view_opt());
             if texts.is_some_and(|texts| texts.iter().flatten().any(|text| folder::of_value(text).is_none())) {
-                let reason =
-                    "a row's key cannot name a folder, and merging needs it there; divide by a bucket of the column";
+                let reason = "a row's key cannot be the name of a folder, and merging needs it there; divide by a bucket of the column";
                 return Err(entry.refused(report, reason.to_owned()));
             }
         }
@@ -348,11 +347,11 @@ impl Router {
 /// One column of a batch with what is to become of its values.
 enum Values<'a> {
     Text(&'a StringViewArray),
-    Whole(&'a Int64Array),
+    Number(&'a Int64Array),
     Flag(&'a BooleanArray),
     Instant(&'a TimestampMicrosecondArray, fn(DateTime<chrono::Utc>) -> String),
     TextBucket(&'a StringViewArray, u32),
-    WholeBucket(&'a Int64Array, u32),
+    NumberBucket(&'a Int64Array, u32),
     /// A column that is not there or has another type, which `validate` refuses.
     Nothing,
 }
@@ -361,19 +360,19 @@ impl<'a> Values<'a> {
     fn of(batch: &'a RecordBatch, entry: &PartitionBy) -> Self {
         let Some(column) = batch.column_by_name(entry.column()) else { return Self::Nothing };
         let text = column.as_string_view_opt();
-        let whole = column.as_primitive_opt::<Int64Type>();
+        let number = column.as_primitive_opt::<Int64Type>();
         let instant = column.as_primitive_opt::<TimestampMicrosecondType>();
         let found = match entry {
             PartitionBy::Column(_) => {
                 let flag = column.as_boolean_opt().map(Self::Flag);
-                text.map(Self::Text).or(whole.map(Self::Whole)).or(flag)
+                text.map(Self::Text).or(number.map(Self::Number)).or(flag)
             }
             PartitionBy::Year(_) => instant.map(|array| Self::Instant(array, year)),
             PartitionBy::Month(_) => instant.map(|array| Self::Instant(array, month)),
             PartitionBy::Day(_) => instant.map(|array| Self::Instant(array, day)),
             PartitionBy::Bucket { count, .. } => {
                 let text = text.map(|array| Self::TextBucket(array, *count));
-                text.or(whole.map(|array| Self::WholeBucket(array, *count)))
+                text.or(number.map(|array| Self::NumberBucket(array, *count)))
             }
         };
         found.unwrap_or(Self::Nothing)
@@ -383,13 +382,13 @@ impl<'a> Values<'a> {
     fn folder(&self, row: usize) -> Option<String> {
         match self {
             Self::Text(array) if array.is_valid(row) => folder::of_value(array.value(row)),
-            Self::Whole(array) if array.is_valid(row) => Some(array.value(row).to_string()),
+            Self::Number(array) if array.is_valid(row) => Some(array.value(row).to_string()),
             Self::Flag(array) if array.is_valid(row) => Some(array.value(row).to_string()),
             Self::Instant(array, part) if array.is_valid(row) => {
                 DateTime::from_timestamp_micros(array.value(row)).map(part)
             }
             Self::TextBucket(array, count) if array.is_valid(row) => Some(bucket(array.value(row), *count)),
-            Self::WholeBucket(array, count) if array.is_valid(row) => {
+            Self::NumberBucket(array, count) if array.is_valid(row) => {
                 Some(bucket(&array.value(row).to_string(), *count))
             }
             _ => None,

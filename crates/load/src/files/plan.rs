@@ -9,7 +9,7 @@ use crate::files::partition::PartitionBy;
 use crate::log::owner::Owner;
 use crate::log::record::WriteMode;
 
-/// Which rows a run may read again although they did not change since an earlier run.
+/// Which rows one run may read again although they did not change since an earlier run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Repeats {
     /// None that matter: rows are merged or replaced by key.
@@ -36,7 +36,7 @@ pub enum Repeats {
 pub struct LoadPlan {
     /// Name of the pipeline, for the record and the files' metadata.
     pub pipeline: String,
-    /// The account; its rows stand below `account=<account>`.
+    /// The account; its rows are below `account=<account>`.
     pub account: String,
     /// Whose account it is, as far as that is known.
     pub identity: Owner,

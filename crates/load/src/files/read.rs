@@ -1,7 +1,7 @@
 //! Reads parts of a stored Parquet file: a synchronous reader that fetches ranges, for use on a blocking thread. Every
 //! part is of the object as it was listed: one that was overwritten since is told, not mixed up.
 //!
-//! Whoever makes another file of what is stored asks for a [`StoredFile::proven`] one first: it is read once as a whole and
+//! Whoever makes another file of what is stored asks for a [`StoredFile::proven`] one first: it is read once to its end and
 //! compared with its checksum in the log. What came over a network for that is kept aside, and parts are read from there.
 
 use std::io::Read;
@@ -38,7 +38,7 @@ pub(crate) struct StoredFile {
     copy: Option<Copied>,
 }
 
-/// A file that was fetched as a whole.
+/// A file that was fetched from its beginning to its end.
 #[derive(Debug, Clone)]
 enum Copied {
     Memory(Bytes),
@@ -51,7 +51,7 @@ impl StoredFile {
         Self { destination: destination.clone(), object, runtime: Handle::current(), copy: None }
     }
 
-    /// The object at a key, of this size, whatever stands there when it is read.
+    /// The object at a key, of this size, whatever is there when it is read.
     pub(crate) fn at(destination: &Destination, location: Path, size: u64) -> Self {
         let last_modified = DateTime::UNIX_EPOCH;
         Self::new(destination, ObjectMeta { location, last_modified, size, e_tag: None, version: None })
@@ -132,9 +132,9 @@ impl StoredFile {
                     StoreError::Precondition { .. } | StoreError::NotFound { .. } => LoadError::Overtaken { path },
                     source => self.destination.failed("read", self.path())(source),
                 },
-                Err(cause) => LoadError::Damaged { path, reason: format!("it is no Parquet file: {cause}") },
+                Err(cause) => LoadError::Damaged { path, reason: format!("it is not a valid Parquet file: {cause}") },
             },
-            error => LoadError::Damaged { path, reason: format!("it is no Parquet file: {error}") },
+            error => LoadError::Damaged { path, reason: format!("it is not a valid Parquet file: {error}") },
         }
     }
 

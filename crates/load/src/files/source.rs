@@ -21,7 +21,7 @@ use crate::files::layout::ACCOUNT_COLUMN;
 use crate::files::read::StoredFile;
 use crate::log::proof::Proof;
 
-/// Bytes at the end of a file that are fetched to find its footer; a smaller file is there as a whole then.
+/// Bytes at the end of a file that are fetched to find its footer; of a smaller file, that is all.
 const TAIL_BYTES: u64 = 256 << 10;
 /// Rows of the batches that a row group is read as.
 const BATCH_ROWS: usize = 1_024;
@@ -44,10 +44,10 @@ pub(crate) struct SourceFile {
 }
 
 impl SourceFile {
-    /// Reads the footer of a file, which is checked as a whole before where the log says what it is: `proof`.
+    /// Reads the footer of a file, all of which is checked before where the log says what it is: `proof`.
     ///
     /// # Errors
-    /// [`LoadError::Damaged`] where it is no Parquet, or another file than the log says; else as the store fails.
+    /// [`LoadError::Damaged`] where it is not valid Parquet, or another file than the log says; else as the store fails.
     pub(crate) async fn open(
         destination: &Destination,
         listed: &Listed,
@@ -74,7 +74,7 @@ impl SourceFile {
     async fn of(destination: &Destination, file: StoredFile, listed: &Listed) -> Result<Self, LoadError> {
         let damaged = |error: &dyn std::fmt::Display| LoadError::Damaged {
             path: file.shown(),
-            reason: format!("it is no Parquet ({error})"),
+            reason: format!("it is not valid Parquet ({error})"),
         };
         let mut wanted = TAIL_BYTES;
         loop {

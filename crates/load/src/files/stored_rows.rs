@@ -1,4 +1,4 @@
-//! The rows of stored files as the catalogue has them: columns that stand in the names of folders are put back, and rows that
+//! The rows of stored files as the catalog has them: columns that are in the names of folders are put back, and rows that
 //! do not hold any more are left out.
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use crate::log::manifest::Manifest;
 pub(crate) struct StoredRows {
     destination: Destination,
     table: String,
-    /// What batches have: columns of the catalogue, all of them nullable.
+    /// What batches have: columns of the catalog, all of them nullable.
     schema: SchemaRef,
     /// What is read of files: that, what tells which rows hold, and what keeps values that no folder can carry.
     read: SchemaRef,

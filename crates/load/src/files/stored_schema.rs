@@ -16,7 +16,7 @@ pub const VALID_FROM: &str = "_valid_from";
 /// Until when it held; null for the version that holds.
 pub const VALID_TO: &str = "_valid_to";
 
-/// The schema of a table's files before columns that are partition folders are taken out: the catalogue's, and with
+/// The schema of a table's files before columns that are partition folders are taken out: the catalog's, and with
 /// [`WriteMode::Merge`] `_deleted_at` and `_delete_reason` in the report's own table, and with `history` also
 /// `_valid_from` and `_valid_to` in every table.
 pub fn stored_schema(table: &Table, mode: WriteMode, history: bool) -> SchemaRef {

@@ -8,14 +8,16 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use object_store::ObjectMeta;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use crate::destination::Destination;
 use crate::destination::folder::{self, ACCOUNT, NULL_FOLDER};
 use crate::error::LoadError;
 use crate::files::footer;
-use crate::files::ids::folder_of;
 use crate::files::read::StoredFile;
+
+/// Rows that are decoded at a time.
+const BATCH_ROWS: usize = 8192;
 
 /// A stored row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,34 +65,68 @@ async fn files(destination: &Destination, table: &str) -> Result<Vec<ObjectMeta>
 }
 
 fn account_of(path: &str) -> Option<String> {
-    folder::decode(folder_of(path, ACCOUNT)?)
+    folder::decode(folder::value_of(path, ACCOUNT)?)
 }
 
 /// The values of one file, row by row.
 fn read(file: &StoredFile, path: &str, columns: &[String]) -> Result<Vec<Vec<Option<String>>>, LoadError> {
-    let failed = |error| file.failed(error);
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone()).map_err(failed)?;
-    footer::possible(builder.metadata()).map_err(failed)?;
-    let there = columns.iter().map(String::as_str).filter(|name| builder.schema().field_with_name(name).is_ok());
-    let mask = ProjectionMask::columns(builder.parquet_schema(), there);
     let mut rows = Vec::new();
-    for batch in builder.with_projection(mask).build().map_err(failed)? {
-        let batch = batch.map_err(|error| failed(error.into()))?;
-        let texts: Vec<Option<StringArray>> =
-            columns
-                .iter()
-                .map(|name| text(&batch, name))
-                .collect::<Result<_, _>>()
-                .map_err(|source| LoadError::Arrow { table: file.shown(), action: "read", source })?;
-        for row in 0..batch.num_rows() {
+    for batch in TextColumns::open(file, columns)? {
+        let (length, texts) = batch?;
+        for row in 0..length {
             let value = |(name, texts): (&String, &Option<StringArray>)| match texts {
                 Some(texts) => texts.is_valid(row).then(|| texts.value(row).to_owned()),
-                None => folder_of(path, name).filter(|folder| *folder != NULL_FOLDER).and_then(folder::decode),
+                None => folder::value_of(path, name).filter(|folder| *folder != NULL_FOLDER).and_then(folder::decode),
             };
             rows.push(columns.iter().zip(&texts).map(value).collect());
         }
     }
     Ok(rows)
+}
+
+/// Some columns of a stored file as text, a batch at a time with the number of its rows; `None` for a column that the file does not have. To be read on a
+/// blocking thread.
+pub(super) struct TextColumns<'a> {
+    file: &'a StoredFile,
+    columns: &'a [String],
+    has_all: bool,
+    reader: ParquetRecordBatchReader,
+}
+
+impl<'a> TextColumns<'a> {
+    pub(super) fn open(file: &'a StoredFile, columns: &'a [String]) -> Result<Self, LoadError> {
+        let failed = |error| file.failed(error);
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone()).map_err(failed)?;
+        footer::possible(builder.metadata()).map_err(failed)?;
+        let has = |name: &&str| builder.schema().field_with_name(name).is_ok();
+        let there: Vec<&str> = columns.iter().map(String::as_str).filter(has).collect();
+        let has_all = there.len() == columns.len();
+        let mask = ProjectionMask::columns(builder.parquet_schema(), there);
+        let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(failed)?;
+        Ok(Self { file, columns, has_all, reader })
+    }
+
+    /// Whether the file has every one of the columns.
+    pub(super) fn has_all(&self) -> bool {
+        self.has_all
+    }
+}
+
+impl Iterator for TextColumns<'_> {
+    type Item = Result<(usize, Vec<Option<StringArray>>), LoadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = match self.reader.next()? {
+            Ok(batch) => batch,
+            Err(error) => return Some(Err(self.file.failed(error.into()))),
+        };
+        let texts = self.columns.iter().map(|name| text(&batch, name)).collect::<Result<_, _>>();
+        Some(texts.map(|texts| (batch.num_rows(), texts)).map_err(|source| LoadError::Arrow {
+            table: self.file.shown(),
+            action: "read",
+            source,
+        }))
+    }
 }
 
 /// A column as text; `None` where the file does not have it.

@@ -351,7 +351,7 @@ pub async fn on_rayon<T: Send + 'static>(
 ) -> Result<T, LoadError> {
     let (answer, answered) = oneshot::channel();
     rayon::spawn(move || {
-        // Nobody waits for the answer of a job that was given up.
+        // No one waits for the result of a job that was given up.
         let _ = answer.send(catch_unwind(AssertUnwindSafe(work)));
     });
     match answered.await {
@@ -367,6 +367,6 @@ mod tests {
     #[tokio::test]
     async fn a_panic_on_a_rayon_thread_is_an_error_that_names_the_task() {
         let panicked: Result<(), _> = on_rayon("count".to_owned(), || panic!("on purpose")).await;
-        insta::assert_snapshot!(panicked.unwrap_err(), @"the task that was to count stopped without an answer; this is a bug in ctct-etl");
+        insta::assert_snapshot!(panicked.unwrap_err(), @"the task that was to count ended without a result; this is a bug in ctct-etl");
     }
 }

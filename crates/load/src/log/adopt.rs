@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::Error as StoreError;
 
 use crate::destination::Destination;
 use crate::destination::folder::{self, STATE_FOLDER};
@@ -16,7 +15,7 @@ use crate::log::record::{Commit, StateFile, Window};
 /// Records that are read at a time.
 const AT_A_TIME: usize = 8;
 
-/// Whose rows a report holds by its newest record.
+/// Whose rows are stored for a report, by its newest record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owned {
     /// The report.
@@ -34,12 +33,7 @@ pub struct Owned {
 /// The store fails, or the account's name cannot be a folder.
 pub async fn owners(destination: &Destination, account: &str) -> Result<Vec<Owned>, LoadError> {
     let of_account = format!("{STATE_FOLDER}/{}", folder::of_name("account", account)?);
-    let listed = destination.store.list_with_delimiter(Some(&destination.key(&of_account)?)).await;
-    let folders = match listed {
-        Ok(found) => found.common_prefixes,
-        Err(StoreError::NotFound { .. }) => Vec::new(),
-        Err(error) => return Err(destination.failed("list", &of_account)(error)),
-    };
+    let folders = destination.children(&of_account).await?.common_prefixes;
     let name = |path: &object_store::path::Path| {
         let folder = path.as_ref().rsplit('/').next().unwrap_or_default();
         folder::decode(folder)
@@ -108,9 +102,6 @@ pub async fn adopt(
         stats: BTreeMap::from([("adopted".to_owned(), 1)]),
         ..head
     };
-    log.commit(&commit).await?;
-    if let Err(error) = log.collect(&commit).await {
-        tracing::warn!(%error, "could not remove what dead runs left; the next run will");
-    }
+    log.commit_and_publish(&commit, &log.staging(commit.version - 1, &folder::encode(run_id))).await?;
     Ok(Some(Adopted { version: Some(commit.version), from }))
 }

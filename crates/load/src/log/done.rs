@@ -6,6 +6,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use crate::destination::checksum::first_half;
+
 /// Bytes of a hash: so many that no id is ever mistaken for another, and left out.
 const BYTES: usize = 16;
 
@@ -37,7 +39,7 @@ impl<'a> FromIterator<&'a str> for DoneIds {
 }
 
 fn hash(id: &str) -> u128 {
-    Sha256::digest(id).iter().take(BYTES).fold(0, |hash, byte| (hash << 8) | u128::from(*byte))
+    first_half(Sha256::new().chain_update(id))
 }
 
 /// One text of hex digits, ascending.

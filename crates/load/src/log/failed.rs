@@ -1,15 +1,12 @@
 //! What a read by ids left: the ids that could not be read, which the next run asks for after the others, and where it ended
 //! early those that are done.
 //!
-//! Ids are cells. They stand in this file and nowhere in logs or errors.
+//! Ids are cells. They are in this file, and never in logs or errors.
 
 use chrono::{DateTime, Utc};
-use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::destination::Destination;
-use crate::destination::checksum::hex;
+use crate::destination::{Destination, checksum};
 use crate::error::LoadError;
 use crate::log::ReportLog;
 use crate::log::done::DoneIds;
@@ -66,10 +63,8 @@ pub(crate) async fn write(
     let staged = format!("{staging}/failed_ids.json");
     let text = serde_json::to_vec_pretty(&File { format: FORMAT, failed: failed.clone(), done: done.clone() });
     let text = text.map_err(|_| LoadError::Task { task: "write the failed ids".to_owned() })?;
-    let (rows, bytes, sha256) = (failed.len() as u64, text.len() as u64, hex(&Sha256::digest(&text)));
-    let key = destination.key(&staged)?;
-    let put = destination.retidied(|| destination.store.put(&key, text.clone().into())).await;
-    put.map_err(destination.failed("write", &staged))?;
+    let (rows, bytes, sha256) = (failed.len() as u64, text.len() as u64, checksum::of_bytes(&text));
+    destination.put(&staged, text.into()).await?;
     Ok(Some(StateFile { path, staged: Some(staged), rows, bytes, sha256 }))
 }
 
@@ -81,12 +76,8 @@ impl ReportLog {
     /// The store fails.
     pub async fn ids_left(&self, commit: &Commit) -> Result<IdsLeft, LoadError> {
         let Some(file) = &commit.failed else { return Ok(IdsLeft::default()) };
-        let read = match self.destination.store.get(&self.destination.key(&file.path)?).await {
-            Ok(found) => Some(found.bytes().await.map_err(self.destination.failed("read", &file.path))?),
-            Err(object_store::Error::NotFound { .. }) => None,
-            Err(error) => return Err(self.destination.failed("read", &file.path)(error)),
-        };
-        let sound = read.filter(|text| hex(&Sha256::digest(text)) == file.sha256);
+        let read = self.destination.get(&file.path).await?;
+        let sound = read.filter(|text| checksum::of_bytes(text) == file.sha256);
         let list = sound.and_then(|text| serde_json::from_slice::<File>(&text).ok());
         if let Some(list) = list.filter(|list| list.format <= FORMAT) {
             return Ok(IdsLeft { failed: list.failed, done: list.done });

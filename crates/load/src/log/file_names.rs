@@ -65,14 +65,14 @@ impl<'a> NamedFiles<'a> {
         self.live.iter().map(|(path, named)| (*path, named))
     }
 
-    /// Why a file that stands in a table should not, if the records tell: they do not name it, and `version`, which its
+    /// Why a file that is in a table should not be, if the records tell: they do not name it, and `version`, which its
     /// footer has, does not excuse it.
     pub(crate) fn stray(&self, path: &str, version: i64) -> Option<String> {
         if self.live.contains_key(path) {
             return None;
         }
         match self.removed.get(path) {
-            Some(by) => Some(format!("commit {by} took it away, and it is back")),
+            Some(by) => Some(format!("commit {by} removed it, and it is back")),
             None if self.versions.contains(&version) => {
                 Some(format!("it is of commit {version}, whose record does not name it"))
             }

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use object_store::ListResult;
 use object_store::path::Path;
-use object_store::{Error as StoreError, Extensions, ListResult, ObjectStore};
 
 use crate::destination::Destination;
 use crate::destination::folder::{self, ACCOUNT, STATE_FOLDER};
@@ -69,7 +69,7 @@ pub(crate) async fn find(
             let Some(first) = inside.iter().find(is_parquet) else { continue };
             foreign.push(match label {
                 Some(label) => {
-                    let what = format!("no log here knows the account `{label}`, and readers see its rows");
+                    let what = format!("no commit log here has the account `{label}`, but readers see its rows");
                     (folder, what)
                 }
                 None => (first.clone(), strange()),
@@ -110,24 +110,13 @@ async fn has_account(log: &ReportLog, label: String, account: &str) -> Result<Op
 
 /// Folder names of the accounts that have a log here.
 async fn accounts(destination: &Destination) -> Result<BTreeSet<String>, LoadError> {
-    let found = below(destination, STATE_FOLDER).await?;
+    let found = destination.children(STATE_FOLDER).await?;
     // Folders with a dot are what hosts share.
     Ok(found.common_prefixes.iter().map(name).filter(|name| !name.starts_with('.')).map(str::to_owned).collect())
 }
 
 async fn below_table(destination: &Destination, table: String) -> Result<(ListResult, String), LoadError> {
-    Ok((below(destination, &table).await?, table))
-}
-
-/// What stands right below a folder.
-async fn below(destination: &Destination, relative: &str) -> Result<ListResult, LoadError> {
-    match destination.store.list_with_delimiter(Some(&destination.key(relative)?)).await {
-        Ok(found) => Ok(found),
-        Err(StoreError::NotFound { .. }) => {
-            Ok(ListResult { common_prefixes: Vec::new(), objects: Vec::new(), extensions: Extensions::default() })
-        }
-        Err(error) => Err(destination.failed("list", relative)(error)),
-    }
+    Ok((destination.children(&table).await?, table))
 }
 
 fn name(path: &Path) -> &str {
@@ -135,5 +124,5 @@ fn name(path: &Path) -> &str {
 }
 
 fn strange() -> String {
-    "no commit wrote it, and readers of the table see it".to_owned()
+    "no commit wrote it, but readers of the table see it".to_owned()
 }

@@ -40,7 +40,7 @@ impl Inventory {
         Self { changed, tables: by_table(kept.chain(added)) }
     }
 
-    /// What stands in the tables and should not, or does not and should: a path and what is wrong with it. `changed` is
+    /// What is in the tables and should not be, or is not and should be: a path and what is wrong with it. `changed` is
     /// the record of [`Self::changed`].
     pub(crate) fn damage(&self, changed: &Commit, listing: &Listing) -> Option<(String, String)> {
         for CommittedFile { path, bytes, .. } in &changed.files {
@@ -51,7 +51,7 @@ impl Inventory {
                     "commit {version} wrote {bytes} bytes there and it has {found}: it was changed, or put back from an \
                      older copy"
                 ),
-                None => format!("commit {version} wrote it and it is not there"),
+                None => format!("commit {version} wrote it, but it is missing"),
             };
             return Some((path.clone(), reason));
         }

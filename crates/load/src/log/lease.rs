@@ -250,15 +250,8 @@ async fn read(destination: &Destination, root: &str) -> Result<Vec<StoredLease>,
         let path = destination.relative(&object.location).to_owned();
         let name = path.rsplit('/').next().and_then(|name| name.strip_suffix(".json"));
         let Some(number) = name.and_then(|name| name.parse().ok()) else { continue };
-        let holder = match destination.store.get(&object.location).await {
-            Ok(found) => {
-                let json = found.bytes().await.map_err(destination.failed("read", &path))?;
-                serde_json::from_slice(&json).ok()
-            }
-            // Whoever came after it has cleared it away.
-            Err(StoreError::NotFound { .. }) => None,
-            Err(error) => return Err(destination.failed("read", &path)(error)),
-        };
+        // Where it is gone by now, whoever came after it has cleared it away.
+        let holder = destination.get(&path).await?.and_then(|json| serde_json::from_slice(&json).ok());
         entries.push(StoredLease { number, path, modified: object.last_modified, holder });
     }
     entries.sort_unstable_by_key(|entry| entry.number);

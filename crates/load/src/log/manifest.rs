@@ -12,14 +12,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use object_store::{Error as StoreError, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::destination::checksum::hex;
-use crate::destination::{Destination, folder};
+use crate::destination::{Destination, checksum, folder};
 use crate::error::LoadError;
 use crate::log::ReportLog;
 use crate::log::file_names::NamedFiles;
@@ -107,14 +103,14 @@ impl Manifest {
                 Some(found) => format!(
                     "commit {commit} wrote {bytes} bytes there and it has {found}: it was changed, or put back from an older copy"
                 ),
-                None => format!("commit {commit} wrote it and it is not there"),
+                None => format!("commit {commit} wrote it, but it is missing"),
             };
             return Some((path.to_owned(), reason));
         }
         let foreign = listing.iter().map(|(path, _)| path).filter(|path| self.get(path).is_none()).min()?;
         Some((
             foreign.to_owned(),
-            "no commit wrote it: it came from elsewhere, or is of a commit whose record is gone".to_owned(),
+            "no commit wrote it: it comes from elsewhere, or from a commit whose record is gone".to_owned(),
         ))
     }
 
@@ -148,7 +144,7 @@ impl Manifest {
         Ok(Self { files: Arc::new(files) })
     }
 
-    /// Stages the manifest of a commit, which is to stand at `path` then.
+    /// Stages the manifest of a commit, which is to be at `path` then.
     ///
     /// # Errors
     /// The store fails.
@@ -163,12 +159,10 @@ impl Manifest {
             path,
             rows: self.files.len() as u64,
             bytes: bytes.len() as u64,
-            sha256: hex(&Sha256::digest(&bytes)),
+            sha256: checksum::of_bytes(&bytes),
             staged: Some(staged.clone()),
         };
-        let (key, bytes) = (destination.key(&staged)?, Bytes::from(bytes));
-        let put = destination.retidied(|| destination.store.put(&key, bytes.clone().into())).await;
-        put.map_err(destination.failed("write", &staged))?;
+        destination.put(&staged, bytes.into()).await?;
         Ok(file)
     }
 }
@@ -182,14 +176,10 @@ impl ReportLog {
     pub(crate) async fn manifest(&self, head: &Commit, listing: &Listing) -> Result<Manifest, LoadError> {
         let Some(named) = &head.manifest else { return self.manifest_of_records(listing).await };
         let damaged = |reason: String| LoadError::Damaged { path: self.destination.shown(&named.path), reason };
-        let found = match self.destination.store.get(&self.destination.key(&named.path)?).await {
-            Ok(found) => found.bytes().await.map_err(self.destination.failed("read", &named.path))?,
-            Err(StoreError::NotFound { .. }) => {
-                return Err(damaged(format!("commit {} names it and it is not there", head.version)));
-            }
-            Err(error) => return Err(self.destination.failed("read", &named.path)(error)),
+        let Some(found) = self.destination.get(&named.path).await? else {
+            return Err(damaged(format!("commit {} names it, but it is missing", head.version)));
         };
-        if hex(&Sha256::digest(&found)) != named.sha256 {
+        if checksum::of_bytes(&found) != named.sha256 {
             return Err(damaged(format!("its SHA-256 is not the one that commit {} names", head.version)));
         }
         Manifest::decode(&found).map_err(damaged)

@@ -17,7 +17,7 @@ pub(crate) mod record;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_catalog::Table;
-use object_store::{Error as StoreError, ObjectStoreExt};
+use object_store::Error as StoreError;
 
 use crate::destination::Destination;
 use crate::destination::folder::{self, STATE_FOLDER};
@@ -179,7 +179,7 @@ impl ReportLog {
         self.open(tables, false).await.map(drop)
     }
 
-    /// The files of the report's tables: those of the catalogue and those that the newest record knows.
+    /// The files of the report's tables: those of the catalog and those that the newest record knows.
     pub(crate) async fn listing(&self, tables: &[Table], head: Option<&Commit>) -> Result<Listing, LoadError> {
         let known = head.into_iter().flat_map(|head| head.inventory.tables.keys().cloned());
         let mut names: Vec<String> = tables.iter().map(|table| table.name.clone()).chain(known).collect();
@@ -208,7 +208,7 @@ impl ReportLog {
         let Some(head) = head else {
             let found = listing.sorted();
             let Some((file, _)) = found.first() else { return Ok(None) };
-            let reason = format!("it holds no record, and there are {} Parquet files, such as `{file}`", found.len());
+            let reason = format!("it has no record, but there are {} Parquet files, such as `{file}`", found.len());
             return Ok(damaged(&format!("{}/commits", self.folder), reason));
         };
         if head.manifest.is_some() {
@@ -220,7 +220,7 @@ impl ReportLog {
             Some(commit) => commit,
             None if inventory.changed == head.version => head,
             None => {
-                let reason = format!("it is not there, and commit {} rests on it", head.version);
+                let reason = format!("it is missing, and commit {} needs it", head.version);
                 return Ok(damaged(&self.commit_path(inventory.changed), reason));
             }
         };
@@ -332,12 +332,34 @@ impl ReportLog {
             reason: format!("it cannot be written as JSON ({error})"),
         })?;
         let Err(failure) = self.destination.create(&path, text.into()).await else { return Ok(()) };
-        // Whatever the store said, what stands there decides.
+        // Whatever the store said, what is there decides.
         match self.read(commit.version).await {
             Ok(Some(found)) if found.run_id == commit.run_id => Ok(()),
             Ok(Some(found)) => Err(self.fenced(&found)),
             Ok(None) | Err(_) => Err(failure),
         }
+    }
+
+    /// Makes a commit: creates its record, moves its files to where readers find them, and removes what no run can use any
+    /// more. `staging` is where its files wait, and is removed where another run was faster.
+    ///
+    /// # Errors
+    /// As [`Self::commit`]: nothing is committed then. Also where the store fails to move a file: that is committed, and the
+    /// next run finishes it.
+    pub(crate) async fn commit_and_publish(&self, commit: &Commit, staging: &str) -> Result<(), LoadError> {
+        if let Err(error) = self.commit(commit).await {
+            if matches!(error, LoadError::Fenced { .. }) {
+                self.discard(staging).await;
+            }
+            return Err(error);
+        }
+        // The rows are committed: what is left is short, and a run that dies now leaves it to the next one.
+        let log = self.without_stop();
+        log.publish(commit, &publish::moves(commit)).await?;
+        if let Err(error) = log.collect(commit).await {
+            tracing::warn!(%error, "could not remove the staging of dead runs; the next run will");
+        }
+        Ok(())
     }
 
     /// The error of a run that was to commit this version. Where files were taken away while it read them, the run that did
@@ -383,12 +405,7 @@ impl ReportLog {
     /// The record of a version; `None` where there is none.
     pub(crate) async fn read(&self, version: i64) -> Result<Option<Commit>, LoadError> {
         let path = self.commit_path(version);
-        let failed = || self.destination.failed("read", &path);
-        let found = match self.destination.store.get(&self.destination.key(&path)?).await {
-            Ok(found) => found.bytes().await.map_err(failed())?,
-            Err(StoreError::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(failed()(error)),
-        };
+        let Some(found) = self.destination.get(&path).await? else { return Ok(None) };
         let commit = Commit::from_text(&found, &self.destination.shown(&path))?;
         let reason = if commit.version != version {
             format!("it says that it is version {}", commit.version)

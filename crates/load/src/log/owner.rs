@@ -1,11 +1,11 @@
-//! Whose rows a report holds: the account by the vendor's own id, whatever people call it here.
+//! Whose rows are stored for a report: the account by the vendor's own id, whatever people call it here.
 //!
 //! A run says it with its commit and in every file, so that the rows of two companies never end up under one name. Only
 //! [`crate::adopt`] puts one account in the place of another.
 
 use serde::{Deserialize, Serialize};
 
-/// Whose rows a report holds, as far as that is known. Texts are the caller's: they are compared and never looked into.
+/// Whose rows are stored for a report, as far as that is known. Texts are the caller's: they are compared and never looked into.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Owner {

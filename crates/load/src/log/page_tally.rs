@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::destination::checksum::first_half;
+
 /// What was kept of the pages of one commit: enough to prove later that all of it is still there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageTally {
@@ -22,11 +24,9 @@ impl PageTally {
         digest.update(path.rsplit('/').next().unwrap_or_default());
         digest.update([0]);
         digest.update(object);
-        let mut half = [0; 16];
-        half.copy_from_slice(&digest.finalize()[..16]);
         self.objects += 1;
         self.pages += pages as u64;
-        self.digest ^= u128::from_be_bytes(half);
+        self.digest ^= first_half(digest);
     }
 
     /// Both together.

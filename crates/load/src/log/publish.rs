@@ -2,7 +2,7 @@
 //!
 //! The names make that so. A file is either the *anchor* of its partition, `part-00000.parquet`, which is only ever
 //! overwritten by a rename, or it has a name that no other commit uses, which is only ever deleted. So a publisher
-//! that wakes up after a newer commit finds its staged files gone and its deletions done, and can harm nobody.
+//! that wakes up after a newer commit finds its staged files gone and its deletions done, and does no harm.
 //!
 //! The order makes that no reader of a partition sees a row twice: first the files that the commit takes away, then
 //! the anchors over the old ones, then the rest. Between those steps a reader may miss rows, never see them double. The

@@ -1,4 +1,4 @@
-//! Which stored rows a run could have brought: only those can be missing from what it read.
+//! Which stored rows one run could have brought: only those can be missing from what it read.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use chrono::{DateTime, Utc};
 use ctct_transform::parse_timestamp;
 
-/// Which stored rows a run could have brought. The default: every row.
+/// Which stored rows one run could have brought. The default: every row.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reach {
     /// A column of the report's own table and the ids that the run asked for: rows of other ids are out of reach.
@@ -37,7 +37,7 @@ impl Reach {
         }
         for (column, text) in &self.bound {
             let Some(column) = batch.column_by_name(column) else { continue };
-            // A text that is no value of the column tells nothing.
+            // A text that the column cannot hold tells nothing.
             let Some(equal) = equal_to(column, text) else { continue };
             for (within, equal) in within.iter_mut().zip(&equal) {
                 *within &= equal == Some(true);

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_catalog::Report;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::destination::checksum::hex;
+use crate::destination::checksum;
 use crate::error::LoadError;
 use crate::log::owner::Owner;
 use crate::log::page_tally::PageTally;
@@ -18,7 +17,7 @@ pub const RECORD_FORMAT: u32 = 1;
 pub const LAYOUT_VERSION: u32 = 1;
 
 /// One commit of one report. The record with the highest version is the state of the report: everything that the next
-/// run needs stands in it, so older ones may be removed.
+/// run needs is in it, so older ones may be removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Commit {
     /// Format of the record, [`RECORD_FORMAT`].
@@ -152,11 +151,11 @@ pub struct ReportState {
     pub query: String,
     /// How far a report by ids has come, where a run ended in order before all of them were read.
     pub progress: Option<Progress>,
-    /// When a read of everything last showed what had vanished.
+    /// When a read of everything last showed what was deleted.
     pub reconciled_at: Option<DateTime<Utc>>,
-    /// When that was last tried, whether or not the read was proven whole.
+    /// When that was last tried, whether or not the read was proven complete.
     pub reconcile_tried_at: Option<DateTime<Utc>>,
-    /// Reads of everything, one after the other, that brought fewer keys than the API counted; 0 where the last one was whole.
+    /// Reads of everything, one after the other, that brought fewer keys than the API counted; 0 where the last one was complete.
     #[serde(skip_serializing_if = "is_zero")]
     pub incomplete: u32,
     /// Records in the dead letters that the next runs ask for again.
@@ -328,7 +327,7 @@ impl Commit {
     pub(crate) fn to_text(&self) -> Result<String, serde_json::Error> {
         let json = serde_json::to_string_pretty(self)?;
         let body = json.strip_suffix("\n}").unwrap_or(&json);
-        Ok(format!("{body}{CHECKSUM}{}\"\n}}\n", hex(&Sha256::digest(body))))
+        Ok(format!("{body}{CHECKSUM}{}\"\n}}\n", checksum::of_bytes(body)))
     }
 
     /// Reads a record; `path` is for messages.
@@ -342,7 +341,7 @@ impl Commit {
         }
         let damaged = |reason: String| LoadError::Damaged { path: path.to_owned(), reason };
         let Format { format } =
-            serde_json::from_slice(text).map_err(|_| damaged("it is no JSON object with a `format`".to_owned()))?;
+            serde_json::from_slice(text).map_err(|_| damaged("it is not a JSON object with a `format`".to_owned()))?;
         if format > RECORD_FORMAT {
             return Err(LoadError::NewerFormat { path: path.to_owned(), of: "format", format, known: RECORD_FORMAT });
         }
@@ -352,7 +351,7 @@ impl Commit {
         let text = std::str::from_utf8(text).map_err(|_| damaged("it is not UTF-8".to_owned()))?;
         let (body, checksum) =
             text.rsplit_once(CHECKSUM).ok_or_else(|| damaged("it does not end with its checksum".to_owned()))?;
-        if checksum.trim_end_matches(['\n', '}', '"']) != hex(&Sha256::digest(body)) {
+        if checksum.trim_end_matches(['\n', '}', '"']) != checksum::of_bytes(body) {
             return Err(damaged("its checksum does not match".to_owned()));
         }
         let commit: Self = serde_json::from_str(text)

@@ -44,7 +44,7 @@ pub(crate) async fn damage(
     }
     for (path, proof) in manifest.iter().flat_map(|manifest| manifest.of_letters()) {
         match (checksum::sha256(destination, path).await?, &proof.sha256) {
-            (None, _) => add(path, format!("commit {} wrote it and it is not there", proof.commit), false),
+            (None, _) => add(path, format!("commit {} wrote it, but it is missing", proof.commit), false),
             (Some(found), Some(expected)) if found != *expected => {
                 add(path, format!("its SHA-256 is not that of what commit {} wrote", proof.commit), false);
             }
@@ -94,7 +94,7 @@ pub(crate) async fn unusable_ids(log: &ReportLog, head: &Commit) -> Result<Optio
     let reason = match checksum::sha256(log.destination(), &named.path).await? {
         Some(found) if found == named.sha256 => return Ok(None),
         Some(_) => "its SHA-256 is not what the last commit says",
-        None => "the last commit names it and it is not there",
+        None => "the last commit names it, but it is missing",
     };
     Ok(Some(Loss { path: log.destination().shown(&named.path), reason: reason.to_owned() }))
 }

@@ -1,4 +1,4 @@
-//! What is stored of a report, for people to look at. Reads only: nothing is published, mended or removed.
+//! What is stored of a report, for people to look at. Reads only: nothing is published, repaired or removed.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub struct Survey {
     pub history: Vec<Commit>,
     /// Records that are kept.
     pub records: usize,
-    /// Every table that has files, and those of the catalogue that have none.
+    /// Every table that has files, and those of the catalog that have none.
     pub tables: Vec<TableSize>,
     /// Runs that have files in staging: alive, or dead and not cleared away yet.
     pub staged: Vec<StagedRun>,
@@ -145,7 +145,7 @@ fn unless_damaged<T>(read: Result<T, LoadError>, damage: &mut Option<LoadError>)
 }
 
 impl ReportLog {
-    /// Objects of pages that were paid for and wait for the run that commits them.
+    /// Objects of fetched pages that wait for the run that commits them.
     ///
     /// # Errors
     /// The store cannot be listed.
@@ -154,7 +154,7 @@ impl ReportLog {
     }
 }
 
-/// What stands in these folders of the report.
+/// What is in these folders of the report.
 async fn file_group(log: &ReportLog, folders: &[&str]) -> Result<FileGroup, LoadError> {
     let mut group = FileGroup::default();
     for folder in folders {
@@ -205,7 +205,7 @@ async fn table_sizes(
     });
     let files: Vec<_> = stream::iter(files).buffered(AT_A_TIME).try_collect().await?;
     let mut names: Vec<String> = report.tables().iter().map(|table| table.name.clone()).collect();
-    // Tables that the catalogue has forgotten come last.
+    // Tables that the catalog has forgotten come last.
     for (table, ..) in &files {
         if !names.contains(table) {
             names.push(table.clone());

@@ -93,7 +93,7 @@ impl Span {
         self.start..self.start + self.len
     }
 
-    /// The span cut into pieces in which the answer is the same for all rows, each with that answer.
+    /// The span cut into pieces in which all rows are judged alike, each with that judgment.
     pub(crate) fn divided(&self, answer: impl Fn(usize) -> bool) -> Vec<(Span, bool)> {
         let mut pieces: Vec<(Span, bool)> = Vec::new();
         for row in self.rows() {

@@ -1,4 +1,4 @@
-//! The columns of a stored table: those of the catalogue, and those that merging adds.
+//! The columns of a stored table: those of the catalog, and those that merging adds.
 
 use std::sync::Arc;
 
@@ -196,7 +196,7 @@ impl Shape {
         self.layout.schema()
     }
 
-    /// A run's rows as delta rows. `rows` has the catalogue's columns without partition folders.
+    /// A run's rows as delta rows. `rows` has the catalog's columns without partition folders.
     pub(crate) fn delta_rows(
         &self,
         rows: &RecordBatch,

@@ -80,7 +80,7 @@ impl Judge<'_> {
     }
 
     /// Refuses a stored file that is not the one that was written: what it told would leave out what the run brought, and
-    /// nothing would read the file as a whole.
+    /// nothing would read all of the file.
     fn prove(&self, partition: u32) -> Result<(), LoadError> {
         let Some(object) = self.stored.get(&partition) else { return Ok(()) };
         let file = StoredFile::new(self.destination, object.clone());

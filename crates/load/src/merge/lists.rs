@@ -21,11 +21,11 @@ pub(crate) fn canonical(lanes: &[Lane<'_>], rows: &[Option<&[Span]>]) -> Result<
         for span in spans {
             let own = encoded(span, &list.own, &list.own_rows)?;
             let links = encoded(span, &list.link, &list.link_rows)?;
-            let mut whole = own;
+            let mut full = own;
             for (nested, columns, converter) in &list.names {
                 let Some(lane) = lanes.iter().position(|lane| lane.table == *nested) else { continue };
                 let names = encoded(span, columns, converter)?;
-                for (row, name) in whole.iter_mut().zip(names) {
+                for (row, name) in full.iter_mut().zip(names) {
                     let hung = hanging[lane].get(&name).map_or(&[][..], Vec::as_slice);
                     row.extend((hung.len() as u64).to_be_bytes());
                     for nested in hung {
@@ -34,7 +34,7 @@ pub(crate) fn canonical(lanes: &[Lane<'_>], rows: &[Option<&[Span]>]) -> Result<
                     }
                 }
             }
-            for (link, row) in links.into_iter().zip(whole) {
+            for (link, row) in links.into_iter().zip(full) {
                 hanging[at].entry(link).or_default().push(row);
             }
         }

@@ -83,7 +83,7 @@ impl MergeTotals {
 
 /// What becomes of stored rows that the run did not bring. Instants are microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Vanished {
+pub(crate) enum Leftover {
     Stay,
     /// They are marked as deleted at this instant.
     Marked(i64),
@@ -100,7 +100,7 @@ pub(crate) struct Merge {
     pub(crate) version: i64,
     /// Folder of staged files, relative to the destination.
     pub(crate) staging: String,
-    pub(crate) vanished: Vanished,
+    pub(crate) leftover: Leftover,
     /// Partitions that the run brought rows for.
     pub(crate) touched: BTreeSet<u32>,
     /// For each table the stored file of each partition.
@@ -178,7 +178,7 @@ impl Merge {
         };
         let mut partitions = merge.touched.clone();
         partitions.extend(merge.verdict.moves.iter().flat_map(|moves| &moves.partitions));
-        if merge.vanished != Vanished::Stay {
+        if merge.leftover != Leftover::Stay {
             partitions.extend(merge.stored.iter().flat_map(BTreeMap::keys));
         }
         let threads = rayon::current_num_threads();
@@ -226,7 +226,7 @@ impl Merge {
 
     async fn partition(self: Arc<Self>, partition: u32, parents: Arc<Parents>) -> Result<MergeResult, LoadError> {
         // What a complete read did not bring is marked in the report's own table only.
-        let only_marks = !self.is_touched(partition) && matches!(self.vanished, Vanished::Marked(_));
+        let only_marks = !self.is_touched(partition) && matches!(self.leftover, Leftover::Marked(_));
         let trees = trees(&self.shapes).into_iter().take(if only_marks { 1 } else { usize::MAX });
         let mut done = MergeResult::of(self.shapes.len());
         let mut running = JoinSet::new();
@@ -283,7 +283,7 @@ impl Merge {
         let merged = on_thread(task, move || {
             let _within = runtime.enter();
             // Child rows of what is marked stay as they were.
-            let stays = first > 0 && matches!(self.vanished, Vanished::Marked(_));
+            let stays = first > 0 && matches!(self.leftover, Leftover::Marked(_));
             let stored = |table: &usize| {
                 let object = self.stored[*table].get(&partition)?;
                 Some(StoredFile::new(&self.destination, object.clone()))
@@ -295,7 +295,7 @@ impl Merge {
                 manifest: &self.manifest,
                 lanes: tables.iter().map(lane).collect(),
                 version: self.version,
-                vanished: if stays { Vanished::Stay } else { self.vanished },
+                leftover: if stays { Leftover::Stay } else { self.leftover },
                 partition,
                 parents: (first > 0).then_some(&*parents),
                 verdict: &self.verdict,
@@ -343,11 +343,11 @@ fn trees(shapes: &[Arc<Shape>]) -> Vec<Vec<usize>> {
 async fn on_thread<T: Send + 'static>(task: String, work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
     let (answer, answered) = oneshot::channel();
     let spawned = std::thread::Builder::new().name("merge".to_owned()).spawn(move || {
-        // Nobody waits for the answer of a job that was given up.
+        // No one waits for the result of a job that was given up.
         let _ = answer.send(work());
     });
     match spawned {
-        // A panic drops the answer.
+        // A panic drops the sender.
         Ok(_) => answered.await.map_err(|_| LoadError::Task { task }),
         Err(_) => Err(LoadError::Task { task }),
     }

@@ -29,7 +29,7 @@ use crate::merge::outline::Outline;
 
 /// Bytes between two columns that are fetched rather than asked around.
 const GAP_BYTES: u64 = 128 << 10;
-/// Bytes from the end of a file that are fetched first: most footers, and the whole of small files.
+/// Bytes from the end of a file that are fetched first: most footers, and all of a small file.
 const TAIL_BYTES: u64 = 512 << 10;
 
 /// A stored file whose footer was read.

@@ -22,7 +22,7 @@ use crate::merge::lists::canonical;
 use crate::merge::outline::Parents;
 use crate::merge::output::{NewFile, Output};
 use crate::merge::stored::{StoredBlocks, TableFile};
-use crate::merge::{MergeTotals, Vanished};
+use crate::merge::{Leftover, MergeTotals};
 
 /// One partition of a table, or of a list and those within it, and what is to be merged there. Lists within each other are
 /// merged together: their rows name each other by their places, so that either none is written again or each that differs.
@@ -34,7 +34,7 @@ pub(crate) struct TableMerge<'a> {
     pub(crate) lanes: Vec<Lane<'a>>,
     /// Number of the commit.
     pub(crate) version: i64,
-    pub(crate) vanished: Vanished,
+    pub(crate) leftover: Leftover,
     pub(crate) partition: u32,
     /// The run's parent rows; `None` in the report's own table.
     pub(crate) parents: Option<&'a Parents>,
@@ -102,7 +102,7 @@ impl<'a> TableMerge<'a> {
         for (at, lane) in self.lanes.iter().enumerate() {
             tables.push(TableWalk {
                 shape: lane.shape,
-                vanished: self.vanished,
+                leftover: self.leftover,
                 output: Output::new(lane.shape, self.version, file(at)?),
                 totals: MergeTotals::default(),
                 comparators: None,
@@ -135,7 +135,7 @@ impl<'a> TableMerge<'a> {
     }
 
     fn steps(&self, stored: &[Option<TableFile<'_>>], walk: &mut Walk<'_>) -> Result<(), LoadError> {
-        let all = walk.tables.iter().any(|table| table.output.wants_all()) || self.vanished != Vanished::Stay;
+        let all = walk.tables.iter().any(|table| table.output.wants_all()) || self.leftover != Leftover::Stay;
         let blocks = stored.iter().map(|table| table.as_ref().map(|table| Cursor::new(table.blocks(all))));
         let mut stored: Vec<_> = blocks.collect();
         let mut groups = Groups::new(&self.lanes, self.parents, self.verdict, self.partition);
@@ -181,7 +181,7 @@ struct Walk<'a> {
 /// One pass over the rows of one table.
 struct TableWalk<'a> {
     shape: &'a Shape,
-    vanished: Vanished,
+    leftover: Leftover,
     output: Output<'a>,
     totals: MergeTotals,
     comparators: Option<Comparators>,
@@ -197,7 +197,7 @@ struct TableWalk<'a> {
 struct Within<'a> {
     reach: &'a Reach,
     folders: &'a str,
-    /// The answer for the rows of the last block.
+    /// What was found for the rows of the last block.
     known: Option<(Arc<Block>, Vec<bool>)>,
     /// Which rows of the last block are of the period that the run asked for.
     of_period: Option<(Arc<Block>, Vec<bool>)>,
@@ -343,7 +343,7 @@ impl TableWalk<'_> {
     /// Deals with the stored rows before the group's key, or with all that are left: the run did not bring them.
     fn pass(&mut self, stored: &mut Cursor<StoredBlocks<'_>>, until: Option<&Group>) -> Result<(), LoadError> {
         let key = until.map(|group| group.key.row());
-        let skips = self.vanished == Vanished::Stay && !self.output.wants_all();
+        let skips = self.leftover == Leftover::Stay && !self.output.wants_all();
         loop {
             if skips {
                 // Only rows that have a counterpart are of interest.
@@ -353,10 +353,10 @@ impl TableWalk<'_> {
                 }
             }
             let Some(span) = stored.take_below(key)? else { return Ok(()) };
-            match self.vanished {
-                Vanished::Stay => self.output.keep(&span)?,
-                Vanished::Marked(at) => self.mark(&span, at)?,
-                Vanished::Gone(at) => self.go(&span, at)?,
+            match self.leftover {
+                Leftover::Stay => self.output.keep(&span)?,
+                Leftover::Marked(at) => self.mark(&span, at)?,
+                Leftover::Gone(at) => self.go(&span, at)?,
             }
             if self.output.is_decided() {
                 return Ok(());
@@ -414,7 +414,7 @@ impl TableWalk<'_> {
 
     /// Counts rows that were there, and that are gone because the run did not bring them.
     fn count(&mut self, span: &Span, gone: bool) {
-        if !self.counts || self.vanished == Vanished::Stay {
+        if !self.counts || self.leftover == Leftover::Stay {
             return;
         }
         let rows = self.reach.count(self.shape, span);

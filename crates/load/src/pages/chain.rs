@@ -1,7 +1,7 @@
 //! Which of the kept objects belong together, and which of the pages in them follow each other.
 //!
-//! Several runs may have kept pages in one folder: one after the other, each going on where the one before had stopped,
-//! or two at once. Pages of two runs that went on from the same place must not be mixed: cursors are positions, and rows
+//! Several runs may have kept pages in one folder: one after the other, each resuming where the one before had stopped,
+//! or two at once. Pages of two runs that resumed from the same place must not be mixed: cursors are positions, and rows
 //! move between the two readings. The names tell. A run begins with a sequence number above all that it found, so whatever
 //! has a smaller one than a run's first object was there before it.
 
@@ -37,12 +37,12 @@ impl Object {
     }
 }
 
-/// The objects of a run and of the runs that it went on from, in order. Without a run, those of the one that wrote last.
+/// The objects of a run and of the runs that it resumed from, in order. Without a run, those of the one that wrote last.
 pub(super) fn line(mut objects: Vec<Object>, run: Option<&str>) -> Vec<Object> {
     objects.sort_unstable();
     let mut line = Vec::new();
     let mut run = run.map(str::to_owned);
-    // From the last run back: each went on from what has a smaller sequence number than its own first.
+    // From the last run back: each resumed from what has a smaller sequence number than its own first.
     while let Some(last) = objects.last() {
         let run = run.take().unwrap_or_else(|| last.run.clone());
         if let Some(first) = objects.iter().find(|object| object.run == run).map(|object| object.sequence) {
@@ -59,14 +59,14 @@ pub(super) fn line(mut objects: Vec<Object>, run: Option<&str>) -> Vec<Object> {
 pub struct CrawlEnd {
     /// Number of the last page.
     pub number: u32,
-    /// Its link to the next; `None` where the crawl is whole.
+    /// Its link to the next; `None` where the crawl is complete.
     pub next: Option<String>,
 }
 
 /// Without the link, which holds the filters.
 impl fmt::Debug for CrawlEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CrawlEnd").field("number", &self.number).field("whole", &self.next.is_none()).finish()
+        f.debug_struct("CrawlEnd").field("number", &self.number).field("complete", &self.next.is_none()).finish()
     }
 }
 
@@ -80,7 +80,7 @@ pub(super) struct Chains {
 
 impl Chains {
     /// Takes the page, if it is the next of its crawl. One that lies behind a gap is left out, and so is one that was
-    /// taken before. A first page begins its crawl anew: a run had to start it over.
+    /// taken before. A first page begins its crawl again: a run had to start it over.
     pub(super) fn take(&mut self, page: &KeptPage) -> bool {
         let end = CrawlEnd { number: page.number, next: page.next.clone() };
         match self.ends.entry(page.crawl.clone()) {
@@ -133,7 +133,7 @@ mod tests {
             // One that began later, while an older one still wrote.
             ("a0 b1 a1 a2 b2 b3", "a0 b1 b2 b3"),
             ("a0 b1 a1 b2 a2 a3", "a0 a1 a2 a3"),
-            // And the next goes on from the one that wrote last.
+            // And the next resumes from the one that wrote last.
             ("a0 b1 a1 b2 a2 a3 d4", "a0 a1 a2 a3 d4"),
             ("a0 b1 a1 b2 b3 d4 d5", "a0 b1 b2 b3 d4 d5"),
         ] {
@@ -146,7 +146,7 @@ mod tests {
         for (run, want) in [("b", "a0 b1 b3"), ("c", "a0 c1 c4"), ("a", "a0")] {
             assert_eq!(shown("a0 b1 c1 b3 c4", Some(run)), want);
         }
-        assert_eq!(shown("a0 b1", Some("x")), "a0 b1", "a run that kept nothing itself went on from what was there");
+        assert_eq!(shown("a0 b1", Some("x")), "a0 b1", "a run that kept nothing itself resumed from what was there");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Pages as one object: a zstd frame over a line of JSON, and then, for each page, a line of JSON and its body.
 //!
-//! An object counts whole or not at all. zstd's checksum covers every byte, so one that was cut short or has a flipped
+//! An object counts completely or not at all. zstd's checksum covers every byte, so one that was cut short or has a flipped
 //! bit is known as such, and so is one that the system had not written back when the power went.
 
 use std::borrow::Cow;
@@ -102,13 +102,13 @@ pub(super) fn decode(object: &[u8]) -> Result<Vec<KeptPage>, Unusable> {
     // What follows is for an object that was put there by something else: a checksum held.
     let odd = |what: &str| Unusable::Damaged(format!("it has {what}"));
     let first = take_line(&mut rest).ok_or_else(|| odd("no first line"))?;
-    let Head { format, pages } = serde_json::from_slice(&first).map_err(|_| odd("a first line that is none"))?;
+    let Head { format, pages } = serde_json::from_slice(&first).map_err(|_| odd("an invalid first line"))?;
     if format > FORMAT {
         return Err(Unusable::Newer(format));
     }
     let mut found = Vec::new();
     while let Some(header) = take_line(&mut rest) {
-        let header: Header<'_> = serde_json::from_slice(&header).map_err(|_| odd("a header that is none"))?;
+        let header: Header<'_> = serde_json::from_slice(&header).map_err(|_| odd("an invalid header"))?;
         if header.bytes > rest.len() {
             return Err(odd("a body that ends early"));
         }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use object_store::{Error as StoreError, ObjectStoreExt};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::KeptPage;
@@ -16,8 +15,8 @@ use crate::log::page_tally::PageTally;
 /// The pages that earlier runs kept in one folder.
 ///
 /// They come in the order in which they were read. Those of each crawl follow each other without a gap, and no page comes
-/// twice, but for one case: a first page that comes again begins its crawl anew, since a run had to start it over.
-/// Where two runs kept pages at once, only those of the one that wrote last come, after those that it went on from.
+/// twice, but for one case: a first page that comes again begins its crawl again, since a run had to start it over.
+/// Where two runs kept pages at once, only those of the one that wrote last come, after those that it resumed from.
 ///
 /// An object that is damaged or gone ends the crawls that it held pages of: what lies behind is left out and must be
 /// asked for again. That is a warning here, never an error and never a wrong page.
@@ -57,7 +56,7 @@ impl KeptPages {
         Self::list_line(destination, folder, None).await
     }
 
-    /// The pages that this run committed, those that it went on from among them. Damage is an error.
+    /// The pages that this run committed, those that it resumed from among them. Damage is an error.
     pub(super) async fn list_committed(
         destination: &Destination,
         folder: &str,
@@ -100,7 +99,7 @@ impl KeptPages {
         self.objects.iter().map(|object| object.bytes).sum()
     }
 
-    /// The number from which a run that goes on from here counts its own objects.
+    /// The number from which a run that resumes from here counts its own objects.
     pub fn next_sequence(&self) -> u64 {
         self.next_sequence
     }
@@ -209,16 +208,9 @@ impl ReportLog {
 
 /// Reads one object.
 async fn fetch(destination: Destination, path: String) -> Result<Fetched, LoadError> {
-    let key = destination.key(&path)?;
-    let found = match destination.store.get(&key).await {
-        Ok(found) => found.bytes().await,
-        Err(error) => Err(error),
-    };
-    let object = match found {
-        Ok(object) => object,
-        // The run that removed it has committed, or has no use for it.
-        Err(StoreError::NotFound { .. }) => return Ok(Err(Unusable::Damaged("it is gone".to_owned()))),
-        Err(error) => return Err(destination.failed("read", &path)(error)),
+    // The run that removed it has committed, or has no use for it.
+    let Some(object) = destination.get(&path).await? else {
+        return Ok(Err(Unusable::Damaged("it is gone".to_owned())));
     };
     let decoded = spawn_blocking(move || {
         let pages = object::decode(&object)?;

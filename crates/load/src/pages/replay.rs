@@ -63,7 +63,7 @@ impl ReportLog {
         })
     }
 
-    /// The pages of one commit: those that its run had read, and those that it went on from. Damage is an error here,
+    /// The pages of one commit: those that its run had read, and those that it resumed from. Damage is an error here,
     /// since nothing can be asked for again: once all came, they are compared with what the record says was kept. With
     /// `ends` each read must also end in a page without a next link, as those of lists do.
     ///

@@ -52,7 +52,7 @@ struct Line<'a> {
     record: LetterRecord<'a>,
 }
 
-/// JSON stands in the line as it is; what is not JSON stands there as text.
+/// JSON is in the line as it is; what is not JSON is there as text.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum LetterRecord<'a> {

@@ -33,7 +33,7 @@ use crate::files::plan::LoadPlan;
 use crate::files::writer::{Writers, on_rayon};
 use crate::log::failed::IdsLeft;
 use crate::log::record::{Commit, RawPages, ReportState, WriteMode};
-use crate::log::{ReportLog, StoredState, foreign, publish};
+use crate::log::{ReportLog, StoredState, foreign};
 use crate::merge::{Delta, MergeTotals, Sequences, Shape};
 use crate::session::dead_letters::{DeadLetterLine, DeadLetters};
 use crate::session::storage_mode::refuse_mixture;
@@ -44,7 +44,7 @@ use gathering::{Brought, KeySet, Merging};
 pub struct Committed {
     /// Number of the commit.
     pub version: i64,
-    /// Each table of the report, in the catalogue's order.
+    /// Each table of the report, in the catalog's order.
     pub tables: Vec<TableTotals>,
     /// Records in the dead letters.
     pub dead_letters: u64,
@@ -55,7 +55,7 @@ pub struct Committed {
     pub removed: u64,
     /// Versions of a row that came and are older than the one that counts, so that they were left out.
     pub outdated: u64,
-    /// Values that no folder name can carry, by partition column: they stand in `_extra`.
+    /// Values that no folder name can carry, by partition column: they are in `_extra`.
     pub not_in_folders: BTreeMap<String, u64>,
     /// Where the ids are listed that could not be read, as people are shown it.
     pub failed_ids_file: Option<String>,
@@ -129,7 +129,7 @@ impl Session {
     /// Reads the report's last commit, finishes its publishing if that was cut short, and makes ready to write.
     ///
     /// # Errors
-    /// The plan cannot be honoured (`partition_by`, or stored tables that were written in a way that does not mix with
+    /// The plan cannot be honored (`partition_by`, or stored tables that were written in a way that does not mix with
     /// it), the state is damaged, or the store fails.
     pub async fn begin(destination: &Destination, mut plan: LoadPlan) -> Result<Self, LoadError> {
         PartitionBy::validate_all(&plan.partition_by, plan.mode, &plan.report)?;
@@ -151,33 +151,26 @@ impl Session {
             Err(error) => return Err(log.named(error, base + 1).await),
         };
         let (latest, staging) = (Latest::for_plan(&plan), log.staging(base, &run));
-        let keys: Vec<&str> = plan.partition_by.iter().filter_map(identity).collect();
         let state = Arc::new(FooterState::default());
         if let Some(commit) = &previous {
             state.set(&commit.state);
         }
-        let partition_by: Vec<String> = plan.partition_by.iter().map(ToString::to_string).collect();
+        let stamp = Stamp {
+            pipeline: plan.pipeline.clone(),
+            account: plan.account.clone(),
+            identity: plan.identity.in_files(),
+            report: plan.report.name.clone(),
+            table: String::new(),
+            commit: base + 1,
+            run: plan.run_id.clone(),
+            write_mode: plan.mode,
+            history: plan.history,
+            partition_by: plan.partition_by.iter().map(ToString::to_string).collect(),
+            state: ReportState::default(),
+        };
+        let layout = |table: &Table| FileLayout::of_commit(table, &stamp, &plan.files, &state);
         let (mut dropped, mut layouts, mut shapes) = (Vec::new(), Vec::new(), Vec::new());
         for table in plan.report.tables() {
-            let is_here = |key: &&&str| table.schema.field_with_name(key).is_ok();
-            let columns: Vec<String> = keys.iter().filter(is_here).map(|key| (*key).to_owned()).collect();
-            let stamp = Stamp {
-                pipeline: plan.pipeline.clone(),
-                account: plan.account.clone(),
-                identity: plan.identity.in_files(),
-                report: plan.report.name.clone(),
-                table: table.name.clone(),
-                commit: base + 1,
-                run: plan.run_id.clone(),
-                write_mode: plan.mode,
-                history: plan.history,
-                partition_by: partition_by.clone(),
-                state: ReportState::default(),
-            };
-            let metadata = stamp.pairs();
-            let layout = |table: &Table| {
-                FileLayout::new(table, &columns, &metadata, &plan.files).map(|layout| layout.with_state(&state))
-            };
             if plan.mode == WriteMode::Merge {
                 let shape = Shape::new(&plan.report, table, plan.history, &plan.changed, layout)?;
                 layouts.push(Arc::clone(&shape.layout));
@@ -185,7 +178,7 @@ impl Session {
             } else {
                 layouts.push(Arc::new(layout(table)?));
             }
-            dropped.push(columns);
+            dropped.push(stamp.folder_columns(table));
         }
         let merging = (plan.mode == WriteMode::Merge).then(|| Merging {
             brought: Brought::Gathering(Delta::new(&shapes, &plan.files)),
@@ -274,7 +267,7 @@ impl Session {
         self.seen.as_ref().map(SeenRows::known).unwrap_or_default()
     }
 
-    /// Adds the rows of a page: one entry for each table of the report, in the catalogue's order. Returns when they
+    /// Adds the rows of a page: one entry for each table of the report, in the catalog's order. Returns when they
     /// are gathered; encoding and upload go on behind. After an error, [`Self::abandon`] is all that is left to do.
     ///
     /// # Errors
@@ -300,7 +293,7 @@ impl Session {
         }
         let leaves = fits.iter().any(|fit| *fit != Fit::Fits);
         if leaves && page.first().is_none_or(|parent| parent.batch.num_rows() != fits.len()) {
-            return Err(shape(&report.name, "the flags of records do not go with the page".to_owned()));
+            return Err(shape(&report.name, "the flags of records do not match the page".to_owned()));
         }
         let page = if leaves && self.merging.is_none() {
             let kept: Vec<bool> = fits.iter().map(|fit| *fit == Fit::Fits).collect();
@@ -355,7 +348,7 @@ impl Session {
                 .iter()
                 .map(|f| (f.name(), f.data_type())))
             {
-                return Err(shape(&table.name, "a batch has other columns than the catalogue says".to_owned()));
+                return Err(shape(&table.name, "a batch has other columns than the catalog says".to_owned()));
             }
             let partitions = match &rows.parent_rows {
                 None if at == 0 => parents.clone(),
@@ -364,7 +357,7 @@ impl Session {
                         parent_rows.values().iter().map(|row| parents.get(*row as usize).copied()).collect();
                     routed.ok_or_else(|| shape(&table.name, "a child row has no parent row".to_owned()))?
                 }
-                _ => return Err(shape(&table.name, "the parent rows do not go with the batch".to_owned())),
+                _ => return Err(shape(&table.name, "the parent rows do not match the batch".to_owned())),
             };
             let batch = without_columns(&rows.batch, &self.dropped[at]).map_err(|source| {
                 let action = "take the partition columns from";
@@ -463,18 +456,8 @@ impl Session {
                 return Err(error);
             }
         };
-        if let Err(error) = Box::pin(self.log.commit(&commit)).await {
-            if matches!(error, LoadError::Fenced { .. }) {
-                self.log.discard(&self.staging).await;
-            }
-            return Err(error);
-        }
-        // The rows are committed: what is left is short, and a run that dies now leaves it to the next one.
+        Box::pin(self.log.commit_and_publish(&commit, &self.staging)).await?;
         self.log = self.log.without_stop();
-        Box::pin(self.log.publish(&commit, &publish::moves(&commit))).await?;
-        if let Err(error) = Box::pin(self.log.collect(&commit)).await {
-            tracing::warn!(%error, "could not remove the staging of dead runs; the next run will");
-        }
         if let Err(error) = Box::pin(self.log.prune(&self.stored_state, &commit)).await {
             tracing::warn!(%error, "could not remove old commit records; a later run will");
         }
@@ -503,11 +486,6 @@ impl Session {
         }
         self.log.discard(&self.staging).await;
     }
-}
-
-/// The column of an entry whose values are the folders themselves.
-fn identity(entry: &PartitionBy) -> Option<&str> {
-    matches!(entry, PartitionBy::Column(_)).then(|| entry.column())
 }
 
 fn totals(commit: &Commit, table: &str, merge: Option<MergeTotals>) -> TableTotals {

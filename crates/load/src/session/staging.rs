@@ -18,7 +18,7 @@ use crate::log::publish::{ANCHOR, is_anchor};
 use crate::log::record::{
     Commit, CommittedFile, CommittedLetters, Inventory, LAYOUT_VERSION, RECORD_FORMAT, StateFile, WriteMode,
 };
-use crate::merge::{Merge, MergeResult, MergeTotals, Vanished, Verdict};
+use crate::merge::{Leftover, Merge, MergeResult, MergeTotals, Verdict};
 use crate::session::dead_letters::LetterTotals;
 use crate::session::storage_mode::StorageMode;
 
@@ -163,11 +163,11 @@ impl Session {
             shapes,
             version: self.version(),
             staging: self.staging.clone(),
-            vanished: match outcome.absent {
-                _ if self.carries_over => Vanished::Stay,
-                Absent::Stay => Vanished::Stay,
-                Absent::Mark(at) => Vanished::Marked(at.timestamp_micros()),
-                Absent::Go => Vanished::Gone(outcome.committed_at.timestamp_micros()),
+            leftover: match outcome.absent {
+                _ if self.carries_over => Leftover::Stay,
+                Absent::Stay => Leftover::Stay,
+                Absent::Mark(at) => Leftover::Marked(at.timestamp_micros()),
+                Absent::Go => Leftover::Gone(outcome.committed_at.timestamp_micros()),
             },
             touched,
             stored,
@@ -181,7 +181,7 @@ impl Session {
             memory_bytes: self.plan.files.memory_bytes,
         };
         let MergeResult { files, totals, outdated, removed, stored, left } = merge.run().await?;
-        // A run that asks for what changed counts no stored rows, and the log knows how many there are.
+        // A run that reads what changed counts no stored rows, and the log knows how many there are.
         let root = table_folder(&self.plan.report.name, &self.account);
         let all = || {
             self.stored_state
@@ -205,7 +205,7 @@ impl Session {
         Ok((files, totals))
     }
 
-    /// Whether a merge goes on from the files that are stored. A rebuild has no use for them, but for their history.
+    /// Whether a merge reads the files that are stored. A rebuild has no use for them, but for their history.
     pub(super) fn reads_stored(&self) -> bool {
         self.previous.as_ref().is_some_and(|commit| {
             let alike = StorageMode::of_commit(commit) == StorageMode::of_plan(&self.plan);

@@ -209,7 +209,7 @@ impl Session {
     }
 
     /// Counts the stored keys that the run's rows would take away, and refuses where those are too many. Also refuses a key
-    /// that stands in a partition that the run does not touch.
+    /// that is in a partition that the run does not touch.
     pub(super) async fn count_removed(&mut self, outcome: &RunOutcome) -> Result<u64, LoadError> {
         let takes_over = match self.plan.mode {
             WriteMode::Replace | WriteMode::Partition => true,
@@ -230,7 +230,7 @@ impl Session {
         let chosen = ids.iter().map(|(column, _)| column).chain(bound.iter().map(|(column, _)| column));
         let columns: Vec<&str> =
             report.key.iter().chain(&self.plan.changed).chain(chosen).map(String::as_str).collect();
-        // Nothing is made of what is only counted, so the files are not read as a whole.
+        // Nothing is made of what is only counted, so not all of the files is read.
         let rows = StoredRows::new(&self.destination, table, Some(&columns));
         let touched: Option<BTreeSet<&str>> = self.touched();
         let stays_put = self.partition_is_in_key();
@@ -265,7 +265,7 @@ impl Session {
                 Ok(())
             };
             match rows.read_all(&[(path.clone(), bytes)], each).await {
-                // What is written anew may be what is broken.
+                // What is rewritten may be what is broken.
                 Err(LoadError::Damaged { path, reason }) if self.plan.rebuild => {
                     tracing::warn!(path, reason, "its rows are not counted among those that are removed");
                 }

@@ -11,7 +11,7 @@ use super::*;
 /// What happens between two looks at the tables.
 #[derive(Debug, Clone)]
 enum Step {
-    /// A record gets a new version, and a new changed-at unless it changes in silence.
+    /// A record gets a new version, and a new changed-at unless it changes silently.
     Change { record: u8, silently: bool },
     /// A run reads what changed in the last so many hours, or all, and says that the next one asks from so many hours ago.
     Append { hours: Option<i64>, next: i64, order: usize },

@@ -157,7 +157,7 @@ async fn of_appended_rows_that_stay_the_newest_version_does() {
     commit_of(&destination, changed(Replace, "r3"), &[person("b", "x", "")], outcome.clone()).await.unwrap();
     assert_eq!(table(&destination, "people", &["id", "kind"]).await, ["a 2026-01-05", "b x"]);
     assert_eq!(table(&destination, "people_phones", &["number"]).await, ["2026-01-05"]);
-    // Rows that stand in other folders cannot stay.
+    // Rows that are in other folders cannot stay.
     let by = LoadPlan { partition_by: by_month(), ..changed(Replace, "r4") };
     let error = commit_of(&destination, by, &[person("b", "x", "")], outcome).await.unwrap_err();
     assert!(matches!(error, LoadError::CannotStay { .. }), "{error}");

@@ -48,7 +48,7 @@ async fn a_watermark_ahead_of_the_time_is_found_by_who_knows_the_time() {
     };
     let found = findings("2026-03-01").await;
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].path.ends_with(&record_path(3)) && found[0].mend == Mend::Rebuild, "{found:?}");
+    assert!(found[0].path.ends_with(&record_path(3)) && found[0].fix == Fix::Rebuild, "{found:?}");
     assert_eq!(findings("2099-01-02").await, []);
     let head = log.head().await.unwrap().unwrap();
     let minutes = |minutes: i64| instant("2099-01-02") - chrono::TimeDelta::minutes(minutes);

@@ -314,14 +314,14 @@ async fn a_file_that_is_not_what_was_written_is_never_joined() {
     for number in 1..=8 {
         append(&destination, number).await.unwrap();
     }
-    // The footer is whole, the rows are not.
+    // The footer is complete, the rows are not.
     let path = destination.list("people").await.unwrap().remove(0);
     let mut content = bytes(&destination, &path).await.to_vec();
     content[4..200].fill(0xFF);
     let key = destination.key(&path).unwrap();
     destination.store.put(&key, content.into()).await.unwrap();
     let files = destination.list("people").await.unwrap().len();
-    // What it brought is not published either: the next run after a rebuild goes on from the kept pages.
+    // What it brought is not published either: the next run after a rebuild resumes from the kept pages.
     let error = append(&destination, 9).await.unwrap_err();
     assert!(matches!(&error, LoadError::Damaged { .. }) && error.to_string().contains(&path), "{error}");
     let error =

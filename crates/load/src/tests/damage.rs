@@ -1,4 +1,4 @@
-//! Stored state that contradicts itself: every kind is found before a run begins, and a rebuild mends it.
+//! Stored state that contradicts itself: every kind is found before a run begins, and a rebuild repairs it.
 
 use object_store::memory::InMemory;
 
@@ -222,7 +222,7 @@ async fn a_record_of_a_newer_format_is_left_alone() {
 
 pub(super) fn rebuilding(report: &Report, dry_run: bool) -> Rebuild<'_> {
     let at = instant("2026-03-01");
-    Rebuild { pipeline: "daily", account: "acme", report, run_id: "mend", at, dry_run }
+    Rebuild { pipeline: "daily", account: "acme", report, run_id: "repair", at, dry_run }
 }
 
 /// What a rebuild did, for people.
@@ -381,7 +381,7 @@ async fn an_older_record_that_is_damaged_is_moved_aside_and_the_newest_stays() {
         let rebuilt = rebuild(&destination, &rebuilding(&report, false)).await.unwrap();
         assert_eq!(
             plain(&destination, &format!("{rebuilt:?}")),
-            "Sound { version: 3, moved: [\"<url>/_ctct/acme/people/damaged/00000000000000000001-mend.json\"] }"
+            "Sound { version: 3, moved: [\"<url>/_ctct/acme/people/damaged/00000000000000000001-repair.json\"] }"
         );
         assert_eq!(refusal(&destination, Append).await, "begins with version 4");
     })

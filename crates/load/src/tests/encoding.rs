@@ -1,4 +1,4 @@
-//! What stands in the files: order, statistics, filters, metadata; and when row groups and files end.
+//! What is in the files: order, statistics, filters, metadata; and when row groups and files end.
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
@@ -198,8 +198,8 @@ async fn many_partitions_stay_within_the_memory_and_the_open_files_given() {
 #[test]
 fn strings_that_keep_a_large_buffer_alive_are_copied_out_of_it() {
     let rows: Vec<Person> = (0..1000).map(|at| person(&digest(at), "x", "")).collect();
-    let whole = page(1, &rows).remove(0).batch;
-    let one = arrow::compute::take_record_batch(&whole, &UInt32Array::from(vec![500])).unwrap();
+    let all = page(1, &rows).remove(0).batch;
+    let one = arrow::compute::take_record_batch(&all, &UInt32Array::from(vec![500])).unwrap();
     let mut buffer = RowBuffer::default();
     buffer.push(one.clone());
     let held = one.get_array_memory_size();

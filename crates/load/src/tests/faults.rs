@@ -1,4 +1,4 @@
-//! Runs that meet each other, die, or lose an answer: what readers see then, and what the next run makes of it.
+//! Runs that meet each other, die, or lose a response: what readers see then, and what the next run makes of it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,7 +22,7 @@ pub(crate) struct Failing {
     /// Fails one call only.
     once: bool,
     flaw: Option<Flaw>,
-    /// Where an answer is lost, sends the request again as a client does that retries by itself.
+    /// where a response is lost, retries as a client does by itself.
     resends: bool,
 }
 
@@ -236,7 +236,7 @@ async fn a_run_that_dies_after_any_mutation_loses_nothing_and_doubles_nothing() 
                 let died = change(&Failing::new(&memory, step, applies).destination(), &plan, "r1").await.is_err();
                 deaths += usize::from(died);
 
-                // A version of the past may stand beside the one that holds.
+                // A version of the past may be beside the one that holds.
                 let columns: &[&str] = if history { &["id", "_valid_to"] } else { &["id"] };
                 let rows = table(&sound, "people", columns).await;
                 let mut once = rows.clone();
@@ -376,7 +376,7 @@ async fn a_store_that_overwrites_where_it_should_create_is_refused() {
     let memory = Arc::new(InMemory::new());
     let store = Failing { flaw: Some(Flaw::Overwrites), ..Failing::new(&memory, usize::MAX, true) };
     let refused = store.destination().probe().await.unwrap_err();
-    insta::assert_snapshot!(refused, @"`memory://` overwrites an object that was to be created only if absent, so two runs could both commit; use a store that honours conditional writes (S3 `If-None-Match`)");
+    insta::assert_snapshot!(refused, @"`memory://` overwrites an object although it was to be created only if absent, so two runs could both commit; use a store that honors conditional writes (S3 `If-None-Match`)");
     on_each_store(async |destination| {
         for _ in 0..2 {
             destination.probe().await.unwrap();
@@ -402,7 +402,7 @@ async fn a_folder_that_cannot_be_written_is_told_with_its_path() {
     let destination = Destination::open("file/below", folder.path(), &StoreOptions::default()).unwrap();
     let refused = destination.probe().await.unwrap_err().to_string();
     let shown = refused.replace(folder.path().to_str().unwrap(), "<folder>");
-    insta::assert_snapshot!(shown, @"cannot create `<folder>/file/below/_ctct/.probe/created`: a file is in the way of a folder, move it or choose another destination");
+    insta::assert_snapshot!(shown, @"cannot create `<folder>/file/below/_ctct/.probe/created`: a file is where a folder must be, move it or choose another destination");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

@@ -48,7 +48,7 @@ async fn the_greater_changed_at_counts_whatever_page_it_came_on() {
                 let mut session = Session::begin(&destination, plan_of(mode, "r1")).await.unwrap();
                 for rows in pages {
                     let rows: Vec<Person> = rows.iter().map(|row| (*row).clone()).collect();
-                    // Where a row is on its page is no part of it.
+                    // The place of a row on its page does not count.
                     let mut tables = page(1, &rows);
                     tables[0].batch = without_places(&tables[0].batch);
                     session.write(tables).await.unwrap();

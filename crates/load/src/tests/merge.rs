@@ -342,7 +342,7 @@ fn rows_that_only_their_folder_could_tell_apart_are_refused() {
     };
     check("b").unwrap();
     let refused = check("").unwrap_err();
-    insta::assert_snapshot!(refused, @"report `people`, partition_by id: a row's key cannot name a folder, and merging needs it there; divide by a bucket of the column");
+    insta::assert_snapshot!(refused, @"report `people`, partition_by id: a row's key cannot be the name of a folder, and merging needs it there; divide by a bucket of the column");
 }
 
 #[tokio::test]
@@ -387,7 +387,7 @@ async fn tables_of_another_mode_are_refused_unless_they_are_rebuilt() {
         let refused = Session::begin(&destination, plan(Merge, &[], "r3")).await.unwrap_err();
         assert!(matches!(refused, LoadError::Repartitioned { .. }), "{refused}");
 
-        // Other folders and columns: what stood in the old ones is gone.
+        // Other folders and columns: what was in the old ones is gone.
         run(&destination, rebuild(historic("r3")), &people[..1]).await.unwrap();
         assert_eq!(table(&destination, "people", &["id", "_valid_to"]).await, ["a null"]);
         run(&destination, rebuild(plan(Append, &[], "r4")), &people[1..]).await.unwrap();

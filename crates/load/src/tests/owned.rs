@@ -1,4 +1,4 @@
-//! Whose rows a report holds: kept from commit to commit, in files and through a rebuild, changed only on purpose.
+//! Whose rows are stored for a report: kept from commit to commit, in files and through a rebuild, changed only on purpose.
 
 use super::*;
 use crate::{Adopted, Owner, adopt, owners};

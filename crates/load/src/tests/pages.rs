@@ -18,7 +18,7 @@ fn kept(crawl: &str, number: u32, next: Option<&str>) -> KeptPage {
     }
 }
 
-/// Pages of one crawl that goes on after them.
+/// Pages of one crawl that resumes after them.
 fn some(crawl: &str, numbers: std::ops::RangeInclusive<u32>) -> Vec<KeptPage> {
     numbers.map(|number| kept(crawl, number, Some(&format!("/v3/people?cursor={number}")))).collect()
 }
@@ -27,7 +27,7 @@ fn people_log(destination: &Destination) -> ReportLog {
     ReportLog::new(destination, "acme", "people").unwrap()
 }
 
-/// Keeps each of these lists as an object of a run that goes on from what is there.
+/// Keeps each of these lists as an object of a run that resumes from what is there.
 async fn keep(log: &ReportLog, base: i64, run: &str, raw: bool, objects: &[Vec<KeptPage>]) {
     let from = log.kept_pages(base, QUERY, raw).await.unwrap().next_sequence();
     let mut keeper = log.keeper(base, QUERY, run, raw, from);
@@ -157,18 +157,18 @@ async fn an_object_that_was_cut_short_ends_its_crawls_and_nothing_else() {
     let torn = [some("a", 2..=3), some("b", 1..=1)].concat();
     keep(&log, 0, "r1", false, &[some("a", 1..=1), torn, [some("a", 4..=4), some("c", 1..=1)].concat()]).await;
     let path = objects(&destination, "pages").await[1].clone();
-    let whole = bytes(&destination, &path).await;
-    for end in 0..whole.len() {
-        overwrite(&destination, &path, whole.slice(..end)).await;
-        assert_eq!(waiting(&log, 0).await, "a1 c1", "cut at {end} of {}", whole.len());
+    let all = bytes(&destination, &path).await;
+    for end in 0..all.len() {
+        overwrite(&destination, &path, all.slice(..end)).await;
+        assert_eq!(waiting(&log, 0).await, "a1 c1", "cut at {end} of {}", all.len());
     }
     // The next run asks again for what is missing, and the one after it finds all of that.
     keep(&log, 0, "r2", false, &[[some("a", 2..=4), some("b", 1..=1)].concat(), some("a", 5..=5)]).await;
     assert_eq!(waiting(&log, 0).await, "a1 c1 a2 a3 a4 b1 a5");
     destination.delete(&path).await.unwrap();
     assert_eq!(waiting(&log, 0).await, "a1 c1 a2 a3 a4 b1 a5");
-    overwrite(&destination, &path, whole).await;
-    assert_eq!(waiting(&log, 0).await, "a1 a2 a3 b1 a4 c1 b1 a5", "had it been whole, `b` begins anew");
+    overwrite(&destination, &path, all).await;
+    assert_eq!(waiting(&log, 0).await, "a1 a2 a3 b1 a4 c1 b1 a5", "had it been complete, `b` begins again");
 }
 
 #[tokio::test]
@@ -345,7 +345,7 @@ async fn replay_brings_the_pages_of_each_commit_with_its_version() {
         run(&destination, plan(WriteMode::Append, &[], "r1"), &[]).await.unwrap();
         assert_eq!(replayed(&log).await.unwrap(), "", "no raw pages");
 
-        // The run that commits went on from one that was killed, and another was there at the same time.
+        // The run that commits resumed from one that was killed, and another was there at the same time.
         keep(&log, 1, "r2", true, &[some("a", 1..=1)]).await;
         let mut loser = log.keeper(1, QUERY, "r4", true, 1);
         keep(&log, 1, "r3", true, &[some("a", 2..=2), vec![kept("a", 3, None)]]).await;
@@ -392,16 +392,16 @@ async fn raw_pages_that_are_damaged_or_missing_are_an_error() {
     assert_eq!(replayed(&log).await.unwrap(), "1: a1, 1: a2, 1: a3, 2: a1");
 
     let path = objects(&destination, "raw").await[1].clone();
-    let whole = bytes(&destination, &path).await;
+    let all = bytes(&destination, &path).await;
     let mut told = Vec::new();
-    overwrite(&destination, &path, whole.slice(..whole.len() - 1)).await;
+    overwrite(&destination, &path, all.slice(..all.len() - 1)).await;
     told.push(replayed(&log).await.unwrap_err().to_string());
     let later = zstd::encode_all(&b"{\"format\":2}\n"[..], 1).unwrap();
     overwrite(&destination, &path, later.into()).await;
     told.push(replayed(&log).await.unwrap_err().to_string());
     destination.delete(&path).await.unwrap();
     told.push(replayed(&log).await.unwrap_err().to_string());
-    overwrite(&destination, &path, whole).await;
+    overwrite(&destination, &path, all).await;
     let record = "_ctct/acme/people/commits/00000000000000000001.json";
     destination.delete(record).await.unwrap();
     told.push(replayed(&log).await.unwrap_err().to_string());

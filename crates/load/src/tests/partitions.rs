@@ -68,7 +68,7 @@ async fn odd_values_stay_in_their_folder_and_come_back_as_they_were() {
         }
         let expected: BTreeMap<String, Option<String>> = rows.into_iter().map(|row| (row.id, row.kind)).collect();
         assert_eq!(found, expected);
-        // Children stand below the same folders as their parents.
+        // Children are below the same folders as their parents.
         let folder_of = |path: &String| path.split('/').nth(2).unwrap().to_owned();
         let parents: Vec<_> = destination.list("people").await.unwrap().iter().map(folder_of).collect();
         let children: Vec<_> = destination.list("people_phones").await.unwrap().iter().map(folder_of).collect();

@@ -137,7 +137,7 @@ async fn what_readers_would_see_and_no_log_knows_is_named() {
         ("people/copy.parquet", "no commit wrote it"),
         ("people/account=acme/copy.parquet", "no commit wrote it"),
         ("people_phones/old/x.parquet", "no commit wrote it"),
-        ("people/account=other/x.parquet", "no log here knows the account `other`"),
+        ("people/account=other/x.parquet", "no commit log here has the account `other`"),
     ] {
         for mode in [Append, Replace] {
             let destination = Destination::in_memory();

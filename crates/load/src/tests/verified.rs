@@ -16,11 +16,11 @@ fn counting() -> VerifyOptions {
     VerifyOptions { count: true, ..VerifyOptions::default() }
 }
 
-/// What was found, a line each, and what mends it.
+/// What was found, a line each, and how to repair it.
 async fn findings(destination: &Destination) -> String {
     let verified = verify(destination, "acme", &people(), &counting()).await.unwrap();
     let lines =
-        verified.findings.iter().map(|finding| format!("  {}: {} -> {:?}", finding.path, finding.what, finding.mend));
+        verified.findings.iter().map(|finding| format!("  {}: {} -> {:?}", finding.path, finding.what, finding.fix));
     plain(destination, &lines.collect::<Vec<_>>().join("\n"))
 }
 

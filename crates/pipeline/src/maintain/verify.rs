@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use ctct_extract::{Client, Request};
-use ctct_load::{Destination, Finding, LoadError, Mend, Verified, VerifyOptions, unreadable_leases};
+use ctct_load::{Destination, Finding, Fix, LoadError, Verified, VerifyOptions, unreadable_leases};
 use serde::Serialize;
 
 use super::{OverReports, Part, failed, over_reports};
@@ -206,7 +206,7 @@ async fn verify_report(
                     let finding = Finding {
                         path: format!("{}/{name}", destination.url().trim_end_matches('/')),
                         what: format!("the API counts {api} rows of `{name}`, and the table holds {current_rows}"),
-                        mend: Mend::Run,
+                        fix: Fix::Run,
                     };
                     summary.findings.push(finding_summary(plan, name, finding));
                 }
@@ -246,6 +246,6 @@ fn counting(plan: &ReportPlan, since: Option<DateTime<Utc>>) -> Option<Request> 
     Some(Request { report: Arc::clone(report), params })
 }
 
-fn finding_summary(plan: &Plan, report: &str, Finding { path, what, mend }: Finding) -> FindingSummary {
-    FindingSummary { path, what, advice: advice_on_finding(mend, plan.pipeline.file(), report) }
+fn finding_summary(plan: &Plan, report: &str, Finding { path, what, fix }: Finding) -> FindingSummary {
+    FindingSummary { path, what, advice: advice_on_finding(fix, plan.pipeline.file(), report) }
 }

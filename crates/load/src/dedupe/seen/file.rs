@@ -29,7 +29,7 @@ use crate::log::record::StateFile;
 
 /// Entries of a row group: 2 MiB.
 const ROW_GROUP: usize = 1 << 16;
-/// Largest file that is read as a whole. A larger one is read twice, once to check it, a row group at a time.
+/// Largest file that is read at once. A larger one is read twice, once to check it, a row group at a time.
 const WHOLE_BYTES: u64 = 4 << 20;
 /// Names what the hashes are made of; another way to make them needs another number.
 const HASHES: (&str, &str) = ("ctct.seen_hashes", "2");
@@ -122,21 +122,21 @@ pub(super) async fn read(destination: &Destination, file: &StateFile) -> Result<
     }
     let meta = found.meta.clone();
     let mut sha256 = Sha256::new();
-    let mut whole = Vec::new();
+    let mut all = Vec::new();
     let mut chunks = found.into_stream();
     while let Some(chunk) = chunks.try_next().await.map_err(destination.failed("read", &file.path))? {
         sha256.update(&chunk);
         if file.bytes <= WHOLE_BYTES {
-            whole.extend_from_slice(&chunk);
+            all.extend_from_slice(&chunk);
         }
     }
     if hex(&sha256.finalize()) != file.sha256 {
         return Ok(Read::Unusable("its SHA-256 is not the one in the commit record".to_owned()));
     }
     let stored = StoredFile::new(destination, meta);
-    let whole = (file.bytes <= WHOLE_BYTES).then(|| Bytes::from(whole));
-    let entries = tokio::task::spawn_blocking(move || match whole {
-        Some(whole) => entries(whole),
+    let all = (file.bytes <= WHOLE_BYTES).then(|| Bytes::from(all));
+    let entries = tokio::task::spawn_blocking(move || match all {
+        Some(all) => entries(all),
         None => entries(stored),
     });
     let entries = entries.await.map_err(|_| LoadError::Task { task: "read the seen rows".to_owned() })?;

@@ -1,6 +1,6 @@
 //! The hashes of the records that are stored, made from the tables themselves.
 //!
-//! Rows of a record stand in the files of several tables, in no common order. Since lists have no order, what a row is
+//! Rows of a record are in the files of several tables, in no common order. Since lists have no order, what a row is
 //! nested in can be added up by name while the tables are read one after the other, the innermost first, within a budget of
 //! memory whatever the tables hold.
 

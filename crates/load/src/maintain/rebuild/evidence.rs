@@ -123,8 +123,8 @@ impl Evidence<'_> {
     /// The newest that is known: a record that can be read, or a footer of a later commit.
     fn basis(&self) -> TakenOver {
         let record = self.records.readable.last();
-        let whole = self.files.sound.iter().map(|found| &found.stamp).filter(|stamp| !self.is_torn(stamp));
-        let stamp = whole.max_by_key(|stamp| (stamp.commit, stamp.state.watermark));
+        let complete = self.files.sound.iter().map(|found| &found.stamp).filter(|stamp| !self.is_torn(stamp));
+        let stamp = complete.max_by_key(|stamp| (stamp.commit, stamp.state.watermark));
         match (record, stamp) {
             (Some(commit), stamp) if stamp.is_none_or(|stamp| stamp.commit <= commit.version) => TakenOver {
                 identity: self.identity(),

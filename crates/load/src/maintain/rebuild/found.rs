@@ -1,4 +1,4 @@
-//! The files that stand in a report's tables, each weighed: sound, broken, or none of the report's.
+//! The files in a report's tables, each weighed: sound, broken, or none of the report's.
 
 use std::collections::BTreeMap;
 
@@ -92,7 +92,7 @@ async fn weigh(
     let known = named.get(path);
     let not_ours = |reason: String| if known.is_some() { Weighed::Broken(reason) } else { Weighed::Refused(reason) };
     let Some(footer) = footer::read(destination, path, bytes).await? else {
-        return Ok(not_ours("it is no Parquet file".to_owned()));
+        return Ok(not_ours("it is not a valid Parquet file".to_owned()));
     };
     let stamp = match own(log, path, &footer) {
         Ok(stamp) => stamp,

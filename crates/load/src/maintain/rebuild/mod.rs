@@ -19,11 +19,11 @@ use crate::compact::Rewriter;
 use crate::destination::{Destination, folder};
 use crate::error::LoadError;
 use crate::files::source::Listed;
+use crate::log::ReportLog;
 use crate::log::file_names::NamedFiles;
 use crate::log::inventory::Listing;
 use crate::log::manifest::Manifest;
 use crate::log::record::{Commit, CommittedFile, Inventory, LAYOUT_VERSION, RECORD_FORMAT, StateFile, Window};
-use crate::log::{ReportLog, publish};
 use crate::maintain::loss::Loss;
 use crate::maintain::state;
 use evidence::{Evidence, TakenOver};
@@ -93,7 +93,7 @@ pub struct TableRebuilt {
 /// Rebuilds the log of one report of one account.
 ///
 /// Every file is read and compared with what the log says of it. What is not what was written goes to a folder beside the log,
-/// and with it what is left of the same records, so that they can be read again as a whole.
+/// and with it what is left of the same records, so that they can be read again completely.
 ///
 /// # Errors
 /// The store fails; a record has a newer format; another run commits meanwhile ([`LoadError::Fenced`]).
@@ -187,11 +187,7 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
         // What the new record does not name nobody reads any more.
         let old = head.iter().flat_map(|head| head.seen.iter().chain(&head.manifest));
         record.removed.extend(old.map(|file| file.path.clone()));
-        log.commit(&record).await?;
-        log.publish(&record, &publish::moves(&record)).await?;
-        if let Err(error) = log.collect(&record).await {
-            tracing::warn!(%error, "could not remove the staging of dead runs; the next run will");
-        }
+        log.commit_and_publish(&record, &staging(&log, plan, version)?).await?;
     }
     for path in aside.iter().map(String::as_str).chain(shrinks.iter().map(|(found, _)| found.file.path.as_str())) {
         moved.push(destination.shown(&format!("{folder}/{path}")));
@@ -217,7 +213,7 @@ async fn manifest_of(
     }
 }
 
-/// Writes files again without the rows of records that are read again as a whole. The originals are kept aside.
+/// Writes files again without the rows of records that are read again completely. The originals are kept aside.
 async fn shrunk(
     log: &ReportLog,
     plan: &Rebuild<'_>,
@@ -226,7 +222,7 @@ async fn shrunk(
     aside: &str,
 ) -> Result<Commit, LoadError> {
     let destination = log.destination();
-    let staging = log.staging(record.version - 1, &folder::of_name("run", plan.run_id)?);
+    let staging = staging(log, plan, record.version)?;
     let options = destination.file_options();
     let mut rewriter = Rewriter::for_commit(destination, plan.report, &record, staging, &options)?;
     for (FoundFile { file, .. }, gone) in shrinks {
@@ -246,6 +242,11 @@ async fn shrunk(
     record.files.retain(|file| !gone.contains(&file.path));
     record.inventory = Inventory::after(None, &Listing::default(), record.version, &record.files, &[]);
     Ok(record)
+}
+
+/// Where files wait for the commit of this version.
+fn staging(log: &ReportLog, plan: &Rebuild<'_>, version: i64) -> Result<String, LoadError> {
+    Ok(log.staging(version - 1, &folder::of_name("run", plan.run_id)?))
 }
 
 /// Moves a file out of its table, to where nothing reads it.

@@ -1,4 +1,4 @@
-//! Files against the records that name them, and against the catalogue.
+//! Files against the records that name them, and against the catalog.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::ParquetMetaData;
 
-use super::{CheckedFile, CheckedTable, CheckedTables, Finding, Mend, Verified, VerifiedTable};
+use super::{CheckedFile, CheckedTable, CheckedTables, Finding, Fix, Verified, VerifiedTable};
 use crate::destination::checksum;
 use crate::error::LoadError;
 use crate::files::footer::{self, own};
@@ -53,7 +53,7 @@ pub(super) async fn check(
     while let Some((path, result)) = results.try_next().await? {
         let table = table_of(&path);
         let checked =
-            tables.entry(table.clone()).or_insert_with(|| CheckedTable { whole: true, ..CheckedTable::default() });
+            tables.entry(table.clone()).or_insert_with(|| CheckedTable { complete: true, ..CheckedTable::default() });
         match result {
             Ok((file, hashed)) => {
                 let total =
@@ -64,9 +64,9 @@ pub(super) async fn check(
                 total.hashed += u64::from(hashed);
                 checked.files.push(file);
             }
-            Err((what, mend)) => {
-                checked.whole = false;
-                verified.findings.push(Finding { path: log.destination().shown(&path), what, mend });
+            Err((what, fix)) => {
+                checked.complete = false;
+                verified.findings.push(Finding { path: log.destination().shown(&path), what, fix });
             }
         }
     }
@@ -82,13 +82,13 @@ struct LogView<'a> {
     named: NamedFiles<'a>,
 }
 
-/// What is wrong with a file and what mends it.
-type Wrong = (String, Mend);
+/// What is wrong with a file, and how to repair it.
+type Wrong = (String, Fix);
 
 impl LogView<'_> {
     fn missing(&self, path: &str) -> Wrong {
         let version = self.named.get(path).map_or(self.head.version, |named| named.proof.commit);
-        (format!("commit {version} wrote it and it is not there"), Mend::Restore)
+        (format!("commit {version} wrote it, but it is missing"), Fix::Restore)
     }
 
     /// What is wrong with a file that is of this account by its footer, if it is none of the report's.
@@ -96,7 +96,7 @@ impl LogView<'_> {
         match &owner.account {
             Some(account) if !self.head.identity.may_have(account) => {
                 let own = self.head.identity.account.as_deref().unwrap_or_default();
-                Err((format!("its rows are of the account {account}, and the last commit is of {own}"), Mend::Refresh))
+                Err((format!("its rows are of the account {account}, and the last commit is of {own}"), Fix::Refresh))
             }
             _ => Ok(()),
         }
@@ -106,9 +106,9 @@ impl LogView<'_> {
     fn stray(&self, path: &str, version: i64) -> Result<(), Wrong> {
         let head = self.head.version;
         if version > head {
-            return Err((format!("it is of commit {version}, and the last commit is {head}"), Mend::Rebuild));
+            return Err((format!("it is of commit {version}, and the last commit is {head}"), Fix::Rebuild));
         }
-        self.named.stray(path, version).map_or(Ok(()), |what| Err((what, Mend::Remove)))
+        self.named.stray(path, version).map_or(Ok(()), |what| Err((what, Fix::Remove)))
     }
 }
 
@@ -126,32 +126,32 @@ async fn check_file(
         let version = proof.commit;
         if proof.bytes != bytes {
             let what = format!("it has {bytes} bytes, and commit {version} wrote {}", proof.bytes);
-            return Ok(Err((what, Mend::Restore)));
+            return Ok(Err((what, Fix::Restore)));
         }
         match checksum::sha256(destination, path).await? {
             None => return Ok(Err(says.missing(path))),
             Some(sha256) if proof.sha256.as_ref().is_some_and(|expected| *expected != sha256) => {
-                return Ok(Err((format!("its SHA-256 is not that of what commit {version} wrote"), Mend::Restore)));
+                return Ok(Err((format!("its SHA-256 is not that of what commit {version} wrote"), Fix::Restore)));
             }
             Some(_) => {}
         }
     }
     let Some(footer) = footer::read(destination, path, bytes).await? else {
-        let mend = if named.is_some() { Mend::Restore } else { Mend::Remove };
-        return Ok(Err(("it is no Parquet file".to_owned(), mend)));
+        let fix = if named.is_some() { Fix::Restore } else { Fix::Remove };
+        return Ok(Err(("it is not a valid Parquet file".to_owned(), fix)));
     };
     let rows = u64::try_from(footer.file_metadata().num_rows()).unwrap_or_default();
     let checked = own(log, path, &footer)
-        .map_err(|what| (what, Mend::Remove))
+        .map_err(|what| (what, Fix::Remove))
         .and_then(|stamp| says.stray(path, stamp.commit).and_then(|()| says.foreign(&stamp.identity)))
         .and_then(|()| match named {
             Some(Named { proof, .. }) if proof.sha256.is_some() && proof.rows != rows => {
                 let what = format!("it has {rows} rows, and commit {} wrote {}", proof.commit, proof.rows);
-                Err((what, Mend::Restore))
+                Err((what, Fix::Restore))
             }
             _ => Ok(()),
         })
-        .and_then(|()| schema(report, says.head, path, &footer).map_err(|what| (what, Mend::Refresh)));
+        .and_then(|()| schema(report, says.head, path, &footer).map_err(|what| (what, Fix::Refresh)));
     let hashed = named.is_some_and(|named| named.proof.sha256.is_some());
     Ok(checked.map(|()| (CheckedFile { path: path.to_owned(), bytes, rows }, hashed)))
 }
@@ -159,7 +159,7 @@ async fn check_file(
 /// Checks that a file has every column of its table, of the right type.
 fn schema(report: &Report, head: &Commit, path: &str, footer: &ParquetMetaData) -> Result<(), String> {
     let Some(table) = report.tables().iter().find(|table| table.name == table_of(path)) else {
-        // The catalogue has forgotten the table: its files have the schema that they once had.
+        // The catalog has forgotten the table: its files have the schema that they once had.
         return Ok(());
     };
     let metadata = footer.file_metadata();

@@ -2,7 +2,7 @@
 
 use ctct_catalog::Report;
 
-use super::{CheckedTables, Finding, Mend, Verified};
+use super::{CheckedTables, Finding, Fix, Verified};
 use crate::error::LoadError;
 use crate::files::partition::{PartitionBy, Router};
 use crate::files::stored_rows::StoredRows;
@@ -40,7 +40,7 @@ pub(super) async fn check(
         }
         if elsewhere > 0 {
             let what = format!("it has {elsewhere} row{} of another partition", if elsewhere == 1 { "" } else { "s" });
-            verified.add(vec![Finding { path: log.destination().shown(&file.path), what, mend: Mend::Refresh }]);
+            verified.add(vec![Finding { path: log.destination().shown(&file.path), what, fix: Fix::Refresh }]);
         }
     }
     Ok(())

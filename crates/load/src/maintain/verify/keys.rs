@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ctct_catalog::{COMMIT, ORDINAL, PARENT_ORDINAL, Report, Table};
 
 use super::scan::{CURRENT, HASH_SHIFT, Scan, ScanResult, file_of};
-use super::{CheckedFile, CheckedTables, Finding, Mend, Verified};
+use super::{CheckedFile, CheckedTables, Finding, Fix, Verified};
 use crate::error::LoadError;
 use crate::files::stored_schema::{DELETED_AT, VALID_TO, stored_key};
 use crate::log::ReportLog;
@@ -35,7 +35,7 @@ impl KeyCheck<'_> {
         let merged = head.write_mode == WriteMode::Merge;
         for (at, table) in report.tables().iter().enumerate() {
             let children: Vec<&Table> = report.tables().iter().filter(|child| child.parent == Some(at)).collect();
-            let Some(own) = checked.get(&table.name).filter(|own| own.whole) else { continue };
+            let Some(own) = checked.get(&table.name).filter(|own| own.complete) else { continue };
             if !merged && children.is_empty() {
                 continue;
             }
@@ -49,10 +49,10 @@ impl KeyCheck<'_> {
                 let scan = Scan { columns, order, null: vec![VALID_TO], slice: (slice, slices) };
                 let found = scan.files(log, &own.files).await?;
                 for file in found.unread {
-                    tally.add(&own.files[file], UNREAD, Mend::Restore);
+                    tally.add(&own.files[file], UNREAD, Fix::Restore);
                 }
                 for file in found.unordered {
-                    tally.add(&own.files[file], "its rows are not in the order of their key", Mend::Refresh);
+                    tally.add(&own.files[file], "its rows are not in the order of their key", Fix::Refresh);
                 }
                 if merged {
                     for (file, rows) in repeated(&found.hashes) {
@@ -68,7 +68,7 @@ impl KeyCheck<'_> {
                     for (file, rows) in scan.orphans(log, files, &parents).await? {
                         match rows {
                             Some(rows) => tally.count(&files[file], "without a parent row", rows),
-                            None => tally.add(&files[file], UNREAD, Mend::Restore),
+                            None => tally.add(&files[file], UNREAD, Fix::Restore),
                         }
                     }
                 }
@@ -90,7 +90,7 @@ impl KeyCheck<'_> {
             let scan = Scan { columns: table.key.clone(), order: None, null, slice: (slice, slices) };
             let ScanResult { mut hashes, unread, .. } = scan.files(log, &own.files).await?;
             for file in unread {
-                tally.add(&own.files[file], UNREAD, Mend::Restore);
+                tally.add(&own.files[file], UNREAD, Fix::Restore);
             }
             hashes.retain(|hash| hash & CURRENT != 0);
             hashes.dedup_by_key(|hash| *hash >> HASH_SHIFT);
@@ -130,13 +130,13 @@ fn repeated(hashes: &[u128]) -> BTreeMap<usize, u64> {
 /// Findings by file, added up over slices.
 #[derive(Default)]
 struct Tally {
-    plain: BTreeMap<(String, &'static str), Mend>,
+    plain: BTreeMap<(String, &'static str), Fix>,
     counted: BTreeMap<(String, &'static str), u64>,
 }
 
 impl Tally {
-    fn add(&mut self, file: &CheckedFile, what: &'static str, mend: Mend) {
-        self.plain.insert((file.path.clone(), what), mend);
+    fn add(&mut self, file: &CheckedFile, what: &'static str, fix: Fix) {
+        self.plain.insert((file.path.clone(), what), fix);
     }
 
     fn count(&mut self, file: &CheckedFile, what: &'static str, rows: u64) {
@@ -145,15 +145,15 @@ impl Tally {
 
     fn findings(self, log: &ReportLog) -> Vec<Finding> {
         let shown = |path: &str| log.destination().shown(path);
-        let plain = self.plain.iter().map(|((path, what), mend)| Finding {
+        let plain = self.plain.iter().map(|((path, what), fix)| Finding {
             path: shown(path),
             what: (*what).to_owned(),
-            mend: *mend,
+            fix: *fix,
         });
         let counted = self.counted.iter().map(|((path, what), rows)| Finding {
             path: shown(path),
             what: format!("it has {rows} row{} {what}", if *rows == 1 { "" } else { "s" }),
-            mend: Mend::Refresh,
+            fix: Fix::Refresh,
         });
         plain.chain(counted).collect()
     }

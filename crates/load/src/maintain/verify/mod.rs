@@ -61,13 +61,13 @@ pub struct Finding {
     pub path: String,
     /// What is wrong with it. Holds no cell's value.
     pub what: String,
-    /// What mends it.
-    pub mend: Mend,
+    /// How to repair it.
+    pub fix: Fix,
 }
 
-/// What mends a finding.
+/// How to repair what was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Mend {
+pub enum Fix {
     /// Put the file back from a backup; without one, rebuild the log and read everything again.
     Restore,
     /// Rebuild the log from the files.
@@ -76,7 +76,7 @@ pub enum Mend {
     Remove,
     /// Keep one of the two labels of an account, and move the tables and the state of the other elsewhere.
     Label,
-    /// Read everything again and write the tables anew.
+    /// Read everything again and rewrite the tables.
     Refresh,
     /// Run again: the API may have changed since.
     Run,
@@ -87,7 +87,7 @@ pub enum Mend {
 pub struct VerifyOptions {
     /// Whether [`Verified::current_rows`] is wanted, which reads the keys once more.
     pub count: bool,
-    /// Bytes of keys that are held at a time, 16 a row. A table with more rows is read several times.
+    /// Bytes of keys that are held at a time, 16 per row. A table with more rows is read several times.
     pub key_bytes: u64,
     /// The time, which no watermark may lie ahead of; absent where that is not looked at.
     pub now: Option<DateTime<Utc>>,
@@ -172,8 +172,8 @@ async fn attempt(log: &ReportLog, report: &Report, options: &VerifyOptions) -> R
         }
     } else {
         let path = log.destination().shown(&listing.folder(&report.name));
-        let what = "it is of a version that kept one row where several events are equal".to_owned();
-        verified.findings.push(Finding { path, what, mend: Mend::Refresh });
+        let what = "it was written by a version that kept one row of several equal events".to_owned();
+        verified.findings.push(Finding { path, what, fix: Fix::Refresh });
     }
     unlocated(log, head, manifest.as_ref(), &listing, &mut verified).await?;
     beside(log, head, manifest.as_ref(), &listing, &mut verified).await?;
@@ -202,7 +202,7 @@ async fn read_records(log: &ReportLog, verified: &mut Verified) -> Result<Vec<Co
     Ok(records)
 }
 
-/// What stands beside the account's tables: the state that the record names, pages that wait, and what readers of the tables'
+/// What is beside the account's tables: the state that the record names, pages that wait, and what readers of the tables'
 /// folders see and no log knows.
 async fn beside(
     log: &ReportLog,
@@ -211,21 +211,20 @@ async fn beside(
     listing: &Listing,
     verified: &mut Verified,
 ) -> Result<(), LoadError> {
-    let finding = |Loss { path, reason }: Loss, mend| Finding { path, what: reason, mend };
+    let finding = |Loss { path, reason }: Loss, fix| Finding { path, what: reason, fix };
     let state = state::damage(log, head, manifest).await?;
-    verified.add(state.into_iter().map(|damage| finding(damage.loss, Mend::Rebuild)).collect());
+    verified.add(state.into_iter().map(|damage| finding(damage.loss, Fix::Rebuild)).collect());
     let pages = state::unusable_pages(log, head.version).await?;
     let ids = state::unusable_ids(log, head).await?;
-    verified.add(pages.into_iter().chain(ids).map(|loss| finding(loss, Mend::Run)).collect());
+    verified.add(pages.into_iter().chain(ids).map(|loss| finding(loss, Fix::Run)).collect());
     let destination = log.destination();
     let foreign = foreign::find(destination, listing.account(), listing.folders()).await?;
-    let shown = |(path, what): (String, String)| Finding { path: destination.shown(&path), what, mend: Mend::Remove };
+    let shown = |(path, what): (String, String)| Finding { path: destination.shown(&path), what, fix: Fix::Remove };
     verified.add(foreign.into_iter().map(shown).collect());
     for label in foreign::same_account(log, &head.identity).await? {
         let path = destination.shown(&listing.folder(log.report()));
-        let what =
-            format!("the rows of the same account are stored as `{label}` too, so readers see each of them twice");
-        verified.add(vec![Finding { path, what, mend: Mend::Label }]);
+        let what = format!("the same account is also stored as `{label}`, so readers see each row twice");
+        verified.add(vec![Finding { path, what, fix: Fix::Label }]);
     }
     Ok(())
 }
@@ -238,7 +237,7 @@ async fn unlocated(
     listing: &Listing,
     verified: &mut Verified,
 ) -> Result<(), LoadError> {
-    if verified.findings.iter().all(|finding| matches!(finding.mend, Mend::Refresh)) {
+    if verified.findings.iter().all(|finding| matches!(finding.fix, Fix::Refresh)) {
         let Some(manifest) = manifest else { return Ok(()) };
         match log.damage(Some(head), manifest, listing).await {
             Ok(found) => verified.findings.extend(found.map(damage)),
@@ -252,9 +251,9 @@ async fn unlocated(
 /// An error about damage as a finding.
 fn damage(error: LoadError) -> Finding {
     match error {
-        LoadError::Damaged { path, reason } => Finding { path, what: reason, mend: Mend::Rebuild },
-        LoadError::Ahead { path, watermark, now } => Finding { path, what: ahead(watermark, now), mend: Mend::Rebuild },
-        error => Finding { path: String::new(), what: error.to_string(), mend: Mend::Rebuild },
+        LoadError::Damaged { path, reason } => Finding { path, what: reason, fix: Fix::Rebuild },
+        LoadError::Ahead { path, watermark, now } => Finding { path, what: ahead(watermark, now), fix: Fix::Rebuild },
+        error => Finding { path: String::new(), what: error.to_string(), fix: Fix::Rebuild },
     }
 }
 
@@ -266,11 +265,11 @@ struct CheckedFile {
     rows: u64,
 }
 
-/// The sound files of each table; `whole` says whether they are all that the table should have.
+/// The sound files of each table; `complete` says whether they are all that the table should have.
 #[derive(Debug, Default)]
 struct CheckedTable {
     files: Vec<CheckedFile>,
-    whole: bool,
+    complete: bool,
 }
 
 /// The tables that were checked, by name.

@@ -15,6 +15,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::{Digest, Sha256};
 
 use super::CheckedFile;
+use crate::destination::checksum::first_half;
 use crate::destination::folder::{self, NULL_FOLDER};
 use crate::error::LoadError;
 use crate::files::footer;
@@ -141,7 +142,7 @@ impl Scan {
             let current: Vec<&ArrayRef> = null.iter().filter_map(|name| batch.column_by_name(name)).collect();
             let rows = hashed.encode(&batch)?;
             for row in 0..batch.num_rows() {
-                // Where the whole key is in folders there is nothing to encode.
+                // Where all of the key is in folders there is nothing to encode.
                 let hash =
                     if hashed.names.is_empty() { hash(&folders, &[]) } else { hash(&folders, rows.row(row).as_ref()) };
                 if u128::from(slice) != ((hash >> HASH_SHIFT) * u128::from(slices)) >> (128 - HASH_SHIFT) {
@@ -176,9 +177,7 @@ fn hash(folders: &str, key: &[u8]) -> u128 {
     let mut digest = Sha256::new();
     digest.update(folders);
     digest.update(key);
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest.finalize()[..16]);
-    (u128::from_be_bytes(bytes) >> HASH_SHIFT) << HASH_SHIFT
+    (first_half(digest) >> HASH_SHIFT) << HASH_SHIFT
 }
 
 /// The values of columns that are partition folders, joined; `None` where one is in no folder, or in the null folder,

@@ -35,7 +35,7 @@ fn pipelines() -> Vec<(String, String)> {
     files.iter().map(|path| (path.display().to_string(), fs::read_to_string(path).unwrap())).collect()
 }
 
-/// Mend with `UPDATE_SCHEMA=1 cargo test -p ctct-pipeline`.
+/// Regenerate with `UPDATE_SCHEMA=1 cargo test -p ctct-pipeline`.
 #[test]
 fn the_schema_file_is_fresh() {
     let path = repository().join("schemas/pipeline.schema.json");
