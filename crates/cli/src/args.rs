@@ -13,8 +13,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{NaiveDate, TimeDelta};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use ctct_pipeline::{Shard, When};
+use ctct_readers::Dialect;
 
 pub(crate) use auth::{
     AuthAction, AuthArguments, ListArguments, LoginArguments, LogoutArguments, StateOption, StatusArguments,
@@ -22,7 +24,7 @@ pub(crate) use auth::{
 pub(crate) use completions::CompletionsArguments;
 pub(crate) use init::InitArguments;
 pub(crate) use schedule::{ScheduleArguments, Target};
-pub(crate) use schema::{Dialect, Format, SchemaArguments};
+pub(crate) use schema::{Format, SchemaArguments};
 pub(crate) use status::PipelineStatusArguments;
 pub(crate) use views::ViewsArguments;
 
@@ -447,6 +449,13 @@ pub(crate) enum RefreshTokens {
     LongLived,
     /// None: the old one stays good.
     Omitted,
+}
+
+/// Names of the SQL engines, each with its line of help.
+fn dialects(duckdb: &'static str, spark: &'static str) -> impl TypedValueParser<Value = Dialect> {
+    let named = [(Dialect::DuckDb, duckdb), (Dialect::Spark, spark)];
+    PossibleValuesParser::new(named.map(|(dialect, help)| PossibleValue::new(dialect.word()).help(help)))
+        .map(|word| if word == Dialect::Spark.word() { Dialect::Spark } else { Dialect::DuckDb })
 }
 
 fn moment(text: &str) -> Result<When, &'static str> {

@@ -12,7 +12,6 @@ mod printer;
 mod reporter;
 mod stop;
 mod text_table;
-mod views;
 
 use std::panic;
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use ctct_readers::Dialect;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -25,7 +26,10 @@ pub(crate) struct SchemaArguments {
     #[arg(long, alias = "output", value_enum)]
     pub(crate) format: Option<Format>,
     /// Whose SQL the `ddl` is in; `duckdb` unless given.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = super::dialects(
+        "DuckDB: tables of its own, and how to fill them",
+        "Spark: tables over the Parquet where it is",
+    ))]
     pub(crate) dialect: Option<Dialect>,
     /// Print the JSON Schema of pipeline files instead, for editors.
     #[arg(long, conflicts_with_all = ["file", "reports", "format", "dialect"])]
@@ -43,13 +47,4 @@ pub(crate) enum Format {
     Ddl,
     /// For documentation: one section a table.
     Markdown,
-}
-
-/// Whose SQL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Dialect {
-    /// DuckDB: tables of its own, and how to fill them.
-    Duckdb,
-    /// Spark: tables over the Parquet where it is.
-    Spark,
 }

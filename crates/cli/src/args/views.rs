@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-
-use crate::views::Dialect;
+use ctct_readers::Dialect;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -20,7 +19,7 @@ pub(crate) struct ViewsArguments {
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// The engine that runs the SQL.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = super::dialects("DuckDB 1.4 or newer", "Spark 4.0 or newer"))]
     pub(crate) dialect: Dialect,
     /// Schema that the views are made in; it is made where there is none. Without it DuckDB has them in its own, and Spark
     /// for the session alone.

@@ -1,16 +1,15 @@
 //! `ctct-etl schema`: the tables of a pipeline or of the catalogue, column by column, for people, programs, SQL and
 //! documentation; or the JSON Schema of pipeline files.
 
-mod ddl;
-mod json;
-mod markdown;
 mod text;
 
 use ctct_catalog::{Catalog, Report};
 use ctct_pipeline::{Layout, Pipeline, StoredTable};
+use ctct_readers::dictionary::{self, markdown};
+use ctct_readers::{Dialect, ddl};
 
 use super::{catalog, pipeline};
-use crate::args::{Dialect, Format, SchemaArguments};
+use crate::args::{Format, SchemaArguments};
 use crate::exit_code;
 use crate::printer::{complain, print};
 
@@ -36,7 +35,7 @@ fn form(arguments: &SchemaArguments) -> Result<(Format, Dialect), u8> {
     match (arguments.format, arguments.dialect) {
         (Some(Format::Ddl) | None, Some(dialect)) => Ok((Format::Ddl, dialect)),
         (Some(_), Some(_)) => Err(refused("--dialect goes with --format ddl")),
-        (format, None) => Ok((format.unwrap_or(Format::Text), Dialect::Duckdb)),
+        (format, None) => Ok((format.unwrap_or(Format::Text), Dialect::DuckDb)),
     }
 }
 
@@ -56,11 +55,11 @@ fn of_pipeline(pipeline: &Pipeline, only: &[String], format: Format, dialect: Di
     Ok(match format {
         Format::Markdown => markdown::pipeline(&pipeline.name, pipeline.description.as_deref(), &tables),
         Format::Text => text::text(&tables),
-        Format::Json => json::json(&tables),
+        Format::Json => dictionary::json(&tables),
         Format::Ddl => {
             let account_column = pipeline.destination.files.account_column;
             let runs = only.is_empty().then(|| Layout::of_runs(&ctct_pipeline::root(pipeline, base), account_column));
-            ddl::ddl(&tables.iter().map(StoredTable::layout).chain(runs).collect::<Vec<_>>(), dialect)
+            ddl(&tables.iter().map(StoredTable::layout).chain(runs).collect::<Vec<_>>(), dialect)
         }
     })
 }
@@ -79,8 +78,8 @@ fn of_catalog(catalog: &Catalog, only: &[String], format: Format, dialect: Diale
         }
         Format::Markdown => reports.iter().map(|report| markdown::report(report)).collect::<Vec<_>>().join("\n\n"),
         Format::Text => text::text(&tables),
-        Format::Json => json::json(&tables),
-        Format::Ddl => ddl::ddl(&tables.iter().map(StoredTable::layout).collect::<Vec<_>>(), dialect),
+        Format::Json => dictionary::json(&tables),
+        Format::Ddl => ddl(&tables.iter().map(StoredTable::layout).collect::<Vec<_>>(), dialect),
     })
 }
 

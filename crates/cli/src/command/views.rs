@@ -1,6 +1,7 @@
 //! `ctct-etl views`: SQL over the tables of a pipeline, for the engine that reads them.
 
 use ctct_pipeline::{Environment, RunError, did_you_mean};
+use ctct_readers::views::{self, Views};
 
 use super::{catalog, pipeline, runtime};
 use crate::args::{Global, ViewsArguments};
@@ -8,7 +9,6 @@ use crate::exit_code;
 use crate::logging;
 use crate::printer::{complain, print};
 use crate::reporter;
-use crate::views::{self, Views};
 
 /// Prints the SQL. Nothing is sent to the API; the destination is read.
 pub(crate) fn views(global: &Global, arguments: &ViewsArguments) -> u8 {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ctct_catalog::Catalog;
 use ctct_extract::Accounts;
+use ctct_readers::shell_word;
 
 use self::draft::Draft;
 use super::{catalog, runtime};
@@ -165,11 +166,4 @@ fn welcome(file: &Path, draft: &Draft, schema: &str, signed_in: &[String], catal
         text += &format!("  ctct-etl schedule {word} --target cron\n");
     }
     text
-}
-
-/// A path as a word of a shell's command.
-fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
-    if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

@@ -3,10 +3,11 @@
 use ctct_catalog::Origin;
 use serde_json::{Value, json};
 
-use super::text::parquet;
+use super::parquet;
 use ctct_pipeline::{Column, StoredTable};
 
-pub(super) fn json(tables: &[StoredTable<'_>]) -> String {
+/// All that is known of these tables, in one line.
+pub fn json(tables: &[StoredTable<'_>]) -> String {
     Value::Array(tables.iter().map(table).collect()).to_string()
 }
 

@@ -1,12 +1,9 @@
-//! What differs between the two engines: how names, texts and types are written, and what makes a view.
-
-use clap::ValueEnum;
+//! What differs between the two SQL engines: how names, texts and types are written, and what makes a view.
 
 /// The engine that the SQL is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Dialect {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
     /// DuckDB 1.4 or newer.
-    #[value(name = "duckdb")]
     DuckDb,
     /// Spark 4.0 or newer.
     Spark,
@@ -49,7 +46,7 @@ impl Column {
 
 impl Dialect {
     /// Its name on the command line.
-    pub(crate) fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::DuckDb => "duckdb",
             Self::Spark => "spark",

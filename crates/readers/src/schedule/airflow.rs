@@ -2,20 +2,20 @@
 
 use ctct_pipeline::Schedule;
 
-use super::{Entry, Job};
+use super::{Job, SchedulerFile};
 
-/// The DAG as it stands in the repository.
-const DAG: &str = include_str!("../../../../../integrations/airflow/ctct_etl_dag.py");
+/// The DAG of the repository.
+const DAG: &str = include_str!("../../../../integrations/airflow/ctct_etl_dag.py");
 const BEGIN: &str = "# --- settings ---\n";
 const END: &str = "# --- end of the settings ---\n";
 
 /// The file.
-pub(super) fn entry(job: &Job) -> Vec<Entry> {
+pub(super) fn files(job: &Job) -> Vec<SchedulerFile> {
     let id = format!("ctct_{}", job.pipeline.name);
     let (head, rest) = DAG.split_once(BEGIN).unwrap_or((DAG, ""));
     let (_, tail) = rest.split_once(END).unwrap_or(("", rest));
     let text = [head, BEGIN, &settings(job, &id), END, tail].concat();
-    vec![Entry { name: format!("{id}.py"), text }]
+    vec![SchedulerFile { name: format!("{id}.py"), text }]
 }
 
 fn settings(job: &Job, id: &str) -> String {

@@ -3,25 +3,23 @@
 //! Cron knows no time zones that all its kinds would honour: Debian's takes `CRON_TZ` for a variable of the job and says
 //! nothing. So a schedule is written only where the host's own clock means the same, and refused otherwise.
 
-use std::path::Path;
 use std::time::Duration;
 
-use chrono::{Offset, TimeZone, Utc};
+use chrono::{DateTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 use ctct_pipeline::{CronExpression, Schedule};
 
-use super::{Entry, Job, in_words};
+use crate::quoting::shell_word;
+
+use super::{Job, SchedulerFile, in_words};
 
 /// The longest command that Debian's cron takes (`MAX_COMMAND`).
 const LONGEST: usize = 998;
 
 /// The line and its comment, or why there is none and what to do.
-pub(super) fn entry(job: &Job) -> Result<Vec<Entry>, String> {
-    entry_for(job, host_zone())
-}
-
-fn entry_for(job: &Job, host: Tz) -> Result<Vec<Entry>, String> {
-    let times = times(&job.schedule, job.pipeline.timezone, host).map_err(|message| {
+pub(super) fn files(job: &Job) -> Result<Vec<SchedulerFile>, String> {
+    let host = job.host_zone;
+    let times = times(job, host).map_err(|message| {
         format!("{message}; or ctct-etl schedule {} --target systemd, which can do it", job.pipeline.file())
     })?;
     let name = &job.pipeline.name;
@@ -39,14 +37,14 @@ fn entry_for(job: &Job, host: Tz) -> Result<Vec<Entry>, String> {
         description = job.description(),
         variables = job.variables().display(),
     );
-    Ok(vec![Entry { name: format!("ctct-{name}.crontab"), text }])
+    Ok(vec![SchedulerFile { name: format!("ctct-{name}.crontab"), text }])
 }
 
 /// The five fields by the host's clock.
-fn times(schedule: &Schedule, pipeline_zone: Tz, host: Tz) -> Result<String, String> {
-    let (text, zone, hourly) = match schedule {
+fn times(job: &Job, host: Tz) -> Result<String, String> {
+    let (text, zone, hourly) = match &job.schedule {
         Schedule::Cron { expression, timezone } => {
-            (expression.to_string(), timezone.unwrap_or(pipeline_zone), is_hourly(expression))
+            (expression.to_string(), timezone.unwrap_or(job.pipeline.timezone), is_hourly(expression))
         }
         Schedule::Every(span) => {
             let text = of_span(*span).ok_or_else(|| {
@@ -56,7 +54,7 @@ fn times(schedule: &Schedule, pipeline_zone: Tz, host: Tz) -> Result<String, Str
             (text, Tz::UTC, *span <= Duration::from_hours(1))
         }
     };
-    if zone == host || is_utc(zone) && is_utc(host) || hourly && minutes_agree(zone, host) {
+    if zone == host || is_utc(zone) && is_utc(host) || hourly && minutes_agree(zone, host, job.now) {
         return Ok(text);
     }
     Err(format!(
@@ -90,16 +88,9 @@ fn is_utc(zone: Tz) -> bool {
 }
 
 /// Whether the minute hands of both zones stand alike.
-fn minutes_agree(zone: Tz, host: Tz) -> bool {
-    let offset = |zone: Tz| zone.offset_from_utc_datetime(&Utc::now().naive_utc()).fix().local_minus_utc();
+fn minutes_agree(zone: Tz, host: Tz, now: DateTime<Utc>) -> bool {
+    let offset = |zone: Tz| zone.offset_from_utc_datetime(&now.naive_utc()).fix().local_minus_utc();
     (offset(zone) - offset(host)) % 3_600 == 0
-}
-
-/// The zone that the host's clock shows, by its link as of localtime(5); without one it is UTC.
-fn host_zone() -> Tz {
-    let link = std::fs::canonicalize("/etc/localtime").unwrap_or_default();
-    let name = link.to_str().and_then(|path| path.split_once("zoneinfo/"));
-    name.and_then(|(_, name)| name.parse().ok()).unwrap_or(Tz::UTC)
 }
 
 /// The command, in one line as cron wants it.
@@ -109,32 +100,19 @@ fn command(job: &Job) -> String {
         "cd {folder} && {{ set -a; [ ! -r {variables} ] || . {variables}; set +a; {program} run {file} --over-days --deadline \
          {deadline} --output json >>{name}.jsonl 2>>{name}.log; code=$?; case $code in 0|11|12|13) ;; *) echo \"ctct-etl \
          ended with $code; the end of {name}.log says what to do:\"; tail -n 20 {name}.log;; esac; }}",
-        folder = quoted(&job.folder),
-        variables = quoted(&job.variables()),
-        program = quoted(&job.program),
-        file = quoted(&job.file),
+        folder = shell_word(&job.folder),
+        variables = shell_word(&job.variables()),
+        program = shell_word(&job.program),
+        file = shell_word(&job.file),
         deadline = job.deadline(),
     );
     // To cron an unescaped % ends the command (crontab(5)).
     command.replace('%', "\\%")
 }
 
-/// A path for sh.
-fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
-    let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
-    if plain { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_are_quoted_for_the_shell() {
-        assert_eq!(quoted(Path::new("/opt/ctct-etl")), "/opt/ctct-etl");
-        assert_eq!(quoted(Path::new("/it's 100%")), r"'/it'\''s 100%'");
-    }
 
     #[test]
     fn spans_that_divide_a_day_have_a_line() {

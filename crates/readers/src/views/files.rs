@@ -3,8 +3,8 @@
 use arrow::datatypes::{DataType, Field};
 use ctct_pipeline::Layout;
 
-use super::dialect::{Column, Dialect, Kind};
 use super::script::{Script, typed};
+use crate::dialect::{Column, Dialect, Kind};
 
 /// Writes the view of a table. Without a file it is empty: engines refuse to read a folder that is not there.
 pub(crate) fn view(script: &mut Script, layout: &Layout, has_files: bool) {

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ctct_catalog::{COMMIT, EXTRACTED_AT};
 use ctct_load::{TextRow, VALID_TO};
 
-use super::dialect::{Column, Kind};
 use super::script::Script;
 use super::table::{ACCOUNT, TableViews};
+use crate::dialect::{Column, Kind};
 
 /// Longest name that is made of a label, in letters.
 const LONGEST: usize = 60;

@@ -4,9 +4,9 @@ use ctct_catalog::{COMMIT, EXTRACTED_AT, OptionKind, Table};
 use ctct_load::{DELETE_REASON, DELETED_AT, VALID_FROM, VALID_TO};
 use ctct_pipeline::{ReportConfig, StoredTable, WriteMode};
 
-use super::dialect::{Column, Dialect, Kind};
 use super::files::{self, column};
 use super::script::Script;
+use crate::dialect::{Column, Dialect, Kind};
 
 /// The column of the account, which every table has as a folder.
 pub(crate) const ACCOUNT: &str = "account";

@@ -1,6 +1,6 @@
 //! The text of the SQL: statements one after the other, each ended by a `;` at the end of a line, where no other is.
 
-use super::dialect::{Column, Dialect, Kind};
+use crate::dialect::{Column, Dialect, Kind};
 
 /// Name of the parameter of as-of functions.
 pub(crate) const AS_OF: &str = "as_of";

@@ -6,33 +6,34 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use ctct_pipeline::{CronExpression, CronField, Schedule, StatePlace};
 
-use super::{Entry, Job, in_words};
+use super::{Job, SchedulerFile, in_words};
+use crate::quoting::{unit_argument, unit_text, unit_word};
 
 /// Names of the days as systemd.time(7) has them, from Sunday on.
 const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
 /// The service and the timer.
-pub(super) fn entries(job: &Job) -> Vec<Entry> {
+pub(super) fn files(job: &Job) -> Vec<SchedulerFile> {
     let name = format!("ctct-{}", job.pipeline.name);
     vec![
-        Entry { text: service(job, &name), name: format!("{name}.service") },
-        Entry { text: timer(job, &name), name: format!("{name}.timer") },
+        SchedulerFile { text: service(job, &name), name: format!("{name}.service") },
+        SchedulerFile { text: timer(job, &name), name: format!("{name}.timer") },
     ]
 }
 
 fn service(job: &Job, name: &str) -> String {
-    let user = std::env::var("USER").ok().filter(|user| user != "root").map(|user| format!("User={user}\n"));
+    let user = job.user.as_ref().filter(|user| *user != "root").map(|user| format!("User={user}\n"));
     let host = job.host.as_ref();
     let environment = host.map(|host| {
         let variable =
-            |name, folder: &Path| format!("Environment={}\n", quoted(&format!("{name}={}", folder.display())));
+            |name, folder: &Path| format!("Environment={}\n", unit_word(&format!("{name}={}", folder.display())));
         variable("CTCT_CONFIG_DIR", &host.config) + &variable("CTCT_STATE_DIR", &host.state)
     });
     let mut writable = vec![job.folder.clone()];
     writable.extend(host.into_iter().flat_map(|host| [host.config.clone(), host.state.clone()]));
     writable.extend(folders(job));
     writable.dedup();
-    let writable: Vec<String> = writable.iter().map(|path| quoted(&format!("-{}", path.display()))).collect();
+    let writable: Vec<String> = writable.iter().map(|path| unit_word(&format!("-{}", path.display()))).collect();
     format!(
         "# /etc/systemd/system/{name}.service
 [Unit]
@@ -65,13 +66,13 @@ LockPersonality=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 SystemCallArchitectures=native
 ",
-        description = escaped(&job.description()),
+        description = unit_text(&job.description()),
         user = user.unwrap_or_default(),
-        folder = escaped(&job.folder.display().to_string()),
+        folder = unit_text(&job.folder.display().to_string()),
         environment = environment.unwrap_or_default(),
-        variables = escaped(&job.variables().display().to_string()),
-        program = argument(&job.program),
-        file = argument(&job.file),
+        variables = unit_text(&job.variables().display().to_string()),
+        program = unit_argument(&job.program),
+        file = unit_argument(&job.file),
         writable = writable.join(" "),
     )
 }
@@ -107,7 +108,7 @@ RandomizedDelaySec=0
 [Install]
 WantedBy=timers.target
 ",
-        description = escaped(&job.pipeline.name),
+        description = unit_text(&job.pipeline.name),
         times = times.join("\n"),
     )
 }
@@ -159,21 +160,4 @@ fn of_span(span: Duration) -> Vec<String> {
             format!("OnUnitActiveSec={minutes}min"),
         ],
     }
-}
-
-/// Text without what systemd would replace.
-fn escaped(text: &str) -> String {
-    text.replace('%', "%%")
-}
-
-/// A word of a list, quoted where it must be (systemd.syntax(7)).
-fn quoted(text: &str) -> String {
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-=".contains(&byte));
-    let text = escaped(text);
-    if plain { text } else { format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\"")) }
-}
-
-/// A word of a command, in which `$` would name a variable.
-fn argument(path: &Path) -> String {
-    quoted(&path.display().to_string()).replace('$', "$$")
 }

@@ -4,9 +4,9 @@
 //! same columns come from there, as far as it has them. Its current view has a contact and a campaign once, whatever periods
 //! were asked for.
 
-use super::dialect::{Column, Kind};
 use super::script::Script;
 use super::table::ACCOUNT;
+use crate::dialect::{Column, Kind};
 
 const CONTACT: &str = "contact_id";
 const CAMPAIGN: &str = "campaign_activity_id";

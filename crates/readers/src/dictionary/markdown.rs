@@ -10,7 +10,7 @@ use ctct_pipeline::{Column, StoredTable};
 const VERSIONS: &str = "where there are several versions of a record, [on more](../reference/tables.md#how-rows-join)";
 
 /// The page of one report: what it is, how it is asked for, and a section a table.
-pub(super) fn report(report: &Report) -> String {
+pub fn report(report: &Report) -> String {
     let tables = StoredTable::of_report(report);
     let rows = match report.page_rows() {
         Some(rows) => format!("{rows} rows a page"),
@@ -24,13 +24,13 @@ pub(super) fn report(report: &Report) -> String {
 }
 
 /// The tables of one pipeline.
-pub(super) fn pipeline(name: &str, description: Option<&str>, tables: &[StoredTable<'_>]) -> String {
+pub fn pipeline(name: &str, description: Option<&str>, tables: &[StoredTable<'_>]) -> String {
     let description = description.map(|text| format!("{text}\n\n")).unwrap_or_default();
     format!("# Tables of {name}\n\n{description}{}", sections(tables))
 }
 
 /// Which tables there are, and which column of one holds ids of another.
-pub(super) fn overview(tables: &[StoredTable<'_>]) -> String {
+pub fn overview(tables: &[StoredTable<'_>]) -> String {
     let mut text = "| table | report | what it holds | key | parent |\n| --- | --- | --- | --- | --- |\n".to_owned();
     for table in tables {
         let parent = table.parent().map(|parent| code(&parent.name)).unwrap_or_default();

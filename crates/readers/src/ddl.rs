@@ -5,18 +5,20 @@
 
 use arrow::datatypes::DataType;
 
-use crate::args::Dialect;
+use crate::dialect::Dialect;
 use ctct_pipeline::{Column, Layout};
 
-pub(super) fn ddl(tables: &[Layout], dialect: Dialect) -> String {
+/// The statements that create these tables.
+pub fn ddl(tables: &[Layout], dialect: Dialect) -> String {
     let statements = tables.iter().map(|table| match dialect {
-        Dialect::Duckdb => duckdb(table),
+        Dialect::DuckDb => duckdb(table),
         Dialect::Spark => spark(table),
     });
     statements.collect::<Vec<_>>().join("\n\n")
 }
 
 fn duckdb(table: &Layout) -> String {
+    let (quoted, literal) = (|name: &str| Dialect::DuckDb.name(name), |text: &str| Dialect::DuckDb.text(text));
     let name = quoted(&table.name);
     let column = |column: &Column| {
         format!("  {} {}{}", quoted(column.name()), duckdb_type(column.data_type()), not_null(column))
@@ -44,6 +46,7 @@ fn duckdb(table: &Layout) -> String {
 }
 
 fn spark(table: &Layout) -> String {
+    let ticked = |name: &str| Dialect::Spark.name(name);
     let name = ticked(&table.name);
     let column = |column: &Column| {
         let (name, data_type) = (ticked(column.name()), spark_type(column.data_type()));
@@ -95,22 +98,7 @@ fn not_null(column: &Column) -> &'static str {
     if column.is_nullable() { "" } else { " NOT NULL" }
 }
 
-/// A name as DuckDB quotes it, and standard SQL.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text as DuckDB quotes it, and standard SQL.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// A name as Spark quotes it.
-fn ticked(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
-}
-
-/// A text as Spark quotes it.
+/// A text as Spark quotes it, where its statements are read as they are.
 fn escaped(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }

@@ -9,7 +9,6 @@
 //! mode, so that queries outlive a change of it.
 
 mod custom_fields;
-mod dialect;
 mod engagement;
 mod files;
 mod script;
@@ -20,21 +19,20 @@ use std::collections::BTreeSet;
 use ctct_load::{Destination, LoadError, RUNS_TABLE, accounts_with, distinct_ids, text_rows};
 use ctct_pipeline::{Layout, ReportConfig};
 
-pub(crate) use dialect::Dialect;
-
+use crate::dialect::Dialect;
 use custom_fields::{DEFINITION, Definition};
 use engagement::Source;
 use script::Script;
 use table::TableViews;
 
 /// The report with the names of custom fields.
-pub(crate) const DEFINITIONS: &str = "contact_custom_fields";
+pub const DEFINITIONS: &str = "contact_custom_fields";
 /// The table with their values.
 const VALUES: &str = "contacts_custom_fields";
 
 /// What the views of a pipeline are made of.
 #[derive(Debug)]
-pub(crate) struct Views<'a> {
+pub struct Views<'a> {
     reports: Vec<&'a ReportConfig>,
     /// Tables that have a file.
     stored: BTreeSet<String>,
@@ -49,7 +47,7 @@ impl<'a> Views<'a> {
     ///
     /// # Errors
     /// The store fails, or a file with definitions is damaged; with the name of the report.
-    pub(crate) async fn read(
+    pub async fn read(
         reports: Vec<&'a ReportConfig>,
         with_runs: bool,
         destination: &Destination,
@@ -97,7 +95,7 @@ impl<'a> Views<'a> {
     }
 
     /// Tables that have no file yet, whose views are empty; a report stands for all of its tables.
-    pub(crate) fn missing(&self) -> Vec<&'a str> {
+    pub fn missing(&self) -> Vec<&'a str> {
         let of_report = |config: &&'a ReportConfig| {
             let tables = config.report.tables().iter().map(|table| table.name.as_str());
             let missing: Vec<&str> = tables.filter(|table| !self.stored.contains(*table)).collect();
@@ -107,7 +105,7 @@ impl<'a> Views<'a> {
     }
 
     /// Whether there are contacts whose custom fields go by their ids, because their names are not stored.
-    pub(crate) fn lacks_names(&self) -> bool {
+    pub fn lacks_names(&self) -> bool {
         self.stored.contains("contacts") && !(self.has(DEFINITIONS) && self.stored.contains(DEFINITIONS))
     }
 
@@ -123,7 +121,7 @@ impl<'a> Views<'a> {
     }
 
     /// The SQL. `location` is where the reader finds the tables.
-    pub(crate) fn sql(&self, dialect: Dialect, schema: Option<&str>, location: &str) -> String {
+    pub fn sql(&self, dialect: Dialect, schema: Option<&str>, location: &str) -> String {
         let location = reached(dialect, location);
         let root = location.trim_end_matches('/');
         let mut script = Script::new(dialect, schema, &self.remarks());
@@ -170,7 +168,7 @@ impl<'a> Views<'a> {
 }
 
 /// Reports that the views over these need too, where the pipeline has them: names of custom fields and of campaigns.
-pub(crate) fn needed(reports: &[String]) -> Vec<&'static str> {
+pub fn needed(reports: &[String]) -> Vec<&'static str> {
     let wants = |name: &str| reports.iter().any(|report| report == name);
     let names = wants("contacts").then_some(DEFINITIONS);
     names.into_iter().chain(wants("contact_activity_details").then_some("email_campaigns")).collect()
