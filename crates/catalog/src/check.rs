@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::{Catalog, CatalogError, Field, FieldType, OptionKind, Param, ParamPlace, ParamType, Report};
+use crate::{Catalog, CatalogError, Field, FieldType, OptionKind, Param, ParamPlace, ParamType, Report, Role};
 
 /// Lists may be nested this deep: `_parent_ordinal` names one ancestor.
 const MAX_DEPTH: usize = 2;
@@ -79,6 +79,7 @@ impl Check<'_> {
                 )
             })?;
             self.ensure(seen.insert(name.clone()), || format!("column `{name}` stands twice"))?;
+            self.meaning(field, &name)?;
             match field.kind {
                 FieldType::Object => {
                     self.ensure(!field.fields.is_empty() && field.item.is_none(), || {
@@ -101,6 +102,23 @@ impl Check<'_> {
                     format!("column `{name}` is neither an object nor a list and has fields")
                 })?,
             }
+        }
+        Ok(())
+    }
+
+    /// What a field means to readers goes with its type and its role.
+    fn meaning(&self, field: &Field, name: &str) -> Result<(), CatalogError> {
+        let is_column = !matches!(field.kind, FieldType::Object | FieldType::List);
+        self.ensure(field.role.is_none() || is_column, || format!("`{name}` has a `role` and is not a column"))?;
+        self.ensure(field.holds.is_none() || field.kind == FieldType::List, || {
+            format!("`{name}` has `holds` and is not a list")
+        })?;
+        for (is_there, key, role) in [
+            (!field.events.is_empty(), "events", Role::EventType),
+            (!field.value_types.is_empty(), "value_types", Role::ValueType),
+            (!field.free_text.is_empty(), "free_text", Role::Version),
+        ] {
+            self.ensure(!is_there || field.role == Some(role), || format!("`{key}` of `{name}` needs another `role`"))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 mod check;
 mod error;
 mod report;
+mod role;
 mod table;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ pub use report::{
     AlsoAsk, Cell, Count, Direction, Duplicates, Field, FieldType, Gap, Ignored, Limit, Meaning, OptionKind, Order,
     Paging, Param, ParamPlace, ParamType, Report, ReportOption, Source, Watermark,
 };
+pub use role::{Activity, Holding, Role, TableRoles, ValueType};
 pub use table::{COMMIT, EXTRA, EXTRACTED_AT, OCCURRENCE, ORDINAL, Origin, PARENT_ORDINAL, Reference, Table, UTC};
 
 /// The embedded report files: name and text, sorted by name.
@@ -61,7 +63,7 @@ impl Catalog {
         if report.duplicates == Some(Duplicates::Counted) {
             report.key.push(OCCURRENCE.to_owned());
         }
-        report.tables = table::tables(&report);
+        (report.tables, report.roles) = table::tables(&report);
         if self.reports.contains_key(&report.name) {
             return Err(CatalogError::Invalid {
                 file: file.to_owned(),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::Table;
+use crate::{Activity, Holding, Role, Table, TableRoles, ValueType};
 
 /// One report: how to ask for it, what comes back, and what a pipeline may say about it.
 #[derive(Debug, Clone, Deserialize)]
@@ -18,6 +18,12 @@ pub struct Report {
     pub operation: String,
     /// One sentence for people.
     pub doc: String,
+    /// What rows of the report's own table are, where views are made of them.
+    #[serde(default)]
+    pub holds: Option<Holding>,
+    /// Place among the reports that a first pipeline reads unless told otherwise, from 1; absent where it does not.
+    #[serde(default)]
+    pub starter: Option<u8>,
     /// Path below the API's base, with `{param}` for each path parameter.
     pub path: String,
     /// OAuth scope that opens it.
@@ -67,6 +73,9 @@ pub struct Report {
     /// The tables that the columns make, the parent first. Derived, never read from the file.
     #[serde(skip)]
     pub(crate) tables: Vec<Table>,
+    /// What each of the tables means, in the same order. Derived, never read from the file.
+    #[serde(skip)]
+    pub(crate) roles: Vec<TableRoles>,
 }
 
 impl Report {
@@ -424,6 +433,25 @@ pub struct Field {
     /// Whether it is a sub-resource that the API sends only when asked.
     #[serde(default)]
     pub subresource: bool,
+    /// What the column is for, where views are made of it.
+    #[serde(default)]
+    pub role: Option<Role>,
+    /// What the rows of a `list` are, where views are made of them.
+    #[serde(default)]
+    pub holds: Option<Holding>,
+    /// Which of the column's values stands for which activity; only for [`Role::EventType`].
+    #[serde(default)]
+    pub events: BTreeMap<Activity, String>,
+    /// The activity that the column counts.
+    #[serde(default)]
+    pub counts: Option<Activity>,
+    /// How values of custom fields of each type are read, by the API's name of the type; only for [`Role::ValueType`]. Types
+    /// that are not here are text.
+    #[serde(default)]
+    pub value_types: BTreeMap<String, ValueType>,
+    /// Versions of which dates hold whatever people typed; only for [`Role::Version`].
+    #[serde(default)]
+    pub free_text: Vec<i64>,
     /// `TABLE.COLUMN` that the value is an id of, where another report has it.
     #[serde(default)]
     pub refers: Option<String>,

@@ -13,8 +13,8 @@ use crate::reporter;
 /// Prints the SQL. Nothing is sent to the API; the destination is read.
 pub(crate) fn views(global: &Global, arguments: &ViewsArguments) -> u8 {
     logging::start(global, &reporter::canvas(global));
-    let prepared = catalog().and_then(|catalog| Ok((pipeline(&arguments.file, &catalog)?, runtime()?)));
-    let (pipeline, runtime) = match prepared {
+    let prepared = catalog().and_then(|catalog| Ok((pipeline(&arguments.file, &catalog)?, catalog, runtime()?)));
+    let (pipeline, catalog, runtime) = match prepared {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
@@ -33,7 +33,7 @@ pub(crate) fn views(global: &Global, arguments: &ViewsArguments) -> u8 {
         ));
         return exit_code::CONFIGURATION;
     }
-    let needed = views::needed(&arguments.reports);
+    let needed = views::needed(&arguments.reports, &catalog);
     let wanted = |name: &str| {
         arguments.reports.is_empty() || needed.contains(&name) || arguments.reports.iter().any(|report| report == name)
     };
@@ -48,7 +48,7 @@ pub(crate) fn views(global: &Global, arguments: &ViewsArguments) -> u8 {
         complain("error: no other program can read memory://\nnext: name a folder or a bucket as the destination");
         return exit_code::CONFIGURATION;
     }
-    let views = match runtime.block_on(Views::read(reports, arguments.reports.is_empty(), &destination)) {
+    let views = match runtime.block_on(Views::read(&catalog, reports, arguments.reports.is_empty(), &destination)) {
         Ok(views) => views,
         Err((report, source)) => return failed(&RunError::Load { report, source: Box::new(source) }),
     };
@@ -69,11 +69,10 @@ fn remark(views: &Views<'_>, arguments: &ViewsArguments, place: &str) {
             views.missing().join(", ")
         ));
     }
-    if views.lacks_names() {
+    if let Some(report) = views.lacks_names() {
         complain(&format!(
             "note: columns of custom fields go by the fields' ids, since their names are not stored\nnext: add the report \
-             {} to {file}, then ctct-etl run {file}",
-            views::DEFINITIONS
+             {report} to {file}, then ctct-etl run {file}"
         ));
     }
 }

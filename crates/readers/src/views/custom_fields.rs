@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ctct_catalog::{COMMIT, EXTRACTED_AT};
+use ctct_catalog::{COMMIT, Catalog, EXTRACTED_AT, Holding, ORDINAL, Report, Role, ValueType};
 use ctct_load::{TextRow, VALID_TO};
 
 use super::script::Script;
@@ -17,9 +17,54 @@ use crate::dialect::{Column, Kind};
 const LONGEST: usize = 60;
 /// Letters of an id that tell two fields of one name apart.
 const ID_LETTERS: usize = 8;
-/// Columns of `contact_custom_fields` that [`definitions`] takes.
-pub(crate) const DEFINITION: [&str; 8] =
-    ["custom_field_id", "label", "type", "version", "created_at", VALID_TO, COMMIT, EXTRACTED_AT];
+
+/// The tables that the view of contacts is joined from, and their columns.
+#[derive(Debug)]
+pub(crate) struct CustomFields<'a> {
+    contacts: &'a str,
+    contact_id: &'a str,
+    /// The table of values.
+    values: &'a str,
+    field_id: &'a str,
+    value: &'a str,
+    /// The table of choices that were made.
+    chosen: &'a str,
+    choice_id: &'a str,
+    /// The table of choices that there are.
+    choices: &'a str,
+    choice_label: &'a str,
+}
+
+impl<'a> CustomFields<'a> {
+    /// Those of the report of contacts; `None` where the catalog does not say which they are.
+    pub(crate) fn of(contacts: &'a Report, catalog: &'a Catalog) -> Option<Self> {
+        let holding =
+            |report: &'a Report, holding| report.roles().iter().find(move |roles| roles.holds() == Some(holding));
+        let own = holding(contacts, Holding::Contacts)?;
+        let values = holding(contacts, Holding::CustomFieldValues)?;
+        let chosen = holding(contacts, Holding::ChosenOptions)?;
+        let choices = holding(catalog.holding(Holding::CustomFields)?, Holding::CustomFieldChoices)?;
+        Some(Self {
+            contacts: own.table(),
+            contact_id: own.column(Role::ContactId)?,
+            values: values.table(),
+            field_id: values.column(Role::CustomFieldId)?,
+            value: values.column(Role::Value)?,
+            chosen: chosen.table(),
+            choice_id: chosen.column(Role::ChoiceId)?,
+            choices: choices.table(),
+            choice_label: choices.column(Role::ChoiceLabel)?,
+        })
+    }
+}
+
+/// Columns of the report of definitions that [`definitions`] takes.
+pub(crate) fn defining(report: &Report) -> Option<[&str; 8]> {
+    let roles = report.roles_of(&report.name)?;
+    let column = |role| roles.column(role);
+    let [id, label, kind] = [column(Role::CustomFieldId)?, column(Role::Label)?, column(Role::ValueType)?];
+    Some([id, label, kind, column(Role::Version)?, column(Role::CreatedAt)?, VALID_TO, COMMIT, EXTRACTED_AT])
+}
 
 /// A custom field of one account.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,7 +75,8 @@ pub(crate) struct Definition {
     pub(crate) label: Option<String>,
     /// The API's name of the type, such as `date`.
     pub(crate) kind: Option<String>,
-    pub(crate) version: Option<i64>,
+    /// How its values are read, by type and version; absent where as text.
+    pub(crate) value_type: Option<ValueType>,
     /// In microseconds.
     pub(crate) created_at: Option<i64>,
 }
@@ -56,18 +102,17 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    /// By the vendor's types, which are an open set: what is not known stays text. So do dates of version 1, which hold
-    /// whatever people typed (vendor's guide, custom fields).
+    /// By the type that the catalog knows. The vendor's types are an open set: what is not known stays text.
     fn of(definition: &Definition) -> Self {
-        match definition.kind.as_deref().unwrap_or_default().to_lowercase().as_str() {
-            "date" if definition.version != Some(1) => Self::Value(Kind::Day),
-            "datetime" if definition.version != Some(1) => Self::Value(Kind::Instant),
-            "number" => Self::Value(Kind::Real),
-            "currency" => Self::Value(Kind::Amount),
-            "boolean" => Self::Value(Kind::Flag),
-            "single_select" => Self::OneOf,
-            "multi_select" => Self::SeveralOf,
-            _ => Self::Value(Kind::Text),
+        match definition.value_type {
+            Some(ValueType::Date) => Self::Value(Kind::Day),
+            Some(ValueType::Timestamp) => Self::Value(Kind::Instant),
+            Some(ValueType::Number) => Self::Value(Kind::Real),
+            Some(ValueType::Amount) => Self::Value(Kind::Amount),
+            Some(ValueType::Boolean) => Self::Value(Kind::Flag),
+            Some(ValueType::Choice) => Self::OneOf,
+            Some(ValueType::Choices) => Self::SeveralOf,
+            None => Self::Value(Kind::Text),
         }
     }
 
@@ -80,8 +125,8 @@ impl Shape {
     }
 }
 
-/// The newest definition of each field, from all stored versions of [`DEFINITION`].
-pub(crate) fn definitions(rows: Vec<TextRow>) -> Vec<Definition> {
+/// The newest definition of each field, from all stored versions of the columns that [`defining`] names.
+pub(crate) fn definitions(report: &Report, rows: Vec<TextRow>) -> Vec<Definition> {
     let whole = |value: &Option<String>| value.as_deref().and_then(|text| text.parse::<i64>().ok());
     let mut newest = BTreeMap::new();
     for TextRow { account, values } in rows {
@@ -91,7 +136,7 @@ pub(crate) fn definitions(rows: Vec<TextRow>) -> Vec<Definition> {
             id: id.clone(),
             label: label.clone(),
             kind: kind.clone(),
-            version: whole(version),
+            value_type: kind.as_ref().and_then(|kind| report.value_type(&kind.to_lowercase(), whole(version))),
             created_at: whole(created_at),
         };
         // Of versions with a span, the one that has no end holds.
@@ -158,10 +203,10 @@ pub(crate) fn safe(label: &str) -> String {
 }
 
 /// Writes the view of contacts with a column for each custom field.
-pub(crate) fn view(script: &mut Script, contacts: &TableViews<'_>, columns: &[FieldColumn]) {
+pub(crate) fn view(script: &mut Script, contacts: &TableViews<'_>, tables: &CustomFields<'_>, columns: &[FieldColumn]) {
     let dialect = script.dialect;
     let own = contacts.current_columns();
-    let [account, contact, field] = [ACCOUNT, "contact_id", "custom_field_id"].map(|name| dialect.name(name));
+    let [account, contact, field] = [ACCOUNT, tables.contact_id, tables.field_id].map(|name| dialect.name(name));
     let mut shown = own.clone();
     let mut select: Vec<String> = own.iter().map(|column| format!("c.{}", dialect.name(&column.name))).collect();
     let (mut values, mut choices) = (Vec::new(), Vec::new());
@@ -172,11 +217,11 @@ pub(crate) fn view(script: &mut Script, contacts: &TableViews<'_>, columns: &[Fi
             let ids: Vec<String> = ids.into_iter().map(|id| dialect.text(id)).collect();
             format!("{alias}{field} IN ({})", ids.join(", "))
         };
-        let value = dialect.name("value");
+        let value = dialect.name(tables.value);
         values.push(format!("max(CASE WHEN {} THEN {value} END) AS v{at}", one("")));
         let value = format!("v.v{at}");
-        let label = format!("coalesce(l.{}, h.{})", dialect.name("choice_label"), dialect.name("choice_id"));
-        let ordinal = format!("h.{}", dialect.name("_ordinal"));
+        let label = format!("coalesce(l.{}, h.{})", dialect.name(tables.choice_label), dialect.name(tables.choice_id));
+        let ordinal = format!("h.{}", dialect.name(ORDINAL));
         let expression = match shape {
             Shape::Value(kind) => dialect.parsed(&value, *kind),
             Shape::OneOf => {
@@ -191,19 +236,19 @@ pub(crate) fn view(script: &mut Script, contacts: &TableViews<'_>, columns: &[Fi
         select.push(format!("{expression} AS {}", dialect.name(name)));
     }
 
-    let mut sql = format!("SELECT\n  {}\nFROM {} AS c", select.join(",\n  "), script.name("contacts_current"));
+    let mut sql = format!("SELECT\n  {}\nFROM {} AS c", select.join(",\n  "), current(script, tables.contacts));
     let joined = |alias: &str| format!("c.{account} = {alias}.{account} AND c.{contact} = {alias}.{contact}");
     if !values.is_empty() {
         sql += &format!(
             "\nLEFT JOIN (\n  SELECT {account}, {contact},\n    {}\n  FROM {}\n  GROUP BY {account}, {contact}\n) AS v ON {}",
             values.join(",\n    "),
-            script.name("contacts_custom_fields_current"),
+            current(script, tables.values),
             joined("v")
         );
     }
     if !choices.is_empty() {
-        let [choice, label] = ["choice_id", "choice_label"].map(|name| dialect.name(name));
-        let table = script.name("contact_custom_fields_choices_current");
+        let [choice, label] = [tables.choice_id, tables.choice_label].map(|name| dialect.name(name));
+        let table = current(script, tables.choices);
         let labels = format!(
             "SELECT {account}, {field}, {choice}, max({label}) AS {label}\n    FROM {table}\n    \
              GROUP BY {account}, {field}, {choice}"
@@ -213,12 +258,17 @@ pub(crate) fn view(script: &mut Script, contacts: &TableViews<'_>, columns: &[Fi
              ON h.{account} = l.{account} AND h.{field} = l.{field} AND h.{choice} = l.{choice}\n  \
              GROUP BY h.{account}, h.{contact}\n) AS s ON {}",
             choices.join(",\n    "),
-            script.name("contacts_custom_fields_choice_ids_current"),
+            current(script, tables.chosen),
             joined("s")
         );
     }
     let doc = "Contacts, the newest version of each, with a column for each custom field.";
-    script.view("contacts_with_custom_fields", doc, &shown, &sql);
+    script.view(&format!("{}_with_custom_fields", tables.contacts), doc, &shown, &sql);
+}
+
+/// The view of the newest version of each row of a table.
+fn current(script: &Script, table: &str) -> String {
+    script.name(&format!("{table}_current"))
 }
 
 /// What a column is for people: the label and the type as the account has them.

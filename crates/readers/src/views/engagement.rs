@@ -1,66 +1,111 @@
 //! Engagement by contact and by campaign: what was sent, opened and clicked, how often and when.
 //!
-//! The events of `contact_activity_details` say most. Where a pipeline has only `contact_action_summary`, which counts, the
-//! same columns come from there, as far as it has them. Its current view has a contact and a campaign once, whatever periods
-//! were asked for.
+//! Events say most. Where a pipeline reads only their counts per period, the same columns come from there, as far as it has
+//! them. The current view of counts has a contact and a campaign once, whatever periods were asked for.
+
+use std::collections::BTreeMap;
+
+use ctct_catalog::{Activity, Report, Role};
 
 use super::script::Script;
 use super::table::ACCOUNT;
 use crate::dialect::{Column, Kind};
 
-const CONTACT: &str = "contact_id";
-const CAMPAIGN: &str = "campaign_activity_id";
-
 /// Where the numbers come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// `contact_activity_details`.
-    Events,
-    /// `contact_action_summary`.
-    Counts,
+#[derive(Debug)]
+pub(crate) struct Source<'a> {
+    /// The table.
+    table: &'a str,
+    contact: &'a str,
+    /// The column of the campaign activity.
+    campaign: &'a str,
+    /// Types of events, or columns of counts.
+    activities: BTreeMap<Activity, &'a str>,
+    rows: Rows<'a>,
 }
 
-/// Counts of each kind of event: the column, the event's type, the column of the summary, what it counts.
-const COUNTS: [(&str, &str, Option<&str>, &str); 10] = [
-    ("sends", "em_sends", Some("em_sends"), "E-mails that were sent."),
-    ("opens", "em_opens", Some("em_opens"), "Opens, repeated ones included."),
-    ("clicks", "em_clicks", Some("em_clicks"), "Clicks on links, repeated ones included."),
-    ("bounces", "em_bounces", Some("em_bounces"), "E-mails that bounced."),
-    ("optouts", "em_optouts", Some("em_unsubscribes"), "Times that a contact unsubscribed."),
-    ("forwards", "em_forwards", Some("em_forwards"), "Times that an e-mail was forwarded."),
-    ("page_opens", "p_contact_open", None, "Opens of landing pages."),
-    ("page_clicks", "p_contact_click", None, "Clicks on landing pages."),
-    ("page_adds", "p_contact_add", None, "Contacts that a landing page added."),
-    ("page_updates", "p_contact_update", None, "Contacts that a landing page changed."),
+/// What a row is.
+#[derive(Debug)]
+enum Rows<'a> {
+    /// An event; with the columns of its type, its moment, and the campaign activity's name.
+    Event { kind: &'a str, at: &'a str, name: &'a str },
+    /// Numbers of events; with the column of the last time that an email was sent.
+    Counts { last_sent: &'a str },
+}
+
+impl<'a> Source<'a> {
+    /// A report with a row per event.
+    pub(crate) fn events(report: &'a Report) -> Option<Self> {
+        let column = |role| report.roles_of(&report.name)?.column(role);
+        let (kind, at) = (column(Role::EventType)?, column(Role::EventTime)?);
+        Self::of(report, Rows::Event { kind, at, name: column(Role::CampaignActivityName)? })
+    }
+
+    /// A report with counts of events.
+    pub(crate) fn counts(report: &'a Report) -> Option<Self> {
+        let last_sent = report.roles_of(&report.name)?.column(Role::LastSentAt)?;
+        Self::of(report, Rows::Counts { last_sent })
+    }
+
+    fn of(report: &'a Report, rows: Rows<'a>) -> Option<Self> {
+        let roles = report.roles_of(&report.name)?;
+        let (contact, campaign) = (roles.column(Role::ContactId)?, roles.column(Role::CampaignActivityId)?);
+        Some(Self { table: roles.table(), contact, campaign, activities: report.activities(), rows })
+    }
+}
+
+/// Counts of each activity: the column, the activity, what it counts.
+const COUNTS: [(&str, Activity, &str); 10] = [
+    ("sends", Activity::Sends, "E-mails that were sent."),
+    ("opens", Activity::Opens, "Opens, repeated ones included."),
+    ("clicks", Activity::Clicks, "Clicks on links, repeated ones included."),
+    ("bounces", Activity::Bounces, "E-mails that bounced."),
+    ("optouts", Activity::Optouts, "Times that a contact unsubscribed."),
+    ("forwards", Activity::Forwards, "Times that an e-mail was forwarded."),
+    ("page_opens", Activity::PageOpens, "Opens of landing pages."),
+    ("page_clicks", Activity::PageClicks, "Clicks on landing pages."),
+    ("page_adds", Activity::PageAdds, "Contacts that a landing page added."),
+    ("page_updates", Activity::PageUpdates, "Contacts that a landing page changed."),
 ];
 
-/// Kinds of events that are counted once each, with the times of the first and the last: the column of the count, its
-/// event, and the word in the names of the times.
-const UNIQUE: [(&str, &str, &str); 3] = [
-    ("unique_sends", "em_sends", "sent"),
-    ("unique_opens", "em_opens", "opened"),
-    ("unique_clicks", "em_clicks", "clicked"),
+/// Activities that are counted once each, with the times of the first and the last: the column of the count, the activity,
+/// and the word in the names of the times.
+const UNIQUE: [(&str, Activity, &str); 3] = [
+    ("unique_sends", Activity::Sends, "sent"),
+    ("unique_opens", Activity::Opens, "opened"),
+    ("unique_clicks", Activity::Clicks, "clicked"),
 ];
 
-/// Writes `engagement_per_contact` and `engagement_per_campaign`. `campaigns` says whether there is a view of campaigns.
-pub(crate) fn views(script: &mut Script, source: Source, campaigns: bool) {
-    let rows = match source {
-        Source::Events => script.name("contact_activity_details_current"),
-        Source::Counts => script.name("contact_action_summary_current"),
-    };
-    let (columns, select) = grouped(script, source, &rows, CONTACT, CAMPAIGN, "The contact.");
+/// Writes `engagement_per_contact` and `engagement_per_campaign`; `campaigns` is the report of campaigns, where there is one.
+pub(crate) fn views(script: &mut Script, source: &Source<'_>, campaigns: Option<&Report>) {
+    let (columns, select) = grouped(script, source, By::Contact, "The contact.");
     script.view("engagement_per_contact", "What each contact did with what was sent to it.", &columns, &select);
 
-    let (columns, select) = grouped(script, source, &rows, CAMPAIGN, CONTACT, "The campaign activity.");
-    let (columns, select) = match source {
-        Source::Events if campaigns => with_campaigns(script, &columns, &select),
-        _ => (columns, select),
+    let (columns, select) = grouped(script, source, By::Campaign, "The campaign activity.");
+    let known = match source.rows {
+        Rows::Event { name, .. } => {
+            campaigns.and_then(|campaigns| with_campaigns(script, campaigns, name, &columns, &select))
+        }
+        Rows::Counts { .. } => None,
     };
+    let (columns, select) = known.unwrap_or((columns, select));
     script.view("engagement_per_campaign", "What contacts did with each campaign activity.", &columns, &select);
 }
 
-/// One row for each value of `by`; `other` are counted once each.
-fn grouped(script: &Script, source: Source, rows: &str, by: &str, other: &str, doc: &str) -> (Vec<Column>, String) {
+/// What there is a row for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Contact,
+    Campaign,
+}
+
+/// One row per contact or campaign activity; the others are counted once each.
+fn grouped(script: &Script, source: &Source<'_>, of: By, doc: &str) -> (Vec<Column>, String) {
+    let (by, other) = match of {
+        By::Contact => (source.contact, source.campaign),
+        By::Campaign => (source.campaign, source.contact),
+    };
+    let rows = script.name(&format!("{}_current", source.table));
     let name = |name: &str| script.dialect.name(name);
     let mut columns = vec![Column::new(ACCOUNT, Kind::Text, "Label of the account."), Column::new(by, Kind::Text, doc)];
     let mut select = vec![format!("e.{}", name(ACCOUNT)), format!("e.{}", name(by))];
@@ -68,52 +113,56 @@ fn grouped(script: &Script, source: Source, rows: &str, by: &str, other: &str, d
         select.push(format!("{expression} AS {}", name(&column.name)));
         columns.push(column);
     };
-    let kind = format!("e.{}", name("tracking_activity_type"));
-    let at = format!("e.{}", name("created_time"));
     let whole = script.dialect.kind(Kind::Whole);
-    if source == Source::Events && by == CAMPAIGN {
-        let label = Column::new("campaign_activity_name", Kind::Text, "Name of the campaign activity.");
-        add(label, format!("max(e.{})", name("campaign_activity_name")));
+    if let (Rows::Event { name: of_activity, .. }, By::Campaign) = (&source.rows, of) {
+        let label = Column::new(*of_activity, Kind::Text, "Name of the campaign activity.");
+        add(label, format!("max(e.{})", name(of_activity)));
     }
-    for (column, event, counted, doc) in COUNTS {
-        let expression = match (source, counted) {
-            (Source::Events, _) => format!("count(CASE WHEN {kind} = '{event}' THEN 1 END)"),
-            (Source::Counts, Some(counted)) => format!("CAST(sum(e.{}) AS {whole})", name(counted)),
-            (Source::Counts, None) => continue,
+    // Whether a row is of an activity.
+    let is = |activity: Activity| {
+        let called = source.activities.get(&activity)?;
+        Some(match source.rows {
+            Rows::Event { kind, .. } => format!("e.{} = {}", name(kind), script.dialect.text(called)),
+            Rows::Counts { .. } => format!("e.{} > 0", name(called)),
+        })
+    };
+    for (column, activity, doc) in COUNTS {
+        let (Some(called), Some(is)) = (source.activities.get(&activity), is(activity)) else { continue };
+        let expression = match source.rows {
+            Rows::Event { .. } => format!("count(CASE WHEN {is} THEN 1 END)"),
+            Rows::Counts { .. } => format!("CAST(sum(e.{}) AS {whole})", name(called)),
         };
         // A campaign activity is an e-mail, and pages have no part in it.
-        if by == CONTACT || !column.starts_with("page_") {
+        if of == By::Contact || !column.starts_with("page_") {
             add(Column::new(column, Kind::Whole, doc), expression);
         }
     }
-    let unique = |event: &str| {
-        let condition = match source {
-            Source::Events => format!("{kind} = '{event}'"),
-            Source::Counts => format!("e.{} > 0", name(event)),
-        };
-        format!("count(DISTINCT CASE WHEN {condition} THEN e.{} END)", name(other))
-    };
-    for (column, event, word) in UNIQUE {
-        let doc = match (by == CONTACT, word) {
+    let unique = |activity| is(activity).map(|is| format!("count(DISTINCT CASE WHEN {is} THEN e.{} END)", name(other)));
+    for (column, activity, word) in UNIQUE {
+        let Some(unique) = unique(activity) else { continue };
+        let doc = match (of == By::Contact, word) {
             (true, word) => format!("Different e-mails that were {word} at least once."),
             (false, "sent") => "Different contacts that it was sent to.".to_owned(),
             (false, word) => format!("Different contacts that {word} it at least once."),
         };
-        add(Column::new(column, Kind::Whole, doc), unique(event));
+        add(Column::new(column, Kind::Whole, doc), unique);
     }
-    for (column, event, doc) in [
-        ("open_rate", "em_opens", "unique_opens over unique_sends, 0 to 1; null where nothing was sent."),
-        ("click_rate", "em_clicks", "unique_clicks over unique_sends, 0 to 1; null where nothing was sent."),
+    for (column, activity, doc) in [
+        ("open_rate", Activity::Opens, "unique_opens over unique_sends, 0 to 1; null where nothing was sent."),
+        ("click_rate", Activity::Clicks, "unique_clicks over unique_sends, 0 to 1; null where nothing was sent."),
     ] {
         let real = script.dialect.kind(Kind::Real);
-        let rate = format!("CAST({} AS {real}) / nullif({}, 0)", unique(event), unique("em_sends"));
+        let (Some(unique), Some(sends)) = (unique(activity), unique(Activity::Sends)) else { continue };
+        let rate = format!("CAST({unique} AS {real}) / nullif({sends}, 0)");
         add(Column::new(column, Kind::Real, doc), rate);
     }
-    match source {
-        Source::Events => {
-            for (_, event, word) in UNIQUE {
+    match source.rows {
+        Rows::Event { at, .. } => {
+            let at = format!("e.{}", name(at));
+            for (_, activity, word) in UNIQUE {
+                let Some(is) = is(activity) else { continue };
                 for (which, aggregate) in [("first", "min"), ("last", "max")] {
-                    let expression = format!("{aggregate}(CASE WHEN {kind} = '{event}' THEN {at} END)");
+                    let expression = format!("{aggregate}(CASE WHEN {is} THEN {at} END)");
                     let doc = format!("When an e-mail was {word} for the {which} time.");
                     add(Column::new(format!("{which}_{word}_at"), Kind::Instant, doc), expression);
                 }
@@ -123,12 +172,12 @@ fn grouped(script: &Script, source: Source, rows: &str, by: &str, other: &str, d
                 add(Column::new(format!("{which}_event_at"), Kind::Instant, doc), format!("{aggregate}({at})"));
             }
         }
-        Source::Counts => {
+        Rows::Counts { last_sent } => {
             let doc = "When an e-mail was sent for the last time.";
-            add(Column::new("last_sent_at", Kind::Instant, doc), format!("max(e.{})", name("start_on")));
+            add(Column::new("last_sent_at", Kind::Instant, doc), format!("max(e.{})", name(last_sent)));
         }
     }
-    let known = if by == CAMPAIGN { format!("\nWHERE e.{} IS NOT NULL", name(CAMPAIGN)) } else { String::new() };
+    let known = if of == By::Campaign { format!("\nWHERE e.{} IS NOT NULL", name(by)) } else { String::new() };
     let sql = format!(
         "SELECT\n  {}\nFROM {rows} AS e{known}\nGROUP BY e.{}, e.{}",
         select.join(",\n  "),
@@ -140,27 +189,37 @@ fn grouped(script: &Script, source: Source, rows: &str, by: &str, other: &str, d
 
 /// Adds what is known of the campaign, which goes by the name: events carry no campaign's id, and an account has a name once.
 /// Should it have it twice, because a removed campaign had it before, the campaign that changed last counts.
-fn with_campaigns(script: &Script, columns: &[Column], select: &str) -> (Vec<Column>, String) {
+///
+/// `None` where the catalog does not say what the columns are.
+fn with_campaigns(
+    script: &Script,
+    campaigns: &Report,
+    activity_name: &str,
+    columns: &[Column],
+    select: &str,
+) -> Option<(Vec<Column>, String)> {
     let name = |name: &str| script.dialect.name(name);
+    let roles = campaigns.roles_of(&campaigns.name)?;
+    let (id, label) = (roles.column(Role::CampaignId)?, roles.column(Role::CampaignName)?);
     let added = [
-        ("campaign_id", "campaign_id", "The campaign of that name; null where none is stored."),
-        ("campaign_status", "current_status", "Status of the campaign."),
-        ("campaign_type", "type", "Kind of campaign."),
+        ("campaign_id", id, "The campaign of that name; null where none is stored."),
+        ("campaign_status", roles.column(Role::CampaignStatus)?, "Status of the campaign."),
+        ("campaign_type", roles.column(Role::CampaignType)?, "Kind of campaign."),
     ];
     let mut shown: Vec<String> = columns.iter().map(|column| format!("g.{}", name(&column.name))).collect();
     shown.extend(added.map(|(column, of, _)| format!("k.{} AS {}", name(of), name(column))));
     let columns = columns.iter().cloned().chain(added.map(|(column, _, doc)| Column::new(column, Kind::Text, doc)));
-    let (account, label) = (name(ACCOUNT), name("name"));
+    let (account, label) = (name(ACCOUNT), name(label));
     let sql = format!(
         "SELECT\n  {}\nFROM (\n  {}\n) AS g\nLEFT JOIN (\n  SELECT *, row_number() OVER (PARTITION BY {account}, {label} \
          ORDER BY {} DESC, {} DESC) AS {rank}\n  FROM {}\n) AS k\n  ON g.{account} = k.{account} AND g.{} = k.{label} AND k.{rank} = 1",
         shown.join(",\n  "),
         select.replace('\n', "\n  "),
-        name("updated_at"),
-        name("campaign_id"),
-        script.name("email_campaigns_current"),
-        name("campaign_activity_name"),
+        name(campaigns.changed_columns().first()?),
+        name(id),
+        script.name(&format!("{}_current", roles.table())),
+        name(activity_name),
         rank = name("_rank"),
     );
-    (columns.collect(), sql)
+    Some((columns.collect(), sql))
 }

@@ -16,23 +16,20 @@ mod table;
 
 use std::collections::BTreeSet;
 
+use ctct_catalog::{Catalog, Holding, Report, Role, TableRoles};
 use ctct_load::{Destination, LoadError, RUNS_TABLE, accounts_with, distinct_ids, text_rows};
 use ctct_pipeline::{Layout, ReportConfig};
 
 use crate::dialect::Dialect;
-use custom_fields::{DEFINITION, Definition};
+use custom_fields::{CustomFields, Definition};
 use engagement::Source;
 use script::Script;
 use table::TableViews;
 
-/// The report with the names of custom fields.
-pub const DEFINITIONS: &str = "contact_custom_fields";
-/// The table with their values.
-const VALUES: &str = "contacts_custom_fields";
-
 /// What the views of a pipeline are made of.
 #[derive(Debug)]
 pub struct Views<'a> {
+    catalog: &'a Catalog,
     reports: Vec<&'a ReportConfig>,
     /// Tables that have a file.
     stored: BTreeSet<String>,
@@ -48,12 +45,13 @@ impl<'a> Views<'a> {
     /// # Errors
     /// The store fails, or a file with definitions is damaged; with the name of the report.
     pub async fn read(
+        catalog: &'a Catalog,
         reports: Vec<&'a ReportConfig>,
         with_runs: bool,
         destination: &Destination,
     ) -> Result<Self, (String, LoadError)> {
         let account_column = destination.file_options().account_column;
-        let mut views = Self { reports, stored: BTreeSet::new(), fields: Vec::new(), account_column };
+        let mut views = Self { catalog, reports, stored: BTreeSet::new(), fields: Vec::new(), account_column };
         for config in &views.reports {
             let report = &config.report;
             for table in report.tables() {
@@ -69,29 +67,45 @@ impl<'a> Views<'a> {
                 views.stored.insert(RUNS_TABLE.to_owned());
             }
         }
-        views.fields = views.fields(destination).await.map_err(|error| (DEFINITIONS.to_owned(), error))?;
+        let fields = views.fields(destination).await;
+        views.fields = fields.map_err(|error| (views.names_of_fields().unwrap_or_default().to_owned(), error))?;
         Ok(views)
     }
 
     /// The custom fields: by their definitions, or where none are stored by the ids that contacts have.
     async fn fields(&self, destination: &Destination) -> Result<Vec<Definition>, LoadError> {
-        if !self.has("contacts") {
+        let Some(contacts) = self.report(Holding::Contacts) else { return Ok(Vec::new()) };
+        if let Some((report, columns)) = self.stored_names().and_then(|of| Some((of, custom_fields::defining(of)?))) {
+            return Ok(custom_fields::definitions(report, text_rows(destination, &report.name, &columns).await?));
+        }
+        let has_values = |roles: &&TableRoles| roles.holds() == Some(Holding::CustomFieldValues);
+        let values = contacts.roles().iter().find(has_values);
+        let Some((values, id)) = values.and_then(|values| Some((values.table(), values.column(Role::CustomFieldId)?)))
+        else {
             return Ok(Vec::new());
-        }
-        if self.has(DEFINITIONS) && self.stored.contains(DEFINITIONS) {
-            return Ok(custom_fields::definitions(text_rows(destination, DEFINITIONS, &DEFINITION).await?));
-        }
+        };
         let mut fields = Vec::new();
-        for account in accounts_with(destination, VALUES).await? {
-            let ids = distinct_ids(destination, &account, VALUES, "custom_field_id").await?;
+        for account in accounts_with(destination, values).await? {
+            let ids = distinct_ids(destination, &account, values, id).await?;
             let ids = ids.iter().flatten().flatten().map(str::to_owned);
             fields.extend(custom_fields::nameless(&account, ids));
         }
         Ok(fields)
     }
 
-    fn has(&self, report: &str) -> bool {
-        self.reports.iter().any(|config| config.report.name == report)
+    /// The report of the pipeline whose own table holds this.
+    fn report(&self, holding: Holding) -> Option<&'a Report> {
+        self.reports.iter().map(|config| &*config.report).find(|report| report.holds == Some(holding))
+    }
+
+    /// The report with the names of custom fields, where they are stored.
+    fn stored_names(&self) -> Option<&'a Report> {
+        self.report(Holding::CustomFields).filter(|report| self.stored.contains(&report.name))
+    }
+
+    /// The report that knows the names of custom fields, whether the pipeline has it or not.
+    fn names_of_fields(&self) -> Option<&'a str> {
+        self.catalog.holding(Holding::CustomFields).map(|report| report.name.as_str())
     }
 
     /// Tables that have no file yet, whose views are empty; a report stands for all of its tables.
@@ -104,9 +118,10 @@ impl<'a> Views<'a> {
         self.reports.iter().flat_map(of_report).collect()
     }
 
-    /// Whether there are contacts whose custom fields go by their ids, because their names are not stored.
-    pub fn lacks_names(&self) -> bool {
-        self.stored.contains("contacts") && !(self.has(DEFINITIONS) && self.stored.contains(DEFINITIONS))
+    /// The report that would name the custom fields of stored contacts, where they go by their ids because it is not stored.
+    pub fn lacks_names(&self) -> Option<&'a str> {
+        let contacts = self.report(Holding::Contacts).filter(|contacts| self.stored.contains(&contacts.name));
+        contacts.filter(|_| self.stored_names().is_none()).and_then(|_| self.names_of_fields())
     }
 
     fn tables(&self) -> impl Iterator<Item = TableViews<'a>> {
@@ -134,17 +149,17 @@ impl<'a> Views<'a> {
         for table in self.tables() {
             table.versions(&mut script);
         }
-        if let Some(contacts) = self.tables().find(|table| table.name() == "contacts") {
+        let contacts =
+            self.tables().find(|table| table.is_root() && table.config.report.holds == Some(Holding::Contacts));
+        if let Some((contacts, tables)) =
+            contacts.and_then(|of| Some((of, CustomFields::of(of.report(), self.catalog)?)))
+        {
             let columns = custom_fields::columns(self.fields.clone(), &custom_fields::taken(&contacts));
-            custom_fields::view(&mut script, &contacts, &columns);
+            custom_fields::view(&mut script, &contacts, &tables, &columns);
         }
-        let source = match (self.has("contact_activity_details"), self.has("contact_action_summary")) {
-            (true, _) => Some(Source::Events),
-            (false, true) => Some(Source::Counts),
-            (false, false) => None,
-        };
-        if let Some(source) = source {
-            engagement::views(&mut script, source, self.has("email_campaigns"));
+        let events = self.report(Holding::Events).and_then(Source::events);
+        if let Some(source) = events.or_else(|| self.report(Holding::EventCounts).and_then(Source::counts)) {
+            engagement::views(&mut script, &source, self.report(Holding::Campaigns));
         }
         script.finish()
     }
@@ -160,18 +175,19 @@ impl<'a> Views<'a> {
                 missing.join(", ")
             ));
         }
-        if self.lacks_names() {
-            remarks.push(format!("Custom fields go by their ids: the report {DEFINITIONS} knows their names."));
+        if let Some(report) = self.lacks_names() {
+            remarks.push(format!("Custom fields go by their ids: the report {report} knows their names."));
         }
         remarks
     }
 }
 
 /// Reports that the views over these need too, where the pipeline has them: names of custom fields and of campaigns.
-pub fn needed(reports: &[String]) -> Vec<&'static str> {
-    let wants = |name: &str| reports.iter().any(|report| report == name);
-    let names = wants("contacts").then_some(DEFINITIONS);
-    names.into_iter().chain(wants("contact_activity_details").then_some("email_campaigns")).collect()
+pub fn needed<'a>(reports: &[String], catalog: &'a Catalog) -> Vec<&'a str> {
+    let name = |holding| catalog.holding(holding).map(|report| report.name.as_str());
+    let wants = |holding| name(holding).is_some_and(|name| reports.iter().any(|report| report == name));
+    let with = [(Holding::Contacts, Holding::CustomFields), (Holding::Events, Holding::Campaigns)];
+    with.into_iter().filter(|(report, _)| wants(*report)).filter_map(|(_, other)| name(other)).collect()
 }
 
 /// An address as the engine names it: Spark knows S3 as `s3a` and a folder by its URL.

@@ -1,6 +1,6 @@
 //! A stored table as readers see it: the view of its files, of the newest version of each row, and of those of a moment.
 
-use ctct_catalog::{COMMIT, EXTRACTED_AT, OptionKind, Table};
+use ctct_catalog::{COMMIT, EXTRACTED_AT, OptionKind, Report, Role, Table};
 use ctct_load::{DELETE_REASON, DELETED_AT, VALID_FROM, VALID_TO};
 use ctct_pipeline::{ReportConfig, StoredTable, WriteMode};
 
@@ -12,8 +12,6 @@ use crate::dialect::{Column, Dialect, Kind};
 pub(crate) const ACCOUNT: &str = "account";
 /// The column of current views that says whether a row is held to be gone.
 pub(crate) const IS_DELETED: &str = "is_deleted";
-/// When the API says that a row was deleted, where it does.
-const API_DELETED_AT: &str = "deleted_at";
 
 /// One table of a report as the pipeline stores it, and the views over it.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +27,11 @@ pub(crate) struct TableViews<'a> {
 impl<'a> TableViews<'a> {
     pub(crate) fn name(&self) -> &'a str {
         &self.table.name
+    }
+
+    /// The report that it is a table of.
+    pub(crate) fn report(&self) -> &'a Report {
+        &self.config.report
     }
 
     /// The report's own table.
@@ -84,7 +87,7 @@ impl<'a> TableViews<'a> {
     /// The current columns as a select list over stored rows, which go by `alias`.
     pub(crate) fn selected(&self, dialect: Dialect, alias: &str) -> String {
         let marked = self.is_root() && self.config.write_mode == WriteMode::Merge;
-        let own_deletion = self.table.schema.field_with_name(API_DELETED_AT).is_ok();
+        let own_deletion = self.report().roles_of(self.name()).and_then(|roles| roles.column(Role::DeletedAt));
         let name = |name: &str| format!("{alias}.{}", dialect.name(name));
         let columns: Vec<String> = self
             .current_columns()
@@ -92,7 +95,7 @@ impl<'a> TableViews<'a> {
             .map(|column| match column.name.as_str() {
                 DELETED_AT | DELETE_REASON if !marked => dialect.null(column),
                 IS_DELETED => {
-                    let own = own_deletion.then(|| format!("{} IS NOT NULL", name(API_DELETED_AT)));
+                    let own = own_deletion.map(|column| format!("{} IS NOT NULL", name(column)));
                     let mark = marked.then(|| format!("{} IS NOT NULL", name(DELETED_AT)));
                     let gone: Vec<String> = own.into_iter().chain(mark).collect();
                     let gone = if gone.is_empty() { "FALSE".to_owned() } else { gone.join(" OR ") };

@@ -1,10 +1,14 @@
 //! The SQL as text. That it runs, and what it gives, is shown in the engines, by `tests/readers`.
 
-use ctct_catalog::Catalog;
+use std::sync::LazyLock;
+
+use ctct_catalog::{Catalog, ValueType};
 use ctct_pipeline::{Environment, Pipeline};
 
 use super::custom_fields::Definition;
 use super::*;
+
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::embedded().unwrap());
 
 const WHOLE: &str = "
 version: 1
@@ -30,7 +34,18 @@ fn pipeline(text: &str) -> Pipeline {
 
 fn field(id: &str, label: &str, kind: &str) -> Definition {
     let [label, kind] = [label, kind].map(|text| Some(text.to_owned()));
-    Definition { account: "acme".to_owned(), id: id.to_owned(), label, kind, version: Some(2), created_at: Some(1) }
+    Definition {
+        account: "acme".to_owned(),
+        id: id.to_owned(),
+        label,
+        value_type: value_type(kind.as_deref()),
+        kind,
+        created_at: Some(1),
+    }
+}
+
+fn value_type(kind: Option<&str>) -> Option<ValueType> {
+    CATALOG.holding(Holding::CustomFields).unwrap().value_type(kind?, Some(2))
 }
 
 /// The views of a pipeline all of whose tables have files.
@@ -38,7 +53,7 @@ fn views(pipeline: &Pipeline, fields: Vec<Definition>) -> Views<'_> {
     let reports: Vec<&ReportConfig> = pipeline.reports.iter().collect();
     let tables = reports.iter().flat_map(|config| config.report.tables());
     let stored = tables.map(|table| table.name.clone()).collect();
-    Views { reports, stored, fields, account_column: false }
+    Views { catalog: &CATALOG, reports, stored, fields, account_column: false }
 }
 
 fn some_fields() -> Vec<Definition> {

@@ -3,6 +3,7 @@
 
 use chrono::Utc;
 use ctct_catalog::{Catalog, OptionKind, Report, ReportOption};
+use ctct_extract::Pace;
 use ctct_pipeline::{ConfigErrors, Environment, PartitionBy, Pipeline, Plan};
 
 /// Where a comment begins, if what it is about is not longer.
@@ -39,7 +40,7 @@ impl Draft {
 
     /// Whether a report of the draft can begin at a date.
     pub(super) fn can_begin(&self, catalog: &Catalog) -> bool {
-        self.names(catalog).iter().any(|name| catalog.get(name).is_some_and(|report| beginning(report).is_some()))
+        self.names(catalog).iter().any(|name| catalog.get(name).is_some_and(|report| report.beginning().is_some()))
     }
 
     /// The reports, each once, with those that others take their ids from before them.
@@ -76,9 +77,15 @@ impl Draft {
             None => lines.extend([
                 with_comment("  sandbox:", "the embedded API: no account and no network needed"),
                 "    contacts: 1000".to_owned(),
-                with_comment("    requests_per_second: 5000", "the real API allows 4"),
+                with_comment(
+                    "    requests_per_second: 5000",
+                    &format!("the real API allows {}", Pace::default().requests_per_second),
+                ),
                 "    burst: 5000".to_owned(),
-                with_comment("    daily_requests: 1000000", "the real API allows 10000"),
+                with_comment(
+                    "    daily_requests: 1000000",
+                    &format!("the real API allows {}", Pace::default().daily_requests),
+                ),
             ]),
         }
         lines.push("destination:".to_owned());
@@ -97,9 +104,9 @@ impl Draft {
         let mut lines = vec![format!("  - report: {}", scalar(name))];
         let Some(report) = report else { return lines };
         lines.insert(0, format!("  # {}", report.doc));
-        lines.extend(report.options.iter().filter_map(needed));
+        lines.extend(report.options.iter().filter_map(|option| needed(report, option)));
         let since = self.since.trim();
-        if let (Some(option), false) = (beginning(report), since.is_empty()) {
+        if let (Some(option), false) = (report.beginning(), since.is_empty()) {
             let key = format!("    {}: {}", option.name, moment(since));
             lines.push(with_comment(&key, "where the table begins; later runs go on from the last one"));
         }
@@ -128,26 +135,27 @@ impl Draft {
     }
 }
 
-/// The option by which a report begins at a moment: the only one that most accounts ever need.
-fn beginning(report: &Report) -> Option<&ReportOption> {
-    report.options.iter().find(|option| option.kind == OptionKind::Instant && option.name == "updated_after")
-}
-
 /// The line of an option that must be given, or goes with one that must: ids of the report that has them, the day before the
 /// run. Days of a run a day add up; longer periods that end with the run would hold the same activity several times.
-fn needed(option: &ReportOption) -> Option<String> {
+fn needed(report: &Report, option: &ReportOption) -> Option<String> {
     let (value, comment) = match option.kind {
         OptionKind::Ids if option.required => {
             let source = option.from.as_ref()?;
-            (format!("{{from: {}}}", source.report), "one request each; or one id, or a list of ids")
+            (format!("{{from: {}}}", source.report), "one request each; or one id, or a list of ids".to_owned())
         }
-        OptionKind::Duration => ("single_date".to_owned(), "or date_range, with start_date and end_date"),
+        OptionKind::Duration => {
+            let ends = [OptionKind::RangeStart, OptionKind::RangeEnd];
+            let ends: Vec<&str> =
+                report.options.iter().filter(|end| ends.contains(&end.kind)).map(|end| &*end.name).collect();
+            ("single_date".to_owned(), format!("or date_range, with {}", ends.join(" and ")))
+        }
         OptionKind::Day => {
-            ("{days_back: 1}".to_owned(), "the day before the run: with one run per day, the days add up")
+            let comment = "the day before the run: with one run per day, the days add up";
+            ("{days_back: 1}".to_owned(), comment.to_owned())
         }
         _ => return None,
     };
-    Some(with_comment(&format!("    {}: {value}", option.name), comment))
+    Some(with_comment(&format!("    {}: {value}", option.name), &comment))
 }
 
 fn what_it_does(write_mode: &str) -> &'static str {
@@ -166,9 +174,9 @@ fn partition(report: &Report) -> Option<String> {
     if let Some(column) = counted.filter(|column| PartitionBy::Day(column.name.clone()).validate(report).is_ok()) {
         return Some(format!("[{{day: {}}}]", column.name));
     }
-    let month = PartitionBy::Month("created_at".to_owned());
-    if month.validate(report).is_ok() {
-        return Some("[{month: created_at}]".to_owned());
+    let is_month = |column: &&str| PartitionBy::Month((*column).to_owned()).validate(report).is_ok();
+    if let Some(column) = report.creation().filter(is_month) {
+        return Some(format!("[{{month: {column}}}]"));
     }
     let fits = |column: &&String| PartitionBy::Bucket { column: (*column).clone(), count: 4 }.validate(report).is_ok();
     report.key.iter().find(fits).map(|column| format!("[{{bucket: {{column: {column}, count: 4}}}}]"))

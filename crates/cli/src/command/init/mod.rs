@@ -54,13 +54,11 @@ fn written(global: &Global, arguments: &InitArguments, catalog: &Catalog) -> Res
         return Err(is_there(&file));
     }
     let name = file.file_stem().and_then(|stem| stem.to_str()).map_or_else(|| label.to_owned(), named);
-    // Two requests more, and readers know what custom fields and tags are called.
-    let reports =
-        ["contacts", "contact_custom_fields", "contact_tags", "contact_lists", "email_campaigns"].map(str::to_owned);
+    let reports = || catalog.starters().iter().map(|report| report.name.clone()).collect();
     let mut draft = Draft {
         destination: arguments.destination.clone().unwrap_or_else(|| format!("./data/{name}")),
         name,
-        reports: if arguments.reports.is_empty() { reports.into() } else { arguments.reports.clone() },
+        reports: if arguments.reports.is_empty() { reports() } else { arguments.reports.clone() },
         write_mode: arguments.write_mode.clone().unwrap_or_else(|| "merge".to_owned()),
         since: arguments.since.clone().unwrap_or_default(),
         schedule: arguments.schedule.clone().unwrap_or_default(),

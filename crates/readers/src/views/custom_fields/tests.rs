@@ -10,10 +10,14 @@ fn field(account: &str, id: &str, label: &str, kind: &str, created_at: i64) -> D
         account: account.to_owned(),
         id: id.to_owned(),
         label,
+        value_type: kind.as_deref().and_then(|kind| value_type(kind, 2)),
         kind,
-        version: Some(2),
         created_at: Some(created_at),
     }
+}
+
+fn value_type(kind: &str, version: i64) -> Option<ValueType> {
+    Catalog::embedded().unwrap().holding(Holding::CustomFields).unwrap().value_type(&kind.to_lowercase(), Some(version))
 }
 
 fn named(definitions: Vec<Definition>) -> BTreeMap<(String, String), String> {
@@ -69,8 +73,9 @@ fn accounts_share_a_column_where_label_and_type_are_the_same() {
 
 #[test]
 fn types_are_those_of_the_vendor_and_what_is_unknown_is_text() {
-    let shape =
-        |kind: &str, version| Shape::of(&Definition { version: Some(version), ..field("a", "1", "x", kind, 1) });
+    let shape = |kind: &str, version| {
+        Shape::of(&Definition { value_type: value_type(kind, version), ..field("a", "1", "x", kind, 1) })
+    };
     assert_eq!(shape("date", 2), Shape::Value(Kind::Day));
     assert_eq!(shape("date", 1), Shape::Value(Kind::Text), "free text");
     assert_eq!(shape("DATETIME", 2), Shape::Value(Kind::Instant));
@@ -89,7 +94,10 @@ fn the_newest_definition_counts() {
             .map(|text| Some(text.to_owned()).filter(|text| !text.is_empty()))
             .to_vec(),
     };
-    let newest = |rows: Vec<TextRow>| definitions(rows).into_iter().map(|field| field.label).collect::<Vec<_>>();
+    let catalog = Catalog::embedded().unwrap();
+    let report = catalog.holding(Holding::CustomFields).unwrap();
+    let newest =
+        |rows: Vec<TextRow>| definitions(report, rows).into_iter().map(|field| field.label).collect::<Vec<_>>();
     let label = |label: &str| vec![Some(label.to_owned())];
     assert_eq!(
         newest(vec![row("old", None, "9", "1"), row("new", None, "10", "2"), row("older", None, "10", "1")]),
