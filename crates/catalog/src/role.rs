@@ -9,7 +9,7 @@ use crate::{Catalog, Report};
 /// What the rows of a table are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Holding {
+pub enum Subject {
     /// Contacts.
     Contacts,
     /// Values of the custom fields of contacts.
@@ -120,7 +120,7 @@ pub enum ValueType {
 
 impl Catalog {
     /// The report whose own table holds this.
-    pub fn holding(&self, holding: Holding) -> Option<&Report> {
+    pub fn holding(&self, holding: Subject) -> Option<&Report> {
         self.reports().map(AsRef::as_ref).find(|report| report.holds == Some(holding))
     }
 
@@ -177,7 +177,7 @@ impl Report {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableRoles {
     pub(crate) table: String,
-    pub(crate) holds: Option<Holding>,
+    pub(crate) holds: Option<Subject>,
     pub(crate) columns: Vec<(Role, String)>,
 }
 
@@ -188,7 +188,7 @@ impl TableRoles {
     }
 
     /// What its rows are, where views are made of them.
-    pub fn holds(&self) -> Option<Holding> {
+    pub fn holds(&self) -> Option<Subject> {
         self.holds
     }
 

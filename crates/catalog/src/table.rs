@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef, TimeUnit};
 
-use crate::{Field, FieldType, Holding, Report, Role, TableRoles};
+use crate::{Field, FieldType, Report, Role, Subject, TableRoles};
 
 /// Position of a child row in its parent's list, from 0.
 pub const ORDINAL: &str = "_ordinal";
@@ -12,7 +12,7 @@ pub const ORDINAL: &str = "_ordinal";
 pub const PARENT_ORDINAL: &str = "_parent_ordinal";
 /// Number of an event among those with the same key that one read of an id brought, from 1.
 pub const OCCURRENCE: &str = "_occurrence";
-/// JSON object of what the API sent and the catalogue does not know.
+/// JSON object of what the API sent and the catalog does not know.
 pub const EXTRA: &str = "_extra";
 /// Instant at which the response arrived.
 pub const EXTRACTED_AT: &str = "_extracted_at";
@@ -137,7 +137,7 @@ struct Layout {
     /// Whether that is a bare value rather than an object.
     bare: bool,
     doc: String,
-    holds: Option<Holding>,
+    holds: Option<Subject>,
     /// Columns that the table takes over from its ancestors.
     carried: Vec<Column>,
 }
@@ -254,7 +254,7 @@ fn splice<'a>(prefix: &str, path: &str, fields: &'a [Field], columns: &mut Vec<C
 /// The columns that end every table.
 fn stamps() -> [Column; 3] {
     [
-        Column::new(EXTRA, FieldType::String, false, "JSON object of fields that the catalogue does not know."),
+        Column::new(EXTRA, FieldType::String, false, "JSON object of fields that the catalog does not know."),
         Column::new(EXTRACTED_AT, FieldType::Timestamp, true, "When the response arrived."),
         Column::new(COMMIT, FieldType::Integer, true, "Version of the commit that brought the row."),
     ]

@@ -41,7 +41,7 @@ pub(crate) fn start(global: &Global, bars: &MultiProgress) {
     // Fails when logging was started before, as in tests; then that one serves.
     let _ = match global.log_format {
         LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(FlatJson).try_init(),
-        LogFormat::Text => lines.with_target(false).with_ansi(colours()).try_init(),
+        LogFormat::Text => lines.with_target(false).with_ansi(colors()).try_init(),
     };
     if let Some(error) = wrong {
         tracing::warn!("{FILTER} is no filter ({error}) and was passed over; write it like `ctct_extract=debug`");
@@ -53,8 +53,8 @@ fn ours(level: &str) -> String {
     ["etl", "pipeline", "extract", "transform", "load", "sandbox"].map(|part| format!("ctct_{part}={level}")).join(",")
 }
 
-/// Whether stderr may be coloured.
-pub(crate) fn colours() -> bool {
+/// Whether stderr may be colored.
+pub(crate) fn colors() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 

@@ -64,7 +64,7 @@ fn spark(table: &Layout) -> String {
     }
     text += &format!("COMMENT {};", escaped(&table.comment));
     if table.location.is_some() {
-        // Spark knows the folders that it was told of, and none that came later.
+        // Spark knows the folders that it was told of, and not those that came later.
         text += &format!("\n-- Also after each run that brings a new folder:\nMSCK REPAIR TABLE {name};");
     }
     text

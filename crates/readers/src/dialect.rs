@@ -11,7 +11,7 @@ pub enum Dialect {
 
 /// Type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum SqlType {
     Text,
     /// Several texts in an order.
     Texts,
@@ -31,15 +31,15 @@ pub(crate) enum Kind {
 
 /// A column of a table or a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Column {
+pub(crate) struct ViewColumn {
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: SqlType,
     /// One sentence for people.
     pub(crate) doc: String,
 }
 
-impl Column {
-    pub(crate) fn new(name: impl Into<String>, kind: Kind, doc: impl Into<String>) -> Self {
+impl ViewColumn {
+    pub(crate) fn new(name: impl Into<String>, kind: SqlType, doc: impl Into<String>) -> Self {
         Self { name: name.into(), kind, doc: doc.into() }
     }
 }
@@ -85,26 +85,26 @@ impl Dialect {
         self.text(&doc.split(|letter: char| letter.is_control()).collect::<Vec<_>>().join(" "))
     }
 
-    pub(crate) fn kind(self, kind: Kind) -> &'static str {
+    pub(crate) fn kind(self, kind: SqlType) -> &'static str {
         match (kind, self) {
-            (Kind::Text, Self::DuckDb) => "VARCHAR",
-            (Kind::Text, Self::Spark) => "STRING",
-            (Kind::Texts, Self::DuckDb) => "VARCHAR[]",
-            (Kind::Texts, Self::Spark) => "ARRAY<STRING>",
-            (Kind::Instant, Self::DuckDb) => "TIMESTAMPTZ",
-            (Kind::Instant, Self::Spark) => "TIMESTAMP",
-            (Kind::Whole, _) => "BIGINT",
-            (Kind::Small, Self::DuckDb) => "INTEGER",
-            (Kind::Small, Self::Spark) => "INT",
-            (Kind::Real, _) => "DOUBLE",
-            (Kind::Amount, _) => "DECIMAL(18, 4)",
-            (Kind::Flag, _) => "BOOLEAN",
-            (Kind::Day, _) => "DATE",
+            (SqlType::Text, Self::DuckDb) => "VARCHAR",
+            (SqlType::Text, Self::Spark) => "STRING",
+            (SqlType::Texts, Self::DuckDb) => "VARCHAR[]",
+            (SqlType::Texts, Self::Spark) => "ARRAY<STRING>",
+            (SqlType::Instant, Self::DuckDb) => "TIMESTAMPTZ",
+            (SqlType::Instant, Self::Spark) => "TIMESTAMP",
+            (SqlType::Whole, _) => "BIGINT",
+            (SqlType::Small, Self::DuckDb) => "INTEGER",
+            (SqlType::Small, Self::Spark) => "INT",
+            (SqlType::Real, _) => "DOUBLE",
+            (SqlType::Amount, _) => "DECIMAL(18, 4)",
+            (SqlType::Flag, _) => "BOOLEAN",
+            (SqlType::Day, _) => "DATE",
         }
     }
 
     /// Nothing, as a column of this type.
-    pub(crate) fn null(self, column: &Column) -> String {
+    pub(crate) fn null(self, column: &ViewColumn) -> String {
         format!("CAST(NULL AS {}) AS {}", self.kind(column.kind), self.name(&column.name))
     }
 
@@ -116,8 +116,8 @@ impl Dialect {
         }
     }
 
-    /// A text as a value of this type; null where it is none, whatever the text. Instants without an offset are in UTC.
-    pub(crate) fn parsed(self, value: &str, kind: Kind) -> String {
+    /// A text as a value of this type; null where the text is not one. Instants without an offset are in UTC.
+    pub(crate) fn parsed(self, value: &str, kind: SqlType) -> String {
         const NUMBER: &str = "^[+-]?[0-9]+([.][0-9]+)?$";
         const DAY: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$";
         const INSTANT: &str =
@@ -127,18 +127,18 @@ impl Dialect {
         let guarded =
             |pattern: &str, then: String| format!("CASE WHEN {} THEN {then} END", self.matches(&trimmed, pattern));
         match kind {
-            Kind::Text => value.to_owned(),
-            Kind::Texts => match self {
+            SqlType::Text => value.to_owned(),
+            SqlType::Texts => match self {
                 Self::DuckDb => format!("CASE WHEN {value} IS NOT NULL THEN [{value}] END"),
                 Self::Spark => format!("CASE WHEN {value} IS NOT NULL THEN array({value}) END"),
             },
-            Kind::Whole | Kind::Small => {
+            SqlType::Whole | SqlType::Small => {
                 guarded("^[+-]?[0-9]+$", format!("TRY_CAST({trimmed} AS {})", self.kind(kind)))
             }
-            Kind::Real | Kind::Amount => guarded(NUMBER, format!("TRY_CAST({trimmed} AS {})", self.kind(kind))),
-            Kind::Day => guarded(DAY, format!("TRY_CAST({trimmed} AS DATE)")),
+            SqlType::Real | SqlType::Amount => guarded(NUMBER, format!("TRY_CAST({trimmed} AS {})", self.kind(kind))),
+            SqlType::Day => guarded(DAY, format!("TRY_CAST({trimmed} AS DATE)")),
             // A cast without a zone goes by the session's in Spark, and drops the offset in DuckDB.
-            Kind::Instant => {
+            SqlType::Instant => {
                 let offset = self.matches(&trimmed, OFFSET);
                 let in_utc = format!(
                     "CASE WHEN {offset} THEN {trimmed} WHEN length({trimmed}) = 10 THEN concat({trimmed}, 'T00:00:00Z') \
@@ -146,7 +146,7 @@ impl Dialect {
                 );
                 guarded(INSTANT, format!("TRY_CAST({in_utc} AS {})", self.kind(kind)))
             }
-            Kind::Flag => format!(
+            SqlType::Flag => format!(
                 "CASE WHEN lower({trimmed}) IN ('true', 'yes', '1') THEN TRUE \
                  WHEN lower({trimmed}) IN ('false', 'no', '0') THEN FALSE END"
             ),

@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::Utc;
 use chrono_tz::Tz;
 use ctct_pipeline::{Plan, ReportPlan};
-use ctct_readers::schedule::{Job, Scheduler, SchedulerFile};
+use ctct_readers::schedule::{ScheduledJob, Scheduler, SchedulerFile};
 
 use super::{catalog, pipeline, refuse, worse};
 use crate::args::{Global, ScheduleArguments, Target};
@@ -17,7 +17,7 @@ use crate::printer::{complain, print};
 /// Prints or writes the entries of all files; all mistakes are shown, not only the first file's.
 pub(crate) fn schedule(global: &Global, arguments: &ScheduleArguments) -> u8 {
     let mut worst = exit_code::DONE;
-    for file in &arguments.files {
+    for file in &arguments.pipelines.files {
         let scheduler = match arguments.target {
             Target::Cron => Scheduler::Cron,
             Target::Systemd => Scheduler::Systemd,
@@ -45,7 +45,7 @@ fn write(files: &[SchedulerFile], folder: &Path) -> u8 {
     for SchedulerFile { name, text } in files {
         let path = folder.join(name);
         if let Err(error) = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, text)) {
-            complain(&format!("error: {} cannot be written: {error}", path.display()));
+            complain(&format!("error: cannot write {}: {error}", path.display()));
             return exit_code::CONFIGURATION;
         }
         let code = print(&path.display().to_string());
@@ -57,12 +57,12 @@ fn write(files: &[SchedulerFile], folder: &Path) -> u8 {
 }
 
 /// Reads a pipeline; what is wrong is on stderr then.
-fn job(file: &Path, global: &Global) -> Result<Job, u8> {
+fn job(file: &Path, global: &Global) -> Result<ScheduledJob, u8> {
     let pipeline = pipeline(file, &catalog()?)?;
     // Each line of a crontab and of a unit is an entry of its own.
     if pipeline.folder().join(file).to_string_lossy().contains(char::is_control) {
         complain(&format!(
-            "error: the name of {} holds a line break or another control character, which no scheduler can take\nnext: \
+            "error: the name of {} contains a line break or another control character, which schedulers do not accept\nnext: \
              rename the file or its folder",
             file.display()
         ));
@@ -72,7 +72,7 @@ fn job(file: &Path, global: &Global) -> Result<Job, u8> {
     let plan = Plan::new(&pipeline, now).map_err(|errors| refuse(&errors))?;
     let Some(schedule) = pipeline.schedule.clone() else {
         complain(&format!(
-            "error: {} has no `schedule:`, so it is never due\nnext: add one of these, at the beginning of a line\n  \
+            "error: {} has no `schedule:`\nnext: add one of these at the top level of the file\n  \
              schedule: {{cron: \"0 6 * * *\", timezone: Europe/Berlin}}\n  schedule: {{every: 1h}}",
             file.display()
         ));
@@ -81,11 +81,11 @@ fn job(file: &Path, global: &Global) -> Result<Job, u8> {
     let name = |report: &ReportPlan| report.report.name.clone();
     let windowed = plan.reports.iter().filter(|report| report.has_window()).map(name).collect();
     let place = |error| {
-        complain(&format!("error: this program's own place is not known: {error}"));
+        complain(&format!("error: cannot find the path of this program: {error}"));
         exit_code::CONFIGURATION
     };
     let folder = pipeline.folder().to_owned();
-    Ok(Job {
+    Ok(ScheduledJob {
         schedule,
         program: std::env::current_exe().map_err(place)?,
         file: file.file_name().map_or_else(|| folder.clone(), |name| folder.join(name)),

@@ -1,4 +1,4 @@
-//! `ctct-etl schema`: the tables of a pipeline or of the catalogue, column by column, for people, programs, SQL and
+//! `ctct-etl schema`: the tables of a pipeline or of the catalog, column by column, for people, programs, SQL and
 //! documentation; or the JSON Schema of pipeline files.
 
 mod text;
@@ -30,11 +30,11 @@ pub(crate) fn schema(arguments: &SchemaArguments) -> u8 {
     printed.map_or_else(|code| code, |text| print(&text))
 }
 
-/// Format and dialect, where they go together. A dialect alone asks for DDL.
+/// Format and dialect, where they go together. A dialect alone means DDL.
 fn form(arguments: &SchemaArguments) -> Result<(Format, Dialect), u8> {
     match (arguments.format, arguments.dialect) {
         (Some(Format::Ddl) | None, Some(dialect)) => Ok((Format::Ddl, dialect)),
-        (Some(_), Some(_)) => Err(refused("--dialect goes with --format ddl")),
+        (Some(_), Some(_)) => Err(refused("--dialect requires --format ddl")),
         (format, None) => Ok((format.unwrap_or(Format::Text), Dialect::DuckDb)),
     }
 }
@@ -67,7 +67,7 @@ fn of_pipeline(pipeline: &Pipeline, only: &[String], format: Format, dialect: Di
 /// The tables of all reports, or of those that are named.
 fn of_catalog(catalog: &Catalog, only: &[String], format: Format, dialect: Dialect) -> Result<String, u8> {
     let known: Vec<&str> = catalog.reports().map(|report| report.name.as_str()).collect();
-    check(only, &known, "the catalogue")?;
+    check(only, &known, "the catalog")?;
     let is_wanted = |report: &&Report| only.is_empty() || only.contains(&report.name);
     let reports: Vec<&Report> = catalog.reports().map(AsRef::as_ref).filter(is_wanted).collect();
     let tables: Vec<StoredTable<'_>> = reports.iter().flat_map(|report| StoredTable::of_report(report)).collect();
@@ -85,7 +85,7 @@ fn of_catalog(catalog: &Catalog, only: &[String], format: Format, dialect: Diale
 
 fn check(only: &[String], known: &[&str], place: &str) -> Result<(), u8> {
     match only.iter().find(|name| !known.contains(&name.as_str())) {
-        Some(name) => Err(refused(&format!("{place} has no report `{name}`; it has {}", known.join(", ")))),
+        Some(name) => Err(refused(&format!("{place} has no report `{name}`\nnext: use one of {}", known.join(", ")))),
         None => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ mod text;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use ctct_catalog::{Gap, Meaning, Report, Source};
+use ctct_catalog::{Gap, IdSource, Meaning, Report};
 use ctct_load::{PartitionBy, WriteMode};
 
 pub use ask::{Ask, Query, Scope};
@@ -108,7 +108,7 @@ pub enum Ids {
         /// The parameter that takes the id.
         param: String,
         /// The report and its column.
-        source: Source,
+        source: IdSource,
     },
 }
 

@@ -9,16 +9,16 @@ use ctct_pipeline::{Column, StoredTable};
 /// What else to join on follows from how a pipeline writes.
 const VERSIONS: &str = "where there are several versions of a record, [on more](../reference/tables.md#how-rows-join)";
 
-/// The page of one report: what it is, how it is asked for, and a section a table.
+/// The page of one report: what it is, how it is requested, and a section per table.
 pub fn report(report: &Report) -> String {
     let tables = StoredTable::of_report(report);
     let rows = match report.page_rows() {
-        Some(rows) => format!("{rows} rows a page"),
+        Some(rows) => format!("{rows} rows per page"),
         None => "one response".to_owned(),
     };
     let asked = format!("`GET {}`, scope `{}`, {rows}.", report.path, report.scope);
     let made = format!("Made by `ctct-etl schema --report {} --format markdown`.", report.name);
-    let gaps: Vec<String> = report.gaps.iter().map(|gap| format!("What runs do not find: {gap}.\n\n")).collect();
+    let gaps: Vec<String> = report.gaps.iter().map(|gap| format!("Not detected by runs: {gap}.\n\n")).collect();
     let gaps = gaps.concat();
     format!("# {}\n\n{}\n\n{asked} {made}\n\n{gaps}{}", report.name, report.doc, sections(&tables))
 }
@@ -91,7 +91,7 @@ fn line(table: &StoredTable<'_>, column: &Column, origin: &str) -> String {
     let null = if column.is_nullable() { "yes" } else { "no" };
     let mut comment = cell(column.comment());
     if let Some(to) = table.refers(column.name()) {
-        let _ = write!(comment, " An id of {}.", code(&to));
+        let _ = write!(comment, " Refers to {}.", code(&to));
     }
     format!("| {} | {} | {null} | {comment} | {origin} |\n", code(column.name()), column.arrow())
 }

@@ -2,7 +2,7 @@
 
 use ctct_pipeline::Schedule;
 
-use super::{Job, SchedulerFile};
+use super::{ScheduledJob, SchedulerFile};
 
 /// The DAG of the repository.
 const DAG: &str = include_str!("../../../../integrations/airflow/ctct_etl_dag.py");
@@ -10,7 +10,7 @@ const BEGIN: &str = "# --- settings ---\n";
 const END: &str = "# --- end of the settings ---\n";
 
 /// The file.
-pub(super) fn files(job: &Job) -> Vec<SchedulerFile> {
+pub(super) fn files(job: &ScheduledJob) -> Vec<SchedulerFile> {
     let id = format!("ctct_{}", job.pipeline.name);
     let (head, rest) = DAG.split_once(BEGIN).unwrap_or((DAG, ""));
     let (_, tail) = rest.split_once(END).unwrap_or(("", rest));
@@ -18,7 +18,7 @@ pub(super) fn files(job: &Job) -> Vec<SchedulerFile> {
     vec![SchedulerFile { name: format!("{id}.py"), text }]
 }
 
-fn settings(job: &Job, id: &str) -> String {
+fn settings(job: &ScheduledJob, id: &str) -> String {
     let timetable = match &job.schedule {
         Schedule::Cron { expression, timezone } => {
             let zone = timezone.unwrap_or(job.pipeline.timezone);
@@ -45,7 +45,7 @@ PARTS: list[list[str]] = {parts}
 WINDOWED: list[str] = {windowed}
 #: Variables of the program, as templates: {{\"CTCT_ACCESS_TOKEN\": \"{{{{ conn.constant_contact.password }}}}\"}}.
 ENVIRONMENT: dict[str, str] = {{}}
-#: How often 12 and 13 are tried again, and how long after the first time; then twice as long each time.
+#: How often exit codes 12 and 13 are retried, and the first delay; it doubles each time.
 RETRIES, RETRY_DELAY = 6, timedelta(minutes=1)
 ",
         id = literal(id),

@@ -1,6 +1,6 @@
 //! A line for a crontab.
 //!
-//! Cron knows no time zones that all its kinds would honour: Debian's takes `CRON_TZ` for a variable of the job and says
+//! Cron knows no time zones that all its kinds honor: Debian's takes `CRON_TZ` for a variable of the job and says
 //! nothing. So a schedule is written only where the host's own clock means the same, and refused otherwise.
 
 use std::time::Duration;
@@ -11,28 +11,28 @@ use ctct_pipeline::{CronExpression, Schedule};
 
 use crate::quoting::shell_word;
 
-use super::{Job, SchedulerFile, in_words};
+use super::{ScheduledJob, SchedulerFile, in_words};
 
 /// The longest command that Debian's cron takes (`MAX_COMMAND`).
 const LONGEST: usize = 998;
 
 /// The line and its comment, or why there is none and what to do.
-pub(super) fn files(job: &Job) -> Result<Vec<SchedulerFile>, String> {
+pub(super) fn files(job: &ScheduledJob) -> Result<Vec<SchedulerFile>, String> {
     let host = job.host_zone;
     let times = times(job, host).map_err(|message| {
-        format!("{message}; or ctct-etl schedule {} --target systemd, which can do it", job.pipeline.file())
+        format!("{message}; or use systemd: ctct-etl schedule {} --target systemd", job.pipeline.file())
     })?;
     let name = &job.pipeline.name;
     let command = command(job);
     if command.len() > LONGEST {
         return Err(format!(
-            "the command has {} characters and cron takes {LONGEST}; use shorter paths",
+            "the command has {} characters, and cron takes at most {LONGEST}\nnext: use shorter paths",
             command.len()
         ));
     }
     let text = format!(
         "# {description}. Times are the host's, {host}. Variables: {variables}\n\
-         # Summaries go to {name}.jsonl, progress to {name}.log. Cron's mail comes only when a person must act.\n\
+         # Summaries go to {name}.jsonl, progress to {name}.log. Cron sends mail only when manual action is needed.\n\
          {times} {command}\n",
         description = job.description(),
         variables = job.variables().display(),
@@ -41,7 +41,7 @@ pub(super) fn files(job: &Job) -> Result<Vec<SchedulerFile>, String> {
 }
 
 /// The five fields by the host's clock.
-fn times(job: &Job, host: Tz) -> Result<String, String> {
+fn times(job: &ScheduledJob, host: Tz) -> Result<String, String> {
     let (text, zone, hourly) = match &job.schedule {
         Schedule::Cron { expression, timezone } => {
             (expression.to_string(), timezone.unwrap_or(job.pipeline.timezone), is_hourly(expression))
@@ -49,7 +49,7 @@ fn times(job: &Job, host: Tz) -> Result<String, String> {
         Schedule::Every(span) => {
             let text = of_span(*span).ok_or_else(|| {
                 let span = in_words(*span);
-                format!("`every: {span}` does not divide a day, so cron has no form for it\nnext: a span that does, such as 1h")
+                format!("`every: {span}` does not divide a day, so cron cannot express it\nnext: use an interval that does, such as 1h")
             })?;
             (text, Tz::UTC, *span <= Duration::from_hours(1))
         }
@@ -58,7 +58,7 @@ fn times(job: &Job, host: Tz) -> Result<String, String> {
         return Ok(text);
     }
     Err(format!(
-        "the schedule is by the clock of {zone} and cron goes by that of this host, {host}\nnext: a schedule in {host}"
+        "the schedule uses {zone}, but cron uses this host's time zone ({host})\nnext: use a schedule in {host}"
     ))
 }
 
@@ -87,14 +87,14 @@ fn is_utc(zone: Tz) -> bool {
     [UTC, Etc__UTC, UCT, Etc__UCT, GMT, Etc__GMT, Universal, Etc__Universal, Zulu, Etc__Zulu].contains(&zone)
 }
 
-/// Whether the minute hands of both zones stand alike.
+/// Whether both zones show the same minute.
 fn minutes_agree(zone: Tz, host: Tz, now: DateTime<Utc>) -> bool {
     let offset = |zone: Tz| zone.offset_from_utc_datetime(&now.naive_utc()).fix().local_minus_utc();
     (offset(zone) - offset(host)) % 3_600 == 0
 }
 
 /// The command, in one line as cron wants it.
-fn command(job: &Job) -> String {
+fn command(job: &ScheduledJob) -> String {
     let name = &job.pipeline.name;
     let command = format!(
         "cd {folder} && {{ set -a; [ ! -r {variables} ] || . {variables}; set +a; {program} run {file} --over-days --deadline \

@@ -1,6 +1,6 @@
 //! Entries of schedulers that run a pipeline when its `schedule:` says: a crontab line, systemd units, an Airflow DAG.
 //!
-//! The host that the entry is for is told by [`Job`]; nothing is read or written here.
+//! The host that the entry is for is told by [`ScheduledJob`]; nothing is read or written here.
 
 mod airflow;
 mod cron;
@@ -35,7 +35,7 @@ pub struct SchedulerFile {
 
 /// What a scheduler is to run, and where.
 #[derive(Debug)]
-pub struct Job {
+pub struct ScheduledJob {
     /// The pipeline.
     pub pipeline: Pipeline,
     /// When it runs.
@@ -58,7 +58,7 @@ pub struct Job {
     pub windowed: Vec<String>,
 }
 
-impl Job {
+impl ScheduledJob {
     /// The files of a scheduler that run this.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl Job {
             std::iter::successors(due(DateTime::UNIX_EPOCH), |moment| due(*moment)).take(500).collect();
         let shortest = times.windows(2).filter_map(|pair| Some(*pair.get(1)? - *pair.first()?)).min();
         let between = shortest.unwrap_or(TimeDelta::days(1)).num_seconds();
-        // A twentieth for ending in order, in whole units.
+        // A twentieth for ending in order, rounded down to a unit.
         match between - (between / 20).max(10) {
             seconds if seconds >= 2 * 3_600 => format!("{}h", seconds / 3_600),
             seconds if seconds >= 2 * 60 => format!("{}m", seconds / 60),

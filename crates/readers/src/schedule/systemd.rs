@@ -6,14 +6,14 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use ctct_pipeline::{CronExpression, CronField, Schedule, StatePlace};
 
-use super::{Job, SchedulerFile, in_words};
+use super::{ScheduledJob, SchedulerFile, in_words};
 use crate::quoting::{unit_argument, unit_text, unit_word};
 
 /// Names of the days as systemd.time(7) has them, from Sunday on.
 const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
 /// The service and the timer.
-pub(super) fn files(job: &Job) -> Vec<SchedulerFile> {
+pub(super) fn files(job: &ScheduledJob) -> Vec<SchedulerFile> {
     let name = format!("ctct-{}", job.pipeline.name);
     vec![
         SchedulerFile { text: service(job, &name), name: format!("{name}.service") },
@@ -21,7 +21,7 @@ pub(super) fn files(job: &Job) -> Vec<SchedulerFile> {
     ]
 }
 
-fn service(job: &Job, name: &str) -> String {
+fn service(job: &ScheduledJob, name: &str) -> String {
     let user = job.user.as_ref().filter(|user| *user != "root").map(|user| format!("User={user}\n"));
     let host = job.host.as_ref();
     let environment = host.map(|host| {
@@ -44,14 +44,14 @@ After=network-online.target
 [Service]
 Type=exec
 {user}WorkingDirectory={folder}
-{environment}# Variables of the run, secrets among them; mode 0600. It need not be there.
+{environment}# Variables of the run, including secrets; use mode 0600. The file is optional.
 EnvironmentFile=-{variables}
 ExecStart={program} run {file} --over-days --output json
-# 11, no quota left today: the next tick goes on. 12 and 13, transient or held by another run: again soon.
+# 11, daily quota exhausted: the next run continues. 12 and 13, temporary failure or another run in progress: retry soon.
 SuccessExitStatus=11
 RestartForceExitStatus=12 13
 RestartSec=5min
-# SIGTERM stops it at a page, within 30 seconds.
+# SIGTERM stops it after the current page, within 30 seconds.
 TimeoutStopSec=60
 NoNewPrivileges=yes
 ProtectSystem=strict
@@ -78,8 +78,8 @@ SystemCallArchitectures=native
 }
 
 /// Folders on this host that the pipeline names, other than its own.
-fn folders(job: &Job) -> Vec<PathBuf> {
-    let Job { pipeline, folder, .. } = job;
+fn folders(job: &ScheduledJob) -> Vec<PathBuf> {
+    let ScheduledJob { pipeline, folder, .. } = job;
     let of_state = match &pipeline.source.state {
         StatePlace::Store(place) => Some(place.url.as_str()),
         StatePlace::Host | StatePlace::Destination => None,
@@ -88,7 +88,7 @@ fn folders(job: &Job) -> Vec<PathBuf> {
     urls.into_iter().flatten().filter_map(|url| ctct_pipeline::local_folder(url, folder)).collect()
 }
 
-fn timer(job: &Job, name: &str) -> String {
+fn timer(job: &ScheduledJob, name: &str) -> String {
     let times = match &job.schedule {
         Schedule::Cron { expression, timezone } => calendar(expression, timezone.unwrap_or(job.pipeline.timezone)),
         Schedule::Every(span) => of_span(*span),
@@ -96,11 +96,11 @@ fn timer(job: &Job, name: &str) -> String {
     format!(
         "# /etc/systemd/system/{name}.timer
 [Unit]
-Description=When {description} is due
+Description=Schedule of {description}
 
 [Timer]
 {times}
-# A tick that came while the host was off is made good.
+# Runs missed while the host was off start at boot.
 Persistent=true
 AccuracySec=1s
 RandomizedDelaySec=0
@@ -153,7 +153,7 @@ fn of_span(span: Duration) -> Vec<String> {
         Some(clock) => vec![format!("OnCalendar=*-*-* {clock} UTC")],
         None => vec![
             format!(
-                "# {} from run to run, since it does not divide a day; and once after a start of the host.",
+                "# Every {} after the previous run, since it does not divide a day; and once after boot.",
                 in_words(span)
             ),
             "OnActiveSec=1min".to_owned(),

@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ctct_catalog::{COMMIT, Catalog, EXTRACTED_AT, Holding, ORDINAL, Report, Role, ValueType};
+use ctct_catalog::{COMMIT, Catalog, EXTRACTED_AT, ORDINAL, Report, Role, Subject, ValueType};
 use ctct_load::{TextRow, VALID_TO};
 
 use super::script::Script;
 use super::table::{ACCOUNT, TableViews};
-use crate::dialect::{Column, Kind};
+use crate::dialect::{SqlType, ViewColumn};
 
 /// Longest name that is made of a label, in letters.
 const LONGEST: usize = 60;
@@ -40,10 +40,10 @@ impl<'a> CustomFields<'a> {
     pub(crate) fn of(contacts: &'a Report, catalog: &'a Catalog) -> Option<Self> {
         let holding =
             |report: &'a Report, holding| report.roles().iter().find(move |roles| roles.holds() == Some(holding));
-        let own = holding(contacts, Holding::Contacts)?;
-        let values = holding(contacts, Holding::CustomFieldValues)?;
-        let chosen = holding(contacts, Holding::ChosenOptions)?;
-        let choices = holding(catalog.holding(Holding::CustomFields)?, Holding::CustomFieldChoices)?;
+        let own = holding(contacts, Subject::Contacts)?;
+        let values = holding(contacts, Subject::CustomFieldValues)?;
+        let chosen = holding(contacts, Subject::ChosenOptions)?;
+        let choices = holding(catalog.holding(Subject::CustomFields)?, Subject::CustomFieldChoices)?;
         Some(Self {
             contacts: own.table(),
             contact_id: own.column(Role::ContactId)?,
@@ -85,42 +85,42 @@ pub(crate) struct Definition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FieldColumn {
     pub(crate) name: String,
-    pub(crate) shape: Shape,
+    pub(crate) shape: ValueReading,
     /// The fields: one of each account at most.
     pub(crate) fields: Vec<Definition>,
 }
 
 /// How the values of a field are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub(crate) enum ValueReading {
     /// Its text.
-    Value(Kind),
+    Value(SqlType),
     /// The label of the choice.
     OneOf,
     /// The labels of the choices.
     SeveralOf,
 }
 
-impl Shape {
+impl ValueReading {
     /// By the type that the catalog knows. The vendor's types are an open set: what is not known stays text.
     fn of(definition: &Definition) -> Self {
         match definition.value_type {
-            Some(ValueType::Date) => Self::Value(Kind::Day),
-            Some(ValueType::Timestamp) => Self::Value(Kind::Instant),
-            Some(ValueType::Number) => Self::Value(Kind::Real),
-            Some(ValueType::Amount) => Self::Value(Kind::Amount),
-            Some(ValueType::Boolean) => Self::Value(Kind::Flag),
+            Some(ValueType::Date) => Self::Value(SqlType::Day),
+            Some(ValueType::Timestamp) => Self::Value(SqlType::Instant),
+            Some(ValueType::Number) => Self::Value(SqlType::Real),
+            Some(ValueType::Amount) => Self::Value(SqlType::Amount),
+            Some(ValueType::Boolean) => Self::Value(SqlType::Flag),
             Some(ValueType::Choice) => Self::OneOf,
             Some(ValueType::Choices) => Self::SeveralOf,
-            None => Self::Value(Kind::Text),
+            None => Self::Value(SqlType::Text),
         }
     }
 
-    fn kind(self) -> Kind {
+    fn kind(self) -> SqlType {
         match self {
             Self::Value(kind) => kind,
-            Self::OneOf => Kind::Text,
-            Self::SeveralOf => Kind::Texts,
+            Self::OneOf => SqlType::Text,
+            Self::SeveralOf => SqlType::Texts,
         }
     }
 }
@@ -159,7 +159,7 @@ pub(crate) fn columns(mut definitions: Vec<Definition>, taken: &BTreeSet<String>
     });
     let mut columns: Vec<FieldColumn> = Vec::new();
     for field in definitions {
-        let shape = Shape::of(&field);
+        let shape = ValueReading::of(&field);
         for name in names(&field) {
             if taken.contains(&name) {
                 continue;
@@ -211,7 +211,7 @@ pub(crate) fn view(script: &mut Script, contacts: &TableViews<'_>, tables: &Cust
     let mut select: Vec<String> = own.iter().map(|column| format!("c.{}", dialect.name(&column.name))).collect();
     let (mut values, mut choices) = (Vec::new(), Vec::new());
     for (at, FieldColumn { name, shape, fields }) in columns.iter().enumerate() {
-        shown.push(Column::new(name, shape.kind(), doc(fields)));
+        shown.push(ViewColumn::new(name, shape.kind(), doc(fields)));
         let one = |alias: &str| {
             let ids: BTreeSet<&str> = fields.iter().map(|field| field.id.as_str()).collect();
             let ids: Vec<String> = ids.into_iter().map(|id| dialect.text(id)).collect();
@@ -223,14 +223,14 @@ pub(crate) fn view(script: &mut Script, contacts: &TableViews<'_>, tables: &Cust
         let label = format!("coalesce(l.{}, h.{})", dialect.name(tables.choice_label), dialect.name(tables.choice_id));
         let ordinal = format!("h.{}", dialect.name(ORDINAL));
         let expression = match shape {
-            Shape::Value(kind) => dialect.parsed(&value, *kind),
-            Shape::OneOf => {
+            ValueReading::Value(kind) => dialect.parsed(&value, *kind),
+            ValueReading::OneOf => {
                 choices.push(format!("max(CASE WHEN {} AND {ordinal} = 0 THEN {label} END) AS s{at}", one("h.")));
                 format!("coalesce(s.s{at}, {value})")
             }
-            Shape::SeveralOf => {
+            ValueReading::SeveralOf => {
                 choices.push(format!("{} AS s{at}", dialect.gathered(&label, &ordinal, &one("h."))));
-                format!("coalesce(s.s{at}, {})", dialect.parsed(&value, Kind::Texts))
+                format!("coalesce(s.s{at}, {})", dialect.parsed(&value, SqlType::Texts))
             }
         };
         select.push(format!("{expression} AS {}", dialect.name(name)));

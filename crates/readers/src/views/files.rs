@@ -4,13 +4,13 @@ use arrow::datatypes::{DataType, Field};
 use ctct_pipeline::Layout;
 
 use super::script::{Script, typed};
-use crate::dialect::{Column, Dialect, Kind};
+use crate::dialect::{Dialect, SqlType, ViewColumn};
 
 /// Writes the view of a table. Without a file it is empty: engines refuse to read a folder that is not there.
 pub(crate) fn view(script: &mut Script, layout: &Layout, has_files: bool) {
     let dialect = script.dialect;
-    let columns: Vec<Column> = layout.all_columns().map(|of| column(of.field())).collect();
-    let folders: Vec<Column> = layout.folders.iter().map(|of| column(of.field())).collect();
+    let columns: Vec<ViewColumn> = layout.all_columns().map(|of| column(of.field())).collect();
+    let folders: Vec<ViewColumn> = layout.folders.iter().map(|of| column(of.field())).collect();
     let folder = layout.location.as_deref().unwrap_or_default();
     match dialect {
         Dialect::DuckDb => {
@@ -46,7 +46,7 @@ pub(crate) fn view(script: &mut Script, layout: &Layout, has_files: bool) {
 }
 
 /// The columns are joined to the files' by name, so that they are there, with their types, whatever files there are.
-fn read_by_duckdb(columns: &[Column], folders: &[Column], folder: &str) -> String {
+fn read_by_duckdb(columns: &[ViewColumn], folders: &[ViewColumn], folder: &str) -> String {
     let dialect = Dialect::DuckDb;
     let types: Vec<String> =
         folders.iter().map(|column| format!("{}: {}", dialect.text(&column.name), dialect.kind(column.kind))).collect();
@@ -62,21 +62,21 @@ fn read_by_duckdb(columns: &[Column], folders: &[Column], folder: &str) -> Strin
 }
 
 /// No row of these columns.
-fn nothing(dialect: Dialect, columns: &[Column]) -> String {
+fn nothing(dialect: Dialect, columns: &[ViewColumn]) -> String {
     let columns: Vec<String> = columns.iter().map(|column| dialect.null(column)).collect();
     format!("SELECT\n  {}\nWHERE FALSE", columns.join(",\n  "))
 }
 
 /// A column of a table, as views have it.
-pub(crate) fn column(field: &Field) -> Column {
+pub(crate) fn column(field: &Field) -> ViewColumn {
     let kind = match field.data_type() {
-        DataType::Timestamp(..) => Kind::Instant,
-        DataType::Date32 => Kind::Day,
-        DataType::Int64 => Kind::Whole,
-        DataType::Int32 => Kind::Small,
-        DataType::Float64 => Kind::Real,
-        DataType::Boolean => Kind::Flag,
-        _ => Kind::Text,
+        DataType::Timestamp(..) => SqlType::Instant,
+        DataType::Date32 => SqlType::Day,
+        DataType::Int64 => SqlType::Whole,
+        DataType::Int32 => SqlType::Small,
+        DataType::Float64 => SqlType::Real,
+        DataType::Boolean => SqlType::Flag,
+        _ => SqlType::Text,
     };
-    Column::new(field.name(), kind, field.metadata().get("comment").map_or("", String::as_str))
+    ViewColumn::new(field.name(), kind, field.metadata().get("comment").map_or("", String::as_str))
 }

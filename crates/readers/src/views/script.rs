@@ -1,6 +1,6 @@
 //! The text of the SQL: statements one after the other, each ended by a `;` at the end of a line, where no other is.
 
-use crate::dialect::{Column, Dialect, Kind};
+use crate::dialect::{Dialect, SqlType, ViewColumn};
 
 /// Name of the parameter of as-of functions.
 pub(crate) const AS_OF: &str = "as_of";
@@ -31,7 +31,7 @@ impl Script {
         self.dialect == Dialect::DuckDb || self.schema.is_some()
     }
 
-    /// The name of a table, view or function as it stands in SQL.
+    /// The name of a table, view or function in SQL.
     pub(crate) fn name(&self, name: &str) -> String {
         let name = self.dialect.name(name);
         self.schema.as_ref().map_or_else(|| name.clone(), |schema| format!("{}.{name}", self.dialect.name(schema)))
@@ -42,7 +42,7 @@ impl Script {
     }
 
     /// A view of these columns, in the order in which `select` gives them.
-    pub(crate) fn view(&mut self, name: &str, doc: &str, columns: &[Column], select: &str) {
+    pub(crate) fn view(&mut self, name: &str, doc: &str, columns: &[ViewColumn], select: &str) {
         let dialect = self.dialect;
         let shown = self.name(name);
         match dialect {
@@ -70,7 +70,7 @@ impl Script {
     }
 
     /// A function that gives a table of these columns. In `select` the moment is [`Self::moment`].
-    pub(crate) fn function(&mut self, name: &str, columns: &[Column], select: &str) {
+    pub(crate) fn function(&mut self, name: &str, columns: &[ViewColumn], select: &str) {
         let dialect = self.dialect;
         let shown = self.name(name);
         match dialect {
@@ -79,7 +79,7 @@ impl Script {
             }
             Dialect::Spark => {
                 let temporary = if self.stays() { "" } else { "TEMPORARY " };
-                let instant = dialect.kind(Kind::Instant);
+                let instant = dialect.kind(SqlType::Instant);
                 self.statement(&format!(
                     "CREATE OR REPLACE {temporary}FUNCTION {shown}({AS_OF} {instant})\nRETURNS TABLE (\n{}\n) RETURN\n{select}",
                     typed(dialect, columns)
@@ -91,7 +91,7 @@ impl Script {
     /// The moment that a function was asked for.
     pub(crate) fn moment(&self) -> String {
         match self.dialect {
-            Dialect::DuckDb => format!("CAST({AS_OF} AS {})", self.dialect.kind(Kind::Instant)),
+            Dialect::DuckDb => format!("CAST({AS_OF} AS {})", self.dialect.kind(SqlType::Instant)),
             Dialect::Spark => AS_OF.to_owned(),
         }
     }
@@ -102,8 +102,8 @@ impl Script {
 }
 
 /// Columns with types and comments, for what Spark has declared.
-pub(crate) fn typed(dialect: Dialect, columns: &[Column]) -> String {
-    let column = |column: &Column| {
+pub(crate) fn typed(dialect: Dialect, columns: &[ViewColumn]) -> String {
+    let column = |column: &ViewColumn| {
         let (name, kind) = (dialect.name(&column.name), dialect.kind(column.kind));
         format!("  {name} {kind} COMMENT {}", dialect.doc(&column.doc))
     };

@@ -6,11 +6,11 @@ use ctct_pipeline::{ReportConfig, StoredTable, WriteMode};
 
 use super::files::{self, column};
 use super::script::Script;
-use crate::dialect::{Column, Dialect, Kind};
+use crate::dialect::{Dialect, SqlType, ViewColumn};
 
 /// The column of the account, which every table has as a folder.
 pub(crate) const ACCOUNT: &str = "account";
-/// The column of current views that says whether a row is held to be gone.
+/// The column of current views that says whether a row counts as deleted.
 pub(crate) const IS_DELETED: &str = "is_deleted";
 
 /// One table of a report as the pipeline stores it, and the views over it.
@@ -55,29 +55,29 @@ impl<'a> TableViews<'a> {
     }
 
     /// Columns that are folders: the account, then the partitions from the outside in.
-    fn folder_columns(&self) -> Vec<Column> {
+    fn folder_columns(&self) -> Vec<ViewColumn> {
         StoredTable::folders_of(self.config).iter().map(|folder| column(folder.field())).collect()
     }
 
-    /// Columns of the current view, the same whatever the write mode: those of the catalogue, the folders, and, for the
+    /// Columns of the current view, the same whatever the write mode: those of the catalog, the folders, and, for the
     /// report's own table, what says that a row is gone.
-    pub(crate) fn current_columns(&self) -> Vec<Column> {
-        let mut columns: Vec<Column> = self.table.schema.fields().iter().map(|field| column(field)).collect();
+    pub(crate) fn current_columns(&self) -> Vec<ViewColumn> {
+        let mut columns: Vec<ViewColumn> = self.table.schema.fields().iter().map(|field| column(field)).collect();
         let folders = self.folder_columns().into_iter();
         let folders: Vec<_> = folders.filter(|folder| !columns.iter().any(|own| own.name == folder.name)).collect();
         columns.extend(folders);
         if self.is_root() {
             columns.extend([
-                Column::new(
+                ViewColumn::new(
                     DELETED_AT,
-                    Kind::Instant,
-                    "When a complete read found the row gone; null while it is there.",
+                    SqlType::Instant,
+                    "When a complete read found that the row was deleted; null while it exists.",
                 ),
-                Column::new(DELETE_REASON, Kind::Text, "Why the row is held to be gone; null while it is there."),
-                Column::new(
+                ViewColumn::new(DELETE_REASON, SqlType::Text, "Why the row counts as deleted; null while it exists."),
+                ViewColumn::new(
                     IS_DELETED,
-                    Kind::Flag,
-                    "Whether the row is gone, by what the API says or by a complete read.",
+                    SqlType::Flag,
+                    "Whether the row is deleted, according to the API or to a complete read.",
                 ),
             ]);
         }
@@ -126,13 +126,13 @@ impl<'a> TableViews<'a> {
             WriteMode::Replace => self.stored(script, None),
             WriteMode::Merge if !self.has_history() => self.stored(script, None),
             WriteMode::Merge => self.stored(script, Some(&format!("r.{to} IS NULL"))),
-            // Append and partition: a row whose partition changed may stand in two of them.
+            // Append and partition: a row whose partition changed may be in two of them.
             _ => self.newest(script, None),
         };
         let doc = if self.periods().is_empty() {
             "The newest version of each row."
         } else {
-            "The newest version of each row; of periods that hold the same activity the one that was read last."
+            "The newest version of each row; of periods with the same activity, the one that was read last."
         };
         let doc = format!("{} {doc}", self.table.doc);
         script.view(&format!("{name}_current"), &doc, &self.current_columns(), &select);

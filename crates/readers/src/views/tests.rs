@@ -12,7 +12,7 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::embedded().unwrap(
 
 const WHOLE: &str = "
 version: 1
-name: whole
+name: acme
 source: {account: acme, access_token: {env: TOKEN}}
 destination: {url: /data/acme}
 reports:
@@ -45,7 +45,7 @@ fn field(id: &str, label: &str, kind: &str) -> Definition {
 }
 
 fn value_type(kind: Option<&str>) -> Option<ValueType> {
-    CATALOG.holding(Holding::CustomFields).unwrap().value_type(kind?, Some(2))
+    CATALOG.holding(Subject::CustomFields).unwrap().value_type(kind?, Some(2))
 }
 
 /// The views of a pipeline all of whose tables have files.

@@ -3,7 +3,7 @@
 
 use chrono::Utc;
 use ctct_catalog::{Catalog, OptionKind, Report, ReportOption};
-use ctct_extract::Pace;
+use ctct_extract::RateLimit;
 use ctct_pipeline::{ConfigErrors, Environment, PartitionBy, Pipeline, Plan};
 
 /// Where a comment begins, if what it is about is not longer.
@@ -63,28 +63,28 @@ impl Draft {
     pub(super) fn text(&self, catalog: &Catalog) -> String {
         let mut lines = vec![
             "# yaml-language-server: $schema=pipeline.schema.json".to_owned(),
-            "# Change what you like: `ctct-etl validate` checks this file, `ctct-etl plan` says what a run would ask."
+            "# Edit as you like: `ctct-etl validate` checks this file, `ctct-etl plan` shows the requests of a run."
                 .to_owned(),
             "version: 1".to_owned(),
-            with_comment(&format!("name: {}", scalar(&self.name)), "names runs, commit records and log lines"),
+            with_comment(&format!("name: {}", scalar(&self.name)), "name in runs, commit records and log lines"),
             "source:".to_owned(),
         ];
         match &self.account {
             Some(account) => lines.push(with_comment(
                 &format!("  account: {}", scalar(account)),
-                "stored by `ctct-etl auth login`; it also names folders",
+                "signed in by `ctct-etl auth login`; also a folder name",
             )),
             None => lines.extend([
                 with_comment("  sandbox:", "the embedded API: no account and no network needed"),
                 "    contacts: 1000".to_owned(),
                 with_comment(
                     "    requests_per_second: 5000",
-                    &format!("the real API allows {}", Pace::default().requests_per_second),
+                    &format!("the real API allows {}", RateLimit::default().requests_per_second),
                 ),
                 "    burst: 5000".to_owned(),
                 with_comment(
                     "    daily_requests: 1000000",
-                    &format!("the real API allows {}", Pace::default().daily_requests),
+                    &format!("the real API allows {}", RateLimit::default().daily_requests),
                 ),
             ]),
         }
@@ -108,7 +108,7 @@ impl Draft {
         let since = self.since.trim();
         if let (Some(option), false) = (report.beginning(), since.is_empty()) {
             let key = format!("    {}: {}", option.name, moment(since));
-            lines.push(with_comment(&key, "where the table begins; later runs go on from the last one"));
+            lines.push(with_comment(&key, "start of the table; later runs continue from the last one"));
         }
         let mode = format!("    write_mode: {}", scalar(&self.write_mode));
         lines.push(with_comment(&mode, what_it_does(&self.write_mode)));
@@ -117,9 +117,9 @@ impl Draft {
         }
         if self.write_mode == "merge" && report.count.is_some() && !report.gaps.is_empty() {
             lines.push(if since.is_empty() {
-                with_comment("    reconcile: {every: 7d}", "reads everything once a week: finds deletions, and changes that no filter shows")
+                with_comment("    reconcile: {every: 7d}", "reads everything once a week to find deletions and changes that no filter finds")
             } else {
-                "    # Without a beginning, `reconcile: {every: 7d}` would find deletions, and changes that no filter shows.".to_owned()
+                "    # Without a start date, `reconcile: {every: 7d}` would find deletions and changes that no filter finds.".to_owned()
             });
         }
         // The other form of a period would need other options instead.
@@ -141,7 +141,7 @@ fn needed(report: &Report, option: &ReportOption) -> Option<String> {
     let (value, comment) = match option.kind {
         OptionKind::Ids if option.required => {
             let source = option.from.as_ref()?;
-            (format!("{{from: {}}}", source.report), "one request each; or one id, or a list of ids".to_owned())
+            (format!("{{from: {}}}", source.report), "one request per id; or one id, or a list of ids".to_owned())
         }
         OptionKind::Duration => {
             let ends = [OptionKind::RangeStart, OptionKind::RangeEnd];
@@ -160,10 +160,10 @@ fn needed(report: &Report, option: &ReportOption) -> Option<String> {
 
 fn what_it_does(write_mode: &str) -> &'static str {
     match write_mode {
-        "append" => "every version of a row that a run saw",
-        "replace" => "this run's snapshot takes the place of the last one",
+        "append" => "every version of a row that a run read",
+        "replace" => "each run's snapshot replaces the last one",
         "partition" => "partitions that a run touches are replaced, the others stay",
-        _ => "the current state: one row a key; or append, replace, partition",
+        _ => "current state (upsert): one row per key; or append, replace, partition",
     }
 }
 
@@ -186,7 +186,7 @@ fn partition(report: &Report) -> Option<String> {
 fn schedule(when: &str) -> String {
     let is_span = when.starts_with(|first: char| first.is_ascii_digit()) && !when.contains(' ');
     match when {
-        "" => "# schedule: {cron: \"0 6 * * *\"}    # when it is due, or {every: 1h}; a scheduler starts it".to_owned(),
+        "" => "# schedule: {cron: \"0 6 * * *\"}    # when to run, or {every: 1h}; a scheduler starts it".to_owned(),
         span if is_span => with_comment(&format!("schedule: {{every: {}}}", scalar(span)), "a scheduler starts it"),
         cron => with_comment(&format!("schedule: {{cron: {}}}", quoted(cron)), "a scheduler starts it"),
     }

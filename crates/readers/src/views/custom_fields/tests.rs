@@ -17,7 +17,7 @@ fn field(account: &str, id: &str, label: &str, kind: &str, created_at: i64) -> D
 }
 
 fn value_type(kind: &str, version: i64) -> Option<ValueType> {
-    Catalog::embedded().unwrap().holding(Holding::CustomFields).unwrap().value_type(&kind.to_lowercase(), Some(version))
+    Catalog::embedded().unwrap().holding(Subject::CustomFields).unwrap().value_type(&kind.to_lowercase(), Some(version))
 }
 
 fn named(definitions: Vec<Definition>) -> BTreeMap<(String, String), String> {
@@ -29,7 +29,7 @@ fn named(definitions: Vec<Definition>) -> BTreeMap<(String, String), String> {
 }
 
 #[test]
-fn a_label_becomes_a_name_that_people_recognise() {
+fn a_label_becomes_a_name_that_people_recognize() {
     let cases = [
         ("Vehicle make and model year", "vehicle_make_and_model_year"),
         ("  T-shirt   size ", "t_shirt_size"),
@@ -74,16 +74,16 @@ fn accounts_share_a_column_where_label_and_type_are_the_same() {
 #[test]
 fn types_are_those_of_the_vendor_and_what_is_unknown_is_text() {
     let shape = |kind: &str, version| {
-        Shape::of(&Definition { value_type: value_type(kind, version), ..field("a", "1", "x", kind, 1) })
+        ValueReading::of(&Definition { value_type: value_type(kind, version), ..field("a", "1", "x", kind, 1) })
     };
-    assert_eq!(shape("date", 2), Shape::Value(Kind::Day));
-    assert_eq!(shape("date", 1), Shape::Value(Kind::Text), "free text");
-    assert_eq!(shape("DATETIME", 2), Shape::Value(Kind::Instant));
-    assert_eq!(shape("number", 1), Shape::Value(Kind::Real));
-    assert_eq!(shape("currency", 1), Shape::Value(Kind::Amount));
-    assert_eq!(shape("boolean", 1), Shape::Value(Kind::Flag));
-    assert_eq!((shape("single_select", 1), shape("multi_select", 1)), (Shape::OneOf, Shape::SeveralOf));
-    assert_eq!(shape("hologram", 1), Shape::Value(Kind::Text));
+    assert_eq!(shape("date", 2), ValueReading::Value(SqlType::Day));
+    assert_eq!(shape("date", 1), ValueReading::Value(SqlType::Text), "free text");
+    assert_eq!(shape("DATETIME", 2), ValueReading::Value(SqlType::Instant));
+    assert_eq!(shape("number", 1), ValueReading::Value(SqlType::Real));
+    assert_eq!(shape("currency", 1), ValueReading::Value(SqlType::Amount));
+    assert_eq!(shape("boolean", 1), ValueReading::Value(SqlType::Flag));
+    assert_eq!((shape("single_select", 1), shape("multi_select", 1)), (ValueReading::OneOf, ValueReading::SeveralOf));
+    assert_eq!(shape("hologram", 1), ValueReading::Value(SqlType::Text));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn the_newest_definition_counts() {
             .to_vec(),
     };
     let catalog = Catalog::embedded().unwrap();
-    let report = catalog.holding(Holding::CustomFields).unwrap();
+    let report = catalog.holding(Subject::CustomFields).unwrap();
     let newest =
         |rows: Vec<TextRow>| definitions(report, rows).into_iter().map(|field| field.label).collect::<Vec<_>>();
     let label = |label: &str| vec![Some(label.to_owned())];

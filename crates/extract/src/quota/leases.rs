@@ -1,4 +1,4 @@
-//! The slices of time that one process has leased, and the rules by which it gets the next. Nothing here waits or asks.
+//! The leases of one process, and the rules by which it gets the next. Nothing here waits or asks.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,32 +6,32 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use tracing::warn;
 
-use super::book::{LATENESS, Moment, SLOW, Shut, spacing, within};
+use super::ledger_state::{LATENESS, Moment, SLOW, Shut, spacing, within};
 use super::log::{Lease, Tail};
-use crate::{ExtractError, Pace};
+use crate::{ExtractError, RateLimit};
 
-/// Microseconds of a process' first slice; it may have little to do.
+/// Microseconds of a process' first lease; it may have little to do.
 const FIRST: i64 = 8_000_000;
 
-/// Microseconds of any other slice.
+/// Microseconds of any other lease.
 const SLICE: i64 = 30_000_000;
 
 /// The part of what is left of the day that one lease takes at most: a process that dies with it costs the others no more.
 const SHARE: u64 = 50;
 
-/// Microseconds between slices of different processes: clocks may differ by this much.
+/// Microseconds between leases of different processes: clocks may differ by this much.
 const GUARD: i64 = 2_000_000;
 
-/// Microseconds. A slice that ends later than this was written by a clock that was wrong: twenty processes do not queue
+/// Microseconds. A lease that ends later than this was written by a clock that was wrong: twenty processes do not queue
 /// for longer.
 const DISTRUSTED: i64 = 11 * 60 * 1_000_000;
 
-/// The slices of one process, and what it knows.
+/// The leases of one process, and what it knows.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct Leases {
     pub(super) tail: Tail,
-    /// Slices in order; the first may have begun.
-    pub(super) slices: VecDeque<Slice>,
+    /// Leases in order; the first may have begun.
+    pub(super) held: VecDeque<HeldLease>,
     /// No request before this: the last one's slot and the spacing, or the end of a hold.
     next: i64,
     /// Requests of a day that were leased and not sent.
@@ -44,7 +44,7 @@ pub(super) struct State {
 
 /// A lease of this process.
 #[derive(Debug)]
-pub(super) struct Slice {
+pub(super) struct HeldLease {
     pub(super) day: NaiveDate,
     from: i64,
     pub(super) until: i64,
@@ -52,18 +52,18 @@ pub(super) struct Slice {
 }
 
 /// What a request meets.
-pub(super) enum Turn {
+pub(super) enum LeasePermit {
     Now,
     Wait(Duration),
-    /// There is no slice.
+    /// There is no lease.
     Lease,
 }
 
 /// What is added to the log.
 #[derive(Debug, Clone)]
-pub(super) enum Entry {
-    /// The next slice.
-    Slice(Pace),
+pub(super) enum LeaseEntry {
+    /// The next lease.
+    Next(RateLimit),
     /// No request until a moment.
     Hold(i64),
     Shut(Shut),
@@ -71,32 +71,32 @@ pub(super) enum Entry {
     Return,
 }
 
-impl State {
-    /// Sends a request in a slot of a slice, if there is one.
-    pub(super) fn take(&mut self, pace: &Pace, now: Moment) -> Result<Turn, ExtractError> {
+impl Leases {
+    /// Sends a request in a slot of a lease, if there is one.
+    pub(super) fn take(&mut self, pace: &RateLimit, now: Moment) -> Result<LeasePermit, ExtractError> {
         self.turn_to(now);
         if let Some(shut) = &self.shut {
             return Err(shut.error());
         }
-        while let Some(slice) = self.slices.front_mut() {
-            let free = slice.from.max(self.next);
+        while let Some(lease) = self.held.front_mut() {
+            let free = lease.from.max(self.next);
             let at = if now.tick - free > LATENESS { now.tick } else { free };
-            if slice.left == 0 || at >= slice.until || slice.day != now.wall.date_naive() {
-                let (day, left) = (slice.day, slice.left);
+            if lease.left == 0 || at >= lease.until || lease.day != now.wall.date_naive() {
+                let (day, left) = (lease.day, lease.left);
                 self.unused(day, left);
-                self.slices.pop_front();
+                self.held.pop_front();
             } else if at > now.tick {
-                return Ok(Turn::Wait(Duration::from_micros(at.abs_diff(now.tick))));
+                return Ok(LeasePermit::Wait(Duration::from_micros(at.abs_diff(now.tick))));
             } else {
-                slice.left -= 1;
+                lease.left -= 1;
                 self.next = at.saturating_add(spacing(pace));
-                return Ok(Turn::Now);
+                return Ok(LeasePermit::Now);
             }
         }
         if spacing(pace) > SLOW && self.next > now.tick {
-            return Ok(Turn::Wait(Duration::from_micros(self.next.abs_diff(now.tick))));
+            return Ok(LeasePermit::Wait(Duration::from_micros(self.next.abs_diff(now.tick))));
         }
-        Ok(Turn::Lease)
+        Ok(LeasePermit::Lease)
     }
 
     /// Lets no request out before a moment.
@@ -104,14 +104,14 @@ impl State {
         self.next = self.next.max(until);
     }
 
-    /// Follows a clock that was set back: this process' slices stay as far away as they were.
+    /// Follows a clock that was set back: this process' leases stay as far away as they were.
     fn turn_to(&mut self, now: Moment) {
         let set_back = self.seen.saturating_sub(now.tick);
         if set_back > 0 {
             self.next -= set_back;
-            for slice in &mut self.slices {
-                slice.from -= set_back;
-                slice.until -= set_back;
+            for lease in &mut self.held {
+                lease.from -= set_back;
+                lease.until -= set_back;
             }
             // The last lease that is known here is this process' own.
             if let Some(lease) = &mut self.tail.lease {
@@ -134,7 +134,7 @@ impl State {
     /// The lease that follows a tail.
     pub(super) fn propose(
         &mut self,
-        entry: &Entry,
+        entry: &LeaseEntry,
         tail: &Tail,
         owner: &str,
         id: &str,
@@ -158,23 +158,23 @@ impl State {
         let (id, owner) = (id.to_owned(), owner.to_owned());
         let nothing = Lease { id, owner, from: free, until: free, requests: 0, returned, spent, shut };
         match entry {
-            Entry::Slice(pace) => {
+            LeaseEntry::Next(pace) => {
                 if let Some(shut) = nothing.shut {
                     return Err(self.shut.insert(shut).error());
                 }
                 within(spent, pace, now.wall)?;
-                let (spacing, slice) = (spacing(pace).max(1), if self.leased { SLICE } else { FIRST });
-                let slots = u64::try_from(slice / spacing).unwrap_or_default().max(1);
+                let (spacing, length) = (spacing(pace).max(1), if self.leased { SLICE } else { FIRST });
+                let slots = u64::try_from(length / spacing).unwrap_or_default().max(1);
                 let left = pace.daily_requests.saturating_sub(pace.reserve).saturating_sub(spent);
                 let requests = slots.min((left / SHARE).max(1));
                 // A process that is slower than this waits by itself, and not where others stand behind it.
                 let length = spacing.min(SLOW).saturating_mul(i64::try_from(requests).unwrap_or(i64::MAX));
                 Ok(Lease { until: free.saturating_add(length), requests, spent: spent + requests, ..nothing })
             }
-            Entry::Hold(until) => Ok(Lease { until: free.max(*until), ..nothing }),
-            Entry::Shut(shut) => Ok(Lease { shut: Some(shut.clone()), ..nothing }),
-            Entry::Return => match last {
-                // Nobody stands behind this slice, and others may stand before it.
+            LeaseEntry::Hold(until) => Ok(Lease { until: free.max(*until), ..nothing }),
+            LeaseEntry::Shut(shut) => Ok(Lease { shut: Some(shut.clone()), ..nothing }),
+            LeaseEntry::Return => match last {
+                // Nobody stands behind this lease, and others may stand before it.
                 Some(last) if mine && last.requests > 0 => {
                     let over = last.from.max(self.next).max(now.tick).min(free);
                     Ok(Lease { from: over, until: over, ..nothing })
@@ -184,7 +184,7 @@ impl State {
         }
     }
 
-    /// Takes note of a lease of this process that stands in the log.
+    /// Takes note of a lease of this process that the log has.
     pub(super) fn accept(&mut self, tail: Tail) {
         if let Some(lease) = &tail.lease {
             if self.unused.0 == tail.day {
@@ -192,7 +192,7 @@ impl State {
             }
             if lease.requests > 0 {
                 let Lease { from, until, requests: left, .. } = *lease;
-                self.slices.push_back(Slice { day: tail.day, from, until, left });
+                self.held.push_back(HeldLease { day: tail.day, from, until, left });
                 self.leased = true;
             }
         }

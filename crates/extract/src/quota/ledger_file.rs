@@ -1,12 +1,12 @@
-//! A book in a small file, read, changed and written under the file's lock, so that the processes of a host share it.
+//! A ledger in a small file, read, changed and written under the file's lock, so that the processes of a host share it.
 //!
 //! The file is written in place and not synced: a killed process loses nothing that it wrote, and a request is not worth
 //! a disk's milliseconds. Reading and writing some hundred cached bytes takes microseconds, less than handing them to
 //! another thread, so it is done where it is asked for.
 //!
-//! The file holds the last two states of the book, each a line with a checksum. A damaged one leaves the other, which is
+//! The file holds the last two states of the ledger, each a line with a checksum. A damaged one leaves the other, which is
 //! one request behind. So does a line of another key's file: the checksum is of the name too. Where both are damaged or gone,
-//! the file is set aside and this process goes on with the count that it knows; one that has just begun knows nothing and counts from 0, with the next slot one second away: the API itself ends a day whose
+//! the file is set aside and this process continues with the count that it knows; one that has just begun knows nothing and counts from 0, with the next slot one second away: the API itself ends a day whose
 //! requests are used up, and that is written down again.
 
 use std::ffi::OsStr;
@@ -22,8 +22,8 @@ use tempfile::NamedTempFile;
 use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
-use super::book::{Book, Moment, Slot, moment};
 use super::checksum;
+use super::ledger_state::{LedgerState, Moment, Slot, moment};
 use crate::{Clock, ExtractError};
 
 /// Bytes of a line, its line break included.
@@ -38,20 +38,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Microseconds. After damage nobody knows who sent a request just now.
 const AFTER_DAMAGE: i64 = 1_000_000;
 
-/// A book in a file.
+/// A ledger in a file.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct LedgerFile {
     path: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<FileState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct FileState {
     file: Option<File>,
     /// The number of the last line that was read or written.
     change: u64,
-    /// The book as this process last saw it.
-    known: Option<Book>,
+    /// The state as this process last saw it.
+    known: Option<LedgerState>,
     /// Requests that were counted and could not be written.
     unsaved: u64,
     warned: bool,
@@ -63,39 +63,39 @@ struct State {
 
 /// A line of the file.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Line<B> {
+pub(super) struct LedgerLine<B> {
     /// Counts up; the larger one is in force.
     change: u64,
     pub(super) book: B,
 }
 
-/// The book while nobody else in this process, nor in another one that sees the file's lock, changes it.
-struct Session<'a> {
+/// The state while nobody else in this process, nor in another one that sees the file's lock, changes it.
+struct LedgerSession<'a> {
     path: &'a Path,
-    state: MutexGuard<'a, State>,
+    state: MutexGuard<'a, FileState>,
     /// The file's lock is held, so it may be written.
     locked: bool,
 }
 
-impl Folder {
+impl LedgerFile {
     pub(super) fn new(folder: &Path, name: &str) -> Self {
         Self { path: folder.join(format!("{name}.ledger")), state: Mutex::default() }
     }
 
-    /// Changes the book.
+    /// Changes the state.
     pub(super) async fn change<T>(
         &self,
         clock: &Clock,
-        change: impl FnOnce(&mut Book, Moment) -> T,
+        change: impl FnOnce(&mut LedgerState, Moment) -> T,
     ) -> Result<T, ExtractError> {
         Ok(self.session(clock).await?.change(clock, change))
     }
 
-    /// The book as it is, without leaving a trace.
-    pub(super) async fn look(&self, wall: DateTime<Utc>) -> Result<Book, ExtractError> {
+    /// The state as it is, without leaving a trace.
+    pub(super) async fn look(&self, wall: DateTime<Utc>) -> Result<LedgerState, ExtractError> {
         let now = moment(wall);
         if !self.path.exists() && self.state().known.is_none() {
-            return Ok(Book::new(now));
+            return Ok(LedgerState::new(now));
         }
         let mut book = self.session(&Clock::fixed(wall)).await?.read(now);
         book.turn_to(now);
@@ -109,7 +109,7 @@ impl Folder {
         }
     }
 
-    async fn session(&self, clock: &Clock) -> Result<Session<'_>, ExtractError> {
+    async fn session(&self, clock: &Clock) -> Result<LedgerSession<'_>, ExtractError> {
         let start = Instant::now();
         loop {
             if let Some(session) = self.try_session(clock, start.elapsed() >= PATIENCE)? {
@@ -120,8 +120,8 @@ impl Folder {
     }
 
     /// `None`: another process holds the lock. Who has `waited` long enough goes on without it.
-    fn try_session(&self, clock: &Clock, waited: bool) -> Result<Option<Session<'_>>, ExtractError> {
-        let mut session = Session { path: &self.path, state: self.state(), locked: false };
+    fn try_session(&self, clock: &Clock, waited: bool) -> Result<Option<LedgerSession<'_>>, ExtractError> {
+        let mut session = LedgerSession { path: &self.path, state: self.state(), locked: false };
         let waited = waited || session.state.frozen;
         let file = match session.state.file.take().map_or_else(|| open(&self.path, clock), Ok) {
             Ok(file) => session.state.file.insert(file),
@@ -142,14 +142,14 @@ impl Folder {
         Ok(Some(session))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FileState> {
         // Nothing panics while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Session<'_> {
-    fn change<T>(&mut self, clock: &Clock, change: impl FnOnce(&mut Book, Moment) -> T) -> T {
+impl LedgerSession<'_> {
+    fn change<T>(&mut self, clock: &Clock, change: impl FnOnce(&mut LedgerState, Moment) -> T) -> T {
         // Asked under the lock, so that no other process was here later.
         let now = moment(clock.now());
         let mut book = self.read(now);
@@ -161,12 +161,12 @@ impl Session<'_> {
         changed
     }
 
-    /// The book in the file, with what could not be written to it; without the file, the book as it was last seen.
-    fn read(&mut self, now: Moment) -> Book {
+    /// The state in the file, with what could not be written to it; without the file, the state as it was last seen.
+    fn read(&mut self, now: Moment) -> LedgerState {
         let state = &mut *self.state;
         if let Some(file) = state.file.as_mut().filter(|_| self.locked) {
             match read(file, self.path) {
-                Ok(Some(Line { change, mut book })) => {
+                Ok(Some(LedgerLine { change, mut book })) => {
                     (state.change, state.damaged) = (change, false);
                     if let Some(known) = state.known.as_ref().filter(|_| state.unsaved > 0) {
                         book.catch_up(state.unsaved, known);
@@ -187,16 +187,16 @@ impl Session<'_> {
             }
         }
         let fresh = || {
-            let mut book = Book::new(now);
+            let mut book = LedgerState::new(now);
             book.next += AFTER_DAMAGE;
             book
         };
         self.state.known.clone().unwrap_or_else(fresh)
     }
 
-    fn write(&mut self, book: Book, counted: u64) {
+    fn write(&mut self, book: LedgerState, counted: u64) {
         let state = &mut *self.state;
-        let line = Line { change: state.change.saturating_add(1), book: &book };
+        let line = LedgerLine { change: state.change.saturating_add(1), book: &book };
         let written = match state.file.as_mut().filter(|_| self.locked) {
             Some(file) => write(file, &line, self.path),
             None => Ok(false),
@@ -223,7 +223,7 @@ impl Session<'_> {
     }
 }
 
-impl Drop for Session<'_> {
+impl Drop for LedgerSession<'_> {
     fn drop(&mut self) {
         if let Some(file) = self.state.file.as_ref().filter(|_| self.locked) {
             // Cannot fail where locking could; closing the file would end the lock too.
@@ -232,7 +232,7 @@ impl Drop for Session<'_> {
     }
 }
 
-/// Opens the file. A new one appears whole, so that an empty one is always a damaged one.
+/// Opens the file. A new one appears complete, so that an empty one is always a damaged one.
 fn open(path: &Path, clock: &Clock) -> io::Result<File> {
     let existing = || OpenOptions::new().read(true).write(true).open(path);
     match existing() {
@@ -242,7 +242,7 @@ fn open(path: &Path, clock: &Clock) -> io::Result<File> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut fresh = NamedTempFile::new_in(folder)?;
-    write(fresh.as_file_mut(), &Line { change: 0, book: &Book::new(moment(clock.now())) }, path)?;
+    write(fresh.as_file_mut(), &LedgerLine { change: 0, book: &LedgerState::new(moment(clock.now())) }, path)?;
     match fresh.persist_noclobber(path) {
         // Another process was faster.
         Err(error) if error.error.kind() == ErrorKind::AlreadyExists => existing(),
@@ -268,15 +268,15 @@ fn check(text: &[u8], path: &Path) -> String {
     checksum(&[name, b" ", text].concat())
 }
 
-/// The line in force; `None`: there is no whole one.
-fn read(file: &mut File, path: &Path) -> io::Result<Option<Line<Book>>> {
+/// The line in force; `None`: there is no complete one.
+fn read(file: &mut File, path: &Path) -> io::Result<Option<LedgerLine<LedgerState>>> {
     let mut bytes = Vec::with_capacity(2 * LINE);
     file.seek(SeekFrom::Start(0))?;
     file.take(2 * LINE as u64).read_to_end(&mut bytes)?;
     Ok(bytes.chunks(LINE).filter_map(|line| parse(line, path)).max_by_key(|line| line.change))
 }
 
-pub(super) fn parse(line: &[u8], path: &Path) -> Option<Line<Book>> {
+pub(super) fn parse(line: &[u8], path: &Path) -> Option<LedgerLine<LedgerState>> {
     let (found, text) = line.split_at_checked(8)?;
     let text = text.trim_ascii();
     // The first versions did not count the name in.
@@ -284,21 +284,21 @@ pub(super) fn parse(line: &[u8], path: &Path) -> Option<Line<Book>> {
     if holds { serde_json::from_slice(text).ok() } else { None }
 }
 
-fn text(line: &Line<&Book>, path: &Path) -> io::Result<String> {
+fn text(line: &LedgerLine<&LedgerState>, path: &Path) -> io::Result<String> {
     let text = serde_json::to_string(line)?;
     Ok(format!("{} {text:<width$}\n", check(text.as_bytes(), path), width = LINE - 10))
 }
 
 /// Writes a line and reads it again.
 #[cfg(any(test, fuzzing))]
-pub(super) fn reread(line: &Line<Book>, path: &Path) {
-    let written = text(&Line { change: line.change, book: &line.book }, path).unwrap_or_default();
+pub(super) fn reread(line: &LedgerLine<LedgerState>, path: &Path) {
+    let written = text(&LedgerLine { change: line.change, book: &line.book }, path).unwrap_or_default();
     let again = parse(written.as_bytes(), path).map(|again| (again.change, again.book));
     assert_eq!(again, Some((line.change, line.book.clone())));
 }
 
 /// Writes a line over the older one; whether it did.
-fn write(file: &mut File, line: &Line<&Book>, path: &Path) -> io::Result<bool> {
+fn write(file: &mut File, line: &LedgerLine<&LedgerState>, path: &Path) -> io::Result<bool> {
     let text = text(line, path)?;
     if text.len() != LINE {
         return Err(io::Error::other("its line is too long"));

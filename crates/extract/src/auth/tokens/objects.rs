@@ -12,8 +12,8 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use tokio::time::{Instant, sleep};
 
-use super::turn::{Claimed, Hold, Turn};
-use super::{Claim, Record, TokenKey, is_name};
+use super::renewal_lock::{Claimed, LockKind, RenewalLock};
+use super::{Claim, Record, TokenKey, is_account_name};
 use crate::ExtractError;
 
 /// Between two looks at a claim of another process.
@@ -22,12 +22,12 @@ const CLAIM_POLL: Duration = Duration::from_millis(500);
 const ATTEMPTS: u32 = 4;
 /// Wait before the second attempt; doubled for each one after it.
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
-/// A claim holds this much longer than an answer can take. One that took longer to be made is made anew.
+/// A claim holds this much longer than a response can take. One that took longer to write is written again.
 pub(super) const SLACK: Duration = Duration::from_secs(15);
 
 /// Sign-ins below a prefix of a store.
 #[derive(Debug, Clone)]
-pub(super) struct Bucket {
+pub(super) struct TokenObjects {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) prefix: Path,
     pub(super) key: TokenKey,
@@ -35,14 +35,14 @@ pub(super) struct Bucket {
 
 /// What is there of one account.
 #[derive(Debug, Default)]
-struct Found {
+struct StoredSignIn {
     /// Generations, oldest first.
     tokens: Vec<u64>,
     /// Generations and attempts, oldest first.
     claims: Vec<(u64, u32)>,
 }
 
-impl Bucket {
+impl TokenObjects {
     /// Where an account's objects are, for people.
     pub(super) fn place(&self, account: &str) -> String {
         self.folder(account).to_string()
@@ -56,7 +56,7 @@ impl Bucket {
             let [account, file] = &path.prefix_match(&self.prefix)?.collect::<Vec<_>>()[..] else { return None };
             let account = account.as_ref();
             let is_sign_in = file.as_ref().split_once('.').is_some_and(|(_, kind)| kind == "token");
-            (is_sign_in && is_name(account)).then(|| account.to_owned())
+            (is_sign_in && is_account_name(account)).then(|| account.to_owned())
         };
         let mut names: Vec<_> = listed.iter().filter_map(name).collect();
         names.sort_unstable();
@@ -155,23 +155,23 @@ impl Bucket {
                 }
             }
             record.claim(claim.clone());
-            let hold = Hold::Object { attempts: vec![last + 1] };
-            return Ok(Claimed::Mine(Box::new(Turn { record, claim, hold })));
+            let hold = LockKind::Object { attempts: vec![last + 1] };
+            return Ok(Claimed::Mine(Box::new(RenewalLock { record, claim, hold })));
         }
     }
 
     /// Makes the next claim before the token is sent once more. `None`: somebody else has taken over.
-    pub(super) async fn claim_again(&self, turn: &Turn, last: u32) -> Result<Option<u32>, ExtractError> {
-        let path = self.claim_path(&turn.record.sign_in.account, turn.record.sign_in.generation, last + 1);
-        Ok(self.create(&path, turn.claim.to_json()).await?.then_some(last + 1))
+    pub(super) async fn claim_again(&self, lock: &RenewalLock, last: u32) -> Result<Option<u32>, ExtractError> {
+        let path = self.claim_path(&lock.record.sign_in.account, lock.record.sign_in.generation, last + 1);
+        Ok(self.create(&path, lock.claim.to_json()).await?.then_some(last + 1))
     }
 
     /// Takes claims back: they hold no more. The last of them stays, so that its number is never given twice; whether it
     /// counts as unfinished says `unsent`.
-    pub(super) async fn release(&self, turn: &Turn, attempts: &[u32], unsent: bool) -> Result<(), ExtractError> {
-        let path = |attempt| self.claim_path(&turn.record.sign_in.account, turn.record.sign_in.generation, attempt);
+    pub(super) async fn release(&self, lock: &RenewalLock, attempts: &[u32], unsent: bool) -> Result<(), ExtractError> {
+        let path = |attempt| self.claim_path(&lock.record.sign_in.account, lock.record.sign_in.generation, attempt);
         let Some((last, earlier)) = attempts.split_last() else { return Ok(()) };
-        let over = Claim { holds_seconds: 0, unsent, ..turn.claim.clone() };
+        let over = Claim { holds_seconds: 0, unsent, ..lock.claim.clone() };
         self.store.put(&path(*last), PutPayload::from(over.to_json())).await.map_err(failed("write", &path(*last)))?;
         for attempt in earlier {
             self.delete(&path(*attempt)).await?;
@@ -241,10 +241,10 @@ impl Bucket {
         }
     }
 
-    async fn look(&self, account: &str) -> Result<Found, ExtractError> {
+    async fn look(&self, account: &str) -> Result<StoredSignIn, ExtractError> {
         let folder = self.folder(account);
         let listed = self.store.list(Some(&folder)).try_collect::<Vec<_>>().await.map_err(failed("list", &folder))?;
-        let mut found = Found::default();
+        let mut found = StoredSignIn::default();
         for object in listed {
             let Some((generation, kind)) = object.location.filename().and_then(|file| file.split_once('.')) else {
                 continue;
@@ -262,7 +262,7 @@ impl Bucket {
     }
 
     /// Removes generations before one, oldest first, so that the newest is the last to go.
-    async fn clear(&self, account: &str, found: &Found, before: u64) -> Result<(), ExtractError> {
+    async fn clear(&self, account: &str, found: &StoredSignIn, before: u64) -> Result<(), ExtractError> {
         for (generation, attempt) in found.claims.iter().filter(|(generation, _)| *generation < before) {
             self.delete(&self.claim_path(account, *generation, *attempt)).await?;
         }
@@ -299,7 +299,7 @@ fn bound_to(record: &Record) -> String {
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(StoreError) -> ExtractError {
     move |error| {
-        // The kinds that a retry does not mend; `object_store` keeps them from its own conversion.
+        // The kinds that a retry does not fix; `object_store` keeps them from its own conversion.
         let source = match error {
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
                 io::Error::new(io::ErrorKind::PermissionDenied, error)

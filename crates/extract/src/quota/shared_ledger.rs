@@ -1,10 +1,10 @@
-//! A key's pace and count shared by hosts: each process leases the next free slice of time, and the requests that fit in
+//! A key's pace and count shared by hosts: each process leases the next free lease of time, and the requests that fit in
 //! it, from a log in an object store.
 //!
-//! A slice is half a minute long at most, so that one put pays for a hundred requests, and a newcomer waits for its first
-//! slot no longer than that. Between slices of different processes is a guard of two seconds, for their clocks differ:
+//! A lease is half a minute long at most, so that one put pays for a hundred requests, and a newcomer waits for its first
+//! slot no longer than that. Between leases of different processes is a guard of two seconds, for their clocks differ:
 //! hosts that take turns use 30 of 32 slots, a lone one all of them. Requests of a block that were not sent are returned
-//! with the next lease, or at the end by [`Hosts::release`].
+//! with the next lease, or at the end by [`SharedLedger::release`].
 //!
 //! What one process learns (`throttled`, `quota_exceeded`) others read with their next lease.
 
@@ -21,12 +21,12 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::Today;
-use super::book::{Shut, moment};
-use super::log::{Log, Put, Tail};
-use super::slices::{Entry, State, Turn};
-use crate::{Clock, ExtractError, Pace};
+use super::leases::{LeaseEntry, LeasePermit, Leases};
+use super::ledger_state::{Shut, moment};
+use super::log::{LeaseLog, Put, Tail};
+use crate::{Clock, ExtractError, RateLimit};
 
-/// Microseconds before a slice's end at which the next one is asked for: a few answers of a slow store.
+/// Microseconds before a lease's end at which the next one is asked for: a few answers of a slow store.
 const AHEAD: i64 = 1_500_000;
 
 /// Times that the store is asked before a request fails, beyond what the store's client repeats by itself.
@@ -37,20 +37,20 @@ const BACKOFF: Duration = Duration::from_millis(500);
 
 /// This process' part in the log.
 #[derive(Debug)]
-pub(super) struct Hosts {
-    log: Log,
+pub(super) struct SharedLedger {
+    log: LeaseLog,
     owner: String,
-    state: Cell<State>,
-    /// The lease that is being asked for. It goes on where who asked for it is dropped.
+    state: Cell<Leases>,
+    /// The lease that is being asked for. It continues when whoever asked for it is dropped.
     asking: Mutex<Option<JoinHandle<Result<(), ExtractError>>>>,
     /// Whoever holds the lock writes to the log.
     writing: Mutex<()>,
 }
 
-impl Hosts {
+impl SharedLedger {
     pub(super) fn new(store: Arc<dyn ObjectStore>, prefix: Path, owner: &str) -> Self {
         Self {
-            log: Log::new(store, prefix),
+            log: LeaseLog::new(store, prefix),
             owner: unique(owner),
             state: Cell::default(),
             asking: Mutex::default(),
@@ -58,23 +58,23 @@ impl Hosts {
         }
     }
 
-    pub(super) async fn take(self: &Arc<Self>, pace: &Pace, clock: &Clock) -> Result<(), ExtractError> {
+    pub(super) async fn take(self: &Arc<Self>, pace: &RateLimit, clock: &Clock) -> Result<(), ExtractError> {
         loop {
             let now = moment(clock.now());
-            let (turn, soon_over) = {
+            let (permit, soon_over) = {
                 let mut state = self.state();
-                (state.take(pace, now)?, state.slices.back().is_some_and(|last| last.until - now.tick < AHEAD))
+                (state.take(pace, now)?, state.held.back().is_some_and(|last| last.until - now.tick < AHEAD))
             };
-            match turn {
-                Turn::Now => {
+            match permit {
+                LeasePermit::Now => {
                     if let Some(mut asking) = self.asking.try_lock().ok().filter(|_| soon_over) {
                         asking.take_if(|asked| asked.is_finished());
                         asking.get_or_insert_with(|| self.ask(pace, clock));
                     }
                     return Ok(());
                 }
-                Turn::Wait(wait) => sleep(wait).await,
-                Turn::Lease => {
+                LeasePermit::Wait(wait) => sleep(wait).await,
+                LeasePermit::Lease => {
                     let mut asking = self.asking.lock().await;
                     // What failed ahead of time may work now.
                     asking.take_if(|asked| asked.is_finished());
@@ -95,12 +95,12 @@ impl Hosts {
         let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
         let until = moment(clock.now()).tick.saturating_add(wait);
         self.state().hold(until);
-        self.tell(Entry::Hold(until), clock).await;
+        self.tell(LeaseEntry::Hold(until), clock).await;
     }
 
     pub(super) async fn shut(&self, shut: Shut, clock: &Clock) -> ExtractError {
         let shut = self.state().shut.get_or_insert(shut).clone();
-        self.tell(Entry::Shut(shut.clone()), clock).await;
+        self.tell(LeaseEntry::Shut(shut.clone()), clock).await;
         shut.error()
     }
 
@@ -116,13 +116,13 @@ impl Hosts {
         }
         let unused = {
             let mut state = self.state();
-            for slice in std::mem::take(&mut state.slices) {
-                state.unused(slice.day, slice.left);
+            for lease in std::mem::take(&mut state.held) {
+                state.unused(lease.day, lease.left);
             }
             state.unused.1
         };
         if unused > 0 {
-            self.tell(Entry::Return, clock).await;
+            self.tell(LeaseEntry::Return, clock).await;
         }
     }
 
@@ -131,7 +131,7 @@ impl Hosts {
         let known = self.state().tail.clone();
         let tail = self.log.tail(day, &known).await.map_err(|source| self.unreachable(1, source))?;
         let state = self.state();
-        let mine: u64 = state.slices.iter().filter(|slice| slice.day == day).map(|slice| slice.left).sum();
+        let mine: u64 = state.held.iter().filter(|lease| lease.day == day).map(|lease| lease.left).sum();
         let unused = mine + if state.unused.0 == day { state.unused.1 } else { 0 };
         let shut = tail.lease.as_ref().and_then(|lease| lease.shut.clone()).or_else(|| state.shut.clone());
         Ok(Today {
@@ -141,20 +141,20 @@ impl Hosts {
         })
     }
 
-    fn ask(self: &Arc<Self>, pace: &Pace, clock: &Clock) -> JoinHandle<Result<(), ExtractError>> {
-        let (hosts, entry, clock) = (Arc::clone(self), Entry::Slice(*pace), clock.clone());
+    fn ask(self: &Arc<Self>, pace: &RateLimit, clock: &Clock) -> JoinHandle<Result<(), ExtractError>> {
+        let (hosts, entry, clock) = (Arc::clone(self), LeaseEntry::Next(*pace), clock.clone());
         tokio::spawn(async move { hosts.append(entry, &clock).await })
     }
 
     /// Adds what others should know. They get on without it.
-    async fn tell(&self, entry: Entry, clock: &Clock) {
+    async fn tell(&self, entry: LeaseEntry, clock: &Clock) {
         if let Err(error) = self.append(entry, clock).await {
             warn!(%error, "other hosts were not told");
         }
     }
 
     /// Adds an entry to the log, after whatever others add at the same time.
-    async fn append(&self, entry: Entry, clock: &Clock) -> Result<(), ExtractError> {
+    async fn append(&self, entry: LeaseEntry, clock: &Clock) -> Result<(), ExtractError> {
         let _writing = self.writing.lock().await;
         let id = unique(&self.owner);
         let (mut attempt, mut wait) = (1, BACKOFF);
@@ -170,7 +170,12 @@ impl Hosts {
     }
 
     /// The outer error is the store's.
-    async fn try_append(&self, entry: &Entry, id: &str, clock: &Clock) -> Result<Result<(), ExtractError>, StoreError> {
+    async fn try_append(
+        &self,
+        entry: &LeaseEntry,
+        id: &str,
+        clock: &Clock,
+    ) -> Result<Result<(), ExtractError>, StoreError> {
         let day = clock.now().date_naive();
         let mut tail = self.state().tail.clone();
         // Where nobody came since this process' last lease, one put does it.
@@ -211,7 +216,7 @@ impl Hosts {
         ExtractError::LedgerStore { path: self.log.prefix().to_string(), attempts, source }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Leases> {
         // Nothing panics while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,6 +1,6 @@
 //! What a ledger keeps of a key - the day's count and the next free slot - and the rules by which it changes.
 //!
-//! Slots lie on a line of microseconds: the wall clock's where processes share a book, a clock of its own where one
+//! Slots lie on a line of microseconds: the wall clock's where processes share a ledger state, a clock of its own where one
 //! process keeps it. Nothing here waits or writes.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::next_midnight;
-use crate::{ExtractError, Pace, QuotaLimit};
+use crate::{ExtractError, QuotaLimit, RateLimit};
 
 /// Microseconds. A slot that is taken this late still counts as on time, so that the next one follows at its full pace.
 /// It absorbs the millisecond of a timer; longer idleness is never saved up, so there are no bursts.
@@ -27,9 +27,9 @@ const DISTRUSTED: TimeDelta = TimeDelta::days(1);
 /// slots of [`SLOW`] are more than wait at a time.
 pub(super) const FARTHEST: i64 = 15 * 60 * 1_000_000;
 
-/// The requests of one API key. Before anything else, [`turn_to`](Book::turn_to) makes it that of now.
+/// The requests of one API key. Before anything else, [`turn_to`](LedgerState::turn_to) makes it that of now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Book {
+pub(super) struct LedgerState {
     /// Requests by the UTC day of the clock that they were sent by: today's, yesterday's, and tomorrow's where a clock
     /// was or is wrong.
     days: BTreeMap<NaiveDate, u64>,
@@ -51,7 +51,7 @@ pub(super) struct Shut {
     pub(super) until: DateTime<Utc>,
     /// The same moment by the clock here.
     opens: DateTime<Utc>,
-    /// `x-amzn-requestid` of the answer.
+    /// `x-amzn-requestid` of the response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) request_id: Option<String>,
 }
@@ -73,15 +73,15 @@ pub(super) struct Slot {
 
 /// What became of a request that asked to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum SlotPermit {
     /// Send it now; it is counted.
     Now,
     /// Wait this long for the slot, then ask again with it.
     Wait(Slot, Duration),
 }
 
-impl Book {
-    /// A book that begins now.
+impl LedgerState {
+    /// A ledger state that begins now.
     pub(super) fn new(now: Moment) -> Self {
         Self { days: BTreeMap::new(), shut: None, next: now.tick, held_until: i64::MIN, seen: now.tick }
     }
@@ -97,7 +97,12 @@ impl Book {
     ///
     /// # Errors
     /// [`ExtractError::Quota`]: no request is left today. `mine` is free again.
-    pub(super) fn take(&mut self, mine: Option<Slot>, pace: &Pace, now: Moment) -> Result<Turn, ExtractError> {
+    pub(super) fn take(
+        &mut self,
+        mine: Option<Slot>,
+        pace: &RateLimit,
+        now: Moment,
+    ) -> Result<SlotPermit, ExtractError> {
         let spacing = spacing(pace).min(SLOW);
         if let Some(slot) = mine {
             let late = now.tick.saturating_sub(slot.at);
@@ -107,7 +112,7 @@ impl Book {
                 self.undo(slot);
             } else {
                 // It was waited for by a clock that nobody sets, so it has come even where this one says otherwise.
-                return self.count(pace, now.wall).map(|()| Turn::Now).inspect_err(|_| self.undo(slot));
+                return self.count(pace, now.wall).map(|()| SlotPermit::Now).inspect_err(|_| self.undo(slot));
             }
         }
         self.admit(pace, now.wall)?;
@@ -116,8 +121,8 @@ impl Book {
         let slot = Slot { at, end: at.saturating_add(spacing) };
         self.next = slot.end;
         match u64::try_from(at.saturating_sub(now.tick)) {
-            Ok(wait) if wait > 0 => Ok(Turn::Wait(slot, Duration::from_micros(wait))),
-            _ => self.count(pace, now.wall).map(|()| Turn::Now),
+            Ok(wait) if wait > 0 => Ok(SlotPermit::Wait(slot, Duration::from_micros(wait))),
+            _ => self.count(pace, now.wall).map(|()| SlotPermit::Now),
         }
     }
 
@@ -178,7 +183,7 @@ impl Book {
         self.shut = self.shut.take().filter(|shut| shut.holds(now.wall));
     }
 
-    /// Adds what could not be written, and what was known, to a book that was read.
+    /// Adds what could not be written, and what was known, to a ledger state that was read.
     pub(super) fn catch_up(&mut self, unsaved: u64, known: &Self) {
         if let Some((&day, _)) = known.days.last_key_value() {
             self.add(day, unsaved);
@@ -188,7 +193,7 @@ impl Book {
         self.shut = self.shut.take().or_else(|| known.shut.clone());
     }
 
-    fn count(&mut self, pace: &Pace, wall: DateTime<Utc>) -> Result<(), ExtractError> {
+    fn count(&mut self, pace: &RateLimit, wall: DateTime<Utc>) -> Result<(), ExtractError> {
         self.admit(pace, wall)?;
         self.add(wall.date_naive(), 1);
         Ok(())
@@ -201,14 +206,14 @@ impl Book {
 
     /// Takes what a process may do with it.
     #[cfg(any(test, fuzzing))]
-    pub(super) fn bear(mut self, pace: &Pace, now: Moment) {
+    pub(super) fn bear(mut self, pace: &RateLimit, now: Moment) {
         let known = self.clone();
         self.turn_to(now);
-        if let Ok(Turn::Wait(_, wait)) = self.clone().take(None, pace, now) {
+        if let Ok(SlotPermit::Wait(_, wait)) = self.clone().take(None, pace, now) {
             assert!(wait.as_micros() <= FARTHEST.unsigned_abs().into());
         }
         self.catch_up(1, &known);
-        if let Ok(Turn::Wait(slot, _)) = self.take(None, pace, now) {
+        if let Ok(SlotPermit::Wait(slot, _)) = self.take(None, pace, now) {
             let later = Moment { tick: slot.at, ..now };
             let _ = self.take(Some(slot), pace, later);
             self.undo(slot);
@@ -221,7 +226,7 @@ impl Book {
         );
     }
 
-    fn admit(&self, pace: &Pace, wall: DateTime<Utc>) -> Result<(), ExtractError> {
+    fn admit(&self, pace: &RateLimit, wall: DateTime<Utc>) -> Result<(), ExtractError> {
         match &self.shut {
             Some(shut) => Err(shut.error()),
             None => within(self.spent(wall.date_naive()), pace, wall),
@@ -232,7 +237,7 @@ impl Book {
 impl Shut {
     /// The API said so at `at` by its clock, now by the clock here.
     pub(super) fn new(at: DateTime<Utc>, request_id: Option<String>, now: DateTime<Utc>) -> Self {
-        // Theirs have 36 characters. A book has a fixed place to be written to.
+        // Theirs have 36 characters. A ledger state has a fixed place to be written to.
         let request_id = request_id.map(|id| id.chars().filter(char::is_ascii_graphic).take(64).collect());
         let until = next_midnight(at);
         Self { until, opens: now + (until - at), request_id }
@@ -250,8 +255,8 @@ impl Shut {
 }
 
 /// Whether one more request may be sent after `spent`.
-pub(super) fn within(spent: u64, pace: &Pace, wall: DateTime<Utc>) -> Result<(), ExtractError> {
-    let Pace { daily_requests, reserve, .. } = *pace;
+pub(super) fn within(spent: u64, pace: &RateLimit, wall: DateTime<Utc>) -> Result<(), ExtractError> {
+    let RateLimit { daily_requests, reserve, .. } = *pace;
     let limit = if spent < daily_requests.saturating_sub(reserve) {
         return Ok(());
     } else if spent < daily_requests {
@@ -263,7 +268,7 @@ pub(super) fn within(spent: u64, pace: &Pace, wall: DateTime<Utc>) -> Result<(),
 }
 
 /// Microseconds between two slots, rounded up.
-pub(super) fn spacing(pace: &Pace) -> i64 {
+pub(super) fn spacing(pace: &RateLimit) -> i64 {
     let spacing = Duration::from_secs_f64(1.0 / pace.requests_per_second);
     i64::try_from(spacing.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX)
 }
@@ -277,7 +282,7 @@ pub(super) fn moment(wall: DateTime<Utc>) -> Moment {
 mod tests {
     use super::*;
 
-    const PACE: Pace = Pace { requests_per_second: 4.0, daily_requests: 10, reserve: 0, count_refused: true };
+    const PACE: RateLimit = RateLimit { requests_per_second: 4.0, daily_requests: 10, reserve: 0, count_refused: true };
 
     #[test]
     fn nobody_waits_for_a_slot_or_a_hold_that_no_process_could_have_put_there() {
@@ -289,16 +294,17 @@ mod tests {
                 [(far, 0, 0), (0, far, 0), (far, far, 0), (far, far, far), (far, 0, far / 2), (0, far, -far / 2)]
             {
                 let at = |ahead: i64| now.tick.saturating_add(ahead);
-                let mut book = Book { next: at(next), held_until: at(held_until), seen: at(seen), ..Book::new(now) };
+                let mut book =
+                    LedgerState { next: at(next), held_until: at(held_until), seen: at(seen), ..LedgerState::new(now) };
                 book.turn_to(now);
                 let wait = match book.take(None, &PACE, now).unwrap() {
-                    Turn::Now => Duration::ZERO,
-                    Turn::Wait(_, wait) => wait,
+                    SlotPermit::Now => Duration::ZERO,
+                    SlotPermit::Wait(_, wait) => wait,
                 };
                 assert!(wait.as_micros() <= FARTHEST.unsigned_abs().into(), "{next} {held_until} {seen}: {wait:?}");
-                // What follows has the pace again, in the same book.
+                // What follows has the pace again, in the same state.
                 book.turn_to(now);
-                assert!(matches!(book.take(None, &PACE, now).unwrap(), Turn::Wait(_, second) if second > wait));
+                assert!(matches!(book.take(None, &PACE, now).unwrap(), SlotPermit::Wait(_, second) if second > wait));
             }
         }
     }
@@ -306,12 +312,12 @@ mod tests {
     #[test]
     fn what_processes_do_put_there_is_waited_for() {
         let now = moment("2026-03-01T12:00:00Z".parse().unwrap());
-        let mut book = Book::new(now);
+        let mut book = LedgerState::new(now);
         book.hold(Duration::from_mins(5), now);
         book.turn_to(now);
         for slot in 0..4 {
             let expected = Duration::from_mins(5) + Duration::from_millis(250) * slot;
-            assert!(matches!(book.take(None, &PACE, now).unwrap(), Turn::Wait(_, wait) if wait == expected));
+            assert!(matches!(book.take(None, &PACE, now).unwrap(), SlotPermit::Wait(_, wait) if wait == expected));
             book.turn_to(now);
         }
     }
