@@ -9,13 +9,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use ctct_extract::{AccessToken, Client, ClientConfig, Clock, Ledger, Pace, Token};
+use ctct_extract::{AccessToken, Client, ClientConfig, Clock, Ledger, RateLimit, Token};
 use ctct_sandbox::{Sandbox, SandboxConfig};
 
 const REQUESTS: usize = 20_000;
 
 /// Faster than a ledger can count, so that hardly a request waits.
-const PACE: Pace = Pace { requests_per_second: 1e6, daily_requests: u64::MAX, reserve: 0, count_refused: true };
+const PACE: RateLimit =
+    RateLimit { requests_per_second: 1e6, daily_requests: u64::MAX, reserve: 0, count_refused: true };
 
 #[tokio::main]
 async fn main() {
@@ -54,7 +55,7 @@ async fn http_request() -> Duration {
     let mut times = Vec::with_capacity(REQUESTS / 10);
     for _ in 0..REQUESTS / 10 {
         let start = Instant::now();
-        client.server_time().await.expect("an answer");
+        client.server_time().await.expect("a response");
         times.push(start.elapsed());
     }
     median(times)

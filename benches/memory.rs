@@ -1,4 +1,4 @@
-//! Peak memory of the whole process for accounts of two sizes: it must not grow with the account.
+//! Peak memory of the process for accounts of two sizes: it must not grow with the account.
 //!
 //! The API is the sandbox in a process of its own; peak memory is what Linux counts as `VmHWM`.
 //!

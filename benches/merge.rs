@@ -147,7 +147,7 @@ fn child(measure: &str, folder: &Path) {
 async fn session(account: Arc<Account>, indices: Vec<u64>, changes: bool, folder: &Path) -> (Duration, u64) {
     fs::create_dir_all(folder).expect("a folder");
     let destination = Destination::open(".", folder, &StoreOptions::default()).expect("a folder");
-    let report = Arc::clone(Catalog::embedded().expect("the catalogue is sound").get("contacts").expect("it has them"));
+    let report = Arc::clone(Catalog::embedded().expect("the catalog is sound").get("contacts").expect("it has them"));
     let mut time = Duration::ZERO;
     let start = Instant::now();
     let mut session = Session::begin(&destination, plan(&report)).await.expect("a sound store");
@@ -287,7 +287,7 @@ fn succeeds(command: &mut Command) -> bool {
 }
 
 fn duckdb(python: &Path, stored: &Path, delta: &Path) -> Measured {
-    let report = Arc::clone(Catalog::embedded().expect("the catalogue is sound").get("contacts").expect("it has them"));
+    let report = Arc::clone(Catalog::embedded().expect("the catalog is sound").get("contacts").expect("it has them"));
     let mut command = Command::new(python);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/duckdb_merge.py")).arg(stored).arg(delta);
     for table in report.tables() {
@@ -300,7 +300,7 @@ fn duckdb(python: &Path, stored: &Path, delta: &Path) -> Measured {
 
 /// Stops where the two did not come to the same rows.
 fn same(python: &Path, ours: &Path, theirs: &Path) {
-    let report = Arc::clone(Catalog::embedded().expect("the catalogue is sound").get("contacts").expect("it has them"));
+    let report = Arc::clone(Catalog::embedded().expect("the catalog is sound").get("contacts").expect("it has them"));
     let mut command = Command::new(python);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/duckdb_same.py")).arg(ours).arg(theirs);
     let output = command.args(report.tables().iter().map(|table| &table.name)).output().expect("Python starts");

@@ -1,7 +1,7 @@
 //! A run of a pipeline that finds no change, beside the run that read everything: requests, and milliseconds.
 //!
-//! Both are whole runs of the pipeline in this process, against a sandbox without latency and limits that is in this process
-//! too; the plan is made anew for each, as the program does. Tables are merged, contacts partitioned by month.
+//! Both are complete runs of the pipeline in this process, against a sandbox without latency and limits that is in this process
+//! too; the plan is made again for each, as the program does. Tables are merged, contacts partitioned by month.
 //!
 //! `cargo bench -p ctct-benches --bench no_change`
 
@@ -57,7 +57,7 @@ async fn compare(name: &str, reports: &str) {
     sandbox.stop().await;
 }
 
-/// A whole run, and its milliseconds.
+/// A complete run, and its milliseconds.
 async fn run(sandbox: &Sandbox, folder: &Path, reports: &str) -> (RunSummary, f64) {
     let text = format!(
         "version: 1\nname: bench\nsource:\n  account: bench\n  access_token: {{env: TOKEN}}\n  base_url: {}\n  \
@@ -66,7 +66,7 @@ async fn run(sandbox: &Sandbox, folder: &Path, reports: &str) -> (RunSummary, f6
     );
     let token = sandbox.access_token();
     let start = Instant::now();
-    let catalog = Catalog::embedded().expect("the catalogue is sound");
+    let catalog = Catalog::embedded().expect("the catalog is sound");
     let environment: Environment = [("TOKEN", token)].into_iter().collect();
     let pipeline = Pipeline::parse(&text, "bench.yaml", &catalog, &environment);
     let pipeline = pipeline.unwrap_or_else(|errors| panic!("{}", errors.render(false)));

@@ -1,4 +1,4 @@
-//! Slots of the limiter that are used while two reports have work, at 300 ms of latency and 4 requests a second.
+//! Slots of the limiter that are used while two reports have work, at 300 ms of latency and 4 requests per second.
 //!
 //! In real time: some 25 seconds. The sandbox refuses what comes faster, as the API does.
 //!

@@ -107,7 +107,7 @@ fn pages() -> Vec<Bytes> {
 }
 
 fn report() -> Arc<Report> {
-    let catalog = Catalog::embedded().expect("the embedded catalogue is valid");
+    let catalog = Catalog::embedded().expect("the embedded catalog is valid");
     Arc::clone(catalog.get("contacts").expect("contacts is a report"))
 }
 
@@ -161,7 +161,7 @@ fn encode_alone() -> Duration {
                 let batch: &RecordBatch = &page.tables[index].batch;
                 writer.write(batch).expect("a batch of the schema");
             }
-            drop(std::hint::black_box(writer.into_inner().expect("a whole file")));
+            drop(std::hint::black_box(writer.into_inner().expect("a complete file")));
         }
     })
 }

@@ -1,4 +1,4 @@
-//! A whole `run` against a server that is never the bottleneck, beside dlt doing the same job in the same minute.
+//! A complete `run` against a server that is never the bottleneck, beside dlt doing the same job in the same minute.
 //!
 //! The server holds its pages in memory and runs in a process of its own. dlt comes from `benches/peers/requirements.txt` in a
 //! virtual environment that the first run makes; its configuration is `benches/peers/dlt_contacts.py`.
@@ -74,7 +74,7 @@ fn median(times: impl Iterator<Item = f64>) -> f64 {
     times[times.len() / 2]
 }
 
-/// The time of the whole process, from its start to its exit.
+/// The time of the process, from its start to its exit.
 fn run_ours(url: &str, folder: &Path) -> f64 {
     fs::create_dir_all(folder).expect("a folder");
     let file = folder.join("pipeline.yaml");

@@ -1,4 +1,4 @@
-"""The peer of the whole-run benchmark: dlt's `rest_api` source to Parquet on local disk, for the same contacts.
+"""The peer of the benchmark of complete runs: dlt's `rest_api` source to Parquet on local disk, for the same contacts.
 
 usage: dlt_contacts.py BASE_URL FOLDER
 

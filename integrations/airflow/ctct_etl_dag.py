@@ -1,4 +1,4 @@
-"""Runs one pipeline of ctct-etl, with the retry behaviour that each of its exit codes asks for.
+"""Runs one pipeline of ctct-etl, with the retry behavior that each of its exit codes asks for.
 
 This one file is all that Airflow (3.0 or newer) needs: put it into the folder of DAGs. `ctct-etl schedule FILE --target
 airflow` prints it with the settings of a pipeline.
@@ -42,10 +42,10 @@ RETRIES, RETRY_DELAY = 6, timedelta(minutes=1)
 
 #: Exit codes, as `ctct-etl --help` lists them.
 DONE, QUOTA, TRANSIENT, HELD = 0, 11, 12, 13
-#: What only a person can mend: trying again would fail again.
+#: Failures that need manual action: retrying would fail again.
 FINAL = {
     1: "this is a bug in ctct-etl; please report it with the log above",
-    2: "mend what the message above names, then clear this task",
+    2: "fix the problem named above, then clear this task",
     10: "sign the account in with `ctct-etl auth login`, then clear this task",
     14: "some reports failed and the others are committed; read why, then clear this task",
     15: "the stored state is damaged: look at `ctct-etl state`, then `ctct-etl state rebuild`",
@@ -57,13 +57,13 @@ STOPPING = 60
 class CtctEtl(BaseOperator):
     """Runs a pipeline, or a part of its accounts.
 
-    - 0 succeeds; 12, 13 and an end by a signal are tried again, `retries` times.
-    - 11 waits for 00:00 UTC, when the day's quota is new, in `up_for_reschedule`: no worker is held, no try is used up.
+    - 0 succeeds; 12, 13 and an end by a signal are retried, up to `retries` times.
+    - 11 waits for 00:00 UTC, when the daily quota is reset, in `up_for_reschedule`: no worker is held, no try is used up.
     - Everything else fails at once.
 
-    XCom gets the list of the program's summaries, one an account, however the run ended. Each table that changed has an asset
+    XCom gets the list of the program's summaries, one per account, however the run ended. Each table that changed has an asset
     event with the number of its rows. A run of a backfill reads its data interval (`--from`, `--to`); every other run
-    goes on where the last one stopped, whatever its interval says.
+    resumes where the last one stopped, whatever its interval says.
     """
 
     template_fields: Sequence[str] = ("environment",)
@@ -143,7 +143,7 @@ class CtctEtl(BaseOperator):
             return code, [json.loads(line) for line in stdout if line.startswith("{")]
 
     def on_kill(self) -> None:
-        """Asks the program to stop at a page. What was paid for is kept, and the next try goes on after it."""
+        """Tells the program to stop at a page. Fetched pages are saved, and the next try resumes from them."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
@@ -186,7 +186,7 @@ def verdict(code: int, summaries: list[dict[str, Any]], now: datetime) -> Except
     said = "; ".join(message for summary in summaries for message in errors(summary))
     if code in FINAL:
         return AirflowFailException(f"exit code {code}: {said + ': ' if said else ''}{FINAL[code]}")
-    reason = {TRANSIENT: "stopped, or failed in a way that may pass", HELD: "another run holds a report"}
+    reason = {TRANSIENT: "stopped, or a temporary failure", HELD: "another run holds a report"}
     ended = f"signal {-code}" if code < 0 else f"exit code {code}"
     return AirflowException(f"{ended}: {said or reason.get(code, 'the log above says why')}")
 

@@ -163,7 +163,7 @@ async fn errors_arrive_as_what_they_are_with_key_message_and_request_id() {
         assert_eq!(kind(&error), expected, "{}: {shown}", payload.file);
         assert!(shown.contains(REQUEST_ID), "{}: {shown}", payload.file);
         let Some(reply) = error.reply() else {
-            assert!(shown.contains("come back after 2026-02-01 00:00 UTC"), "{}: {shown}", payload.file);
+            assert!(shown.contains("it resets at 2026-02-01 00:00 UTC"), "{}: {shown}", payload.file);
             continue;
         };
         assert_eq!(reply.status, payload.status, "{}", payload.file);

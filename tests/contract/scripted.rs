@@ -9,7 +9,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{any, post};
-use ctct_extract::{AccessToken, ClientConfig, Clock, Pace, RefreshGrant, Retry, Token, Url};
+use ctct_extract::{AccessToken, ClientConfig, Clock, RateLimit, RefreshGrant, RetrySettings, Token, Url};
 
 /// Sent with every answer.
 pub(crate) const REQUEST_ID: &str = "0b7cf5d2-0000-4000-8000-000000000001";
@@ -46,8 +46,8 @@ impl Scripted {
     /// A client that asks once, with a token.
     pub(crate) fn config(&self) -> ClientConfig {
         let clock = Clock::fixed("2026-01-31T12:00:00Z".parse().unwrap());
-        let pace = Pace { requests_per_second: 1e6, daily_requests: 100, ..Pace::default() };
-        let retry = Retry { attempts: 1, max_backoff: Duration::from_millis(1), ..Retry::default() };
+        let pace = RateLimit { requests_per_second: 1e6, daily_requests: 100, ..RateLimit::default() };
+        let retry = RetrySettings { attempts: 1, max_backoff: Duration::from_millis(1), ..RetrySettings::default() };
         let token = Token::Bearer(AccessToken::new("a-token"));
         ClientConfig { clock, pace, retry, ..ClientConfig::new(self.root.join("/v3").unwrap(), token) }
     }

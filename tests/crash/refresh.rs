@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use ctct_catalog::Catalog;
 use ctct_extract::{
-    Accounts, Client, ClientConfig, Clock, ExtractError, Pace, Request, SecretString, SignIn, Token, TokenKey,
+    Accounts, Client, ClientConfig, Clock, ExtractError, RateLimit, Request, SecretString, SignIn, Token, TokenKey,
 };
 use ctct_sandbox::{Sandbox, SandboxConfig};
 use ctct_testkit::{Fault, FaultStore, Spot};
@@ -106,7 +106,7 @@ async fn renew(accounts: &Accounts, base_url: &str) -> Result<(), ExtractError> 
     let days = TimeDelta::days(2 * i64::try_from(generation).unwrap());
     let clock = Clock::from_fn(move || -> DateTime<Utc> { Utc::now() + days });
     let token = Token::Stored { accounts: accounts.clone(), account: "a".to_owned() };
-    let pace = Pace { requests_per_second: 1e6, daily_requests: u64::MAX, ..Pace::default() };
+    let pace = RateLimit { requests_per_second: 1e6, daily_requests: u64::MAX, ..RateLimit::default() };
     let client = Client::new(ClientConfig { clock, pace, ..ClientConfig::new(base_url.parse().unwrap(), token) })?;
     let report = Arc::clone(Catalog::embedded().unwrap().get("contact_lists").unwrap());
     client.crawl(Request { report, params: [].into() }).next().await?.unwrap();
@@ -165,7 +165,7 @@ async fn killed(test: &str, home: Home, kills: usize) {
                 assert!(matches!(error, ExtractError::LoginNeeded { .. }), "{when}: {error}");
                 let said = error.to_string();
                 assert!(said.contains(&format!("it was sent by process {} on ", child.id())), "{when}: {said}");
-                assert!(said.contains("whose answer was never stored"), "{when}: {said}");
+                assert!(said.contains("whose response was never stored"), "{when}: {said}");
                 accounts.store(sign_in(&sandbox)).await.unwrap();
                 lost += 1;
             }

@@ -78,7 +78,7 @@ fn filtered(name: &str, text: &str) {
         (r"127.0.0.1:\d+", "127.0.0.1:[port]"),
         (r"127.0.0.1%3A\d+", "127.0.0.1%3A[port]"),
         (r"(state|code_challenge)=[\w-]+", "$1=[random]"),
-        (r"(type in: |user_code=)[A-Z]{8}", "$1[code]"),
+        (r"(enter this code: |user_code=)[A-Z]{8}", "$1[code]"),
         (r"(request|tracking) id [0-9a-f-]{36}", "$1 id [id]"),
         (r" +│", " │"),
         (r"[─═]{5,}", "────"),
@@ -236,8 +236,8 @@ async fn a_code_is_typed_in_elsewhere() {
     let login = || host.login(&["--device", "--client-id", host.sandbox.client_id()]);
     for (decision, name) in [("allow", "login_by_device"), ("deny", "device_denied")] {
         let mut running = Running::start(&mut login());
-        let line = running.wait_for("and type in: ");
-        let (page, code) = line.trim().trim_start_matches("Go to ").split_once(" and type in: ").unwrap();
+        let line = running.wait_for("and enter this code: ");
+        let (page, code) = line.trim().trim_start_matches("Go to ").split_once(" and enter this code: ").unwrap();
         let form = format!("user_code={code}&decision={decision}&user=0");
         let post = http().post(page).header("content-type", "application/x-www-form-urlencoded").body(form);
         assert!(post.send().await.unwrap().status().is_success());
@@ -354,7 +354,7 @@ async fn nobody_has_to_wait_for_a_browser_to_the_end() {
     running.terminate();
     let ended = running.end();
     assert_eq!(ended.code, Some(12), "{ended:?}");
-    assert!(ended.stderr.contains("\nerror: stopped: nobody was signed in\nhelp: "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("\nerror: stopped before the sign-in was complete\nhelp: "), "{}", ended.stderr);
 }
 
 #[test]
@@ -380,7 +380,7 @@ async fn a_browser_is_opened_by_itself() {
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let mut login = host.login(&["--port", "0", "--client-id", host.sandbox.client_id()]);
     let mut running = Running::start(login.env("PATH", format!("{}:/usr/bin:/bin", programs.display())));
-    running.wait_for("A browser opens.");
+    running.wait_for("Opening a browser.");
     let url = url(&mut running);
     visit(&allowed(&url, 0).await).await;
     assert_eq!(running.end().code, Some(0));
@@ -461,7 +461,7 @@ async fn a_login_stands_where_the_account_cannot_be_told() {
     for user in [0, 1] {
         let said = signed_in(&host, user, &[]).await;
         assert_eq!(said.code, Some(0), "{said:?}");
-        assert!(said.stdout.contains("does not say whose account it is"), "{said:?}");
+        assert!(said.stdout.contains("The owner of the account is unknown"), "{said:?}");
     }
 }
 

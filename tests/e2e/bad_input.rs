@@ -177,7 +177,7 @@ async fn a_used_up_quota_keeps_the_ids_that_are_whole_and_says_when_to_come_back
     assert_eq!(report(&summary, "contacts").commit, Some(1));
     let events = report(&summary, "contact_activity_details");
     assert_eq!(events.commit, Some(1));
-    assert!(message(events).contains("come back after 2026-03-02 00:00 UTC"), "{}", message(events));
+    assert!(message(events).contains("it resets at 2026-03-02 00:00 UTC"), "{}", message(events));
 
     // Each contact that has rows has all of them.
     let rows = harness.rows("contact_activity_details");

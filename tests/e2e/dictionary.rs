@@ -35,7 +35,7 @@ fn assert_fresh(page: &str, text: &str) {
     }
     let there = fs::read_to_string(&path).unwrap_or_default();
     let command = format!("{RENEW}=1 cargo test -p ctct-tests --test e2e dictionary");
-    assert!(there == text, "docs/{page} is not what the catalogue says; renew it with `{command}`");
+    assert!(there == text, "docs/{page} is not what the catalog says; renew it with `{command}`");
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn every_line_of_a_run_says_which_run_report_page_and_request_it_is_of() {
     for line in with(&lines, "page read").chain(with(&lines, "report done")).filter(of_contacts) {
         assert_eq!(line["window_from"], "2020-01-01T00:00:00Z");
     }
-    let again: Vec<&Line> = with(&lines, "will be sent again").collect();
+    let again: Vec<&Line> = with(&lines, "will be retried").collect();
     assert!(!again.is_empty(), "one of five requests fails");
     for line in again {
         has(line, &["page", "request_id", "wait_millis", "attempt"]);

@@ -315,14 +315,14 @@ fn a_full_stdout_changes_no_outcome() {
     let at = folder.path();
     write(at, "small.yaml", &sandbox(LISTS));
     for (arguments, code, words) in [
-        (&["run", "small.yaml"][..], 0, "warning: the summary cannot be written to stdout"),
-        (&["run", "small.yaml", "--output", "json"], 0, "warning: the summary cannot be written to stdout"),
+        (&["run", "small.yaml"][..], 0, "warning: cannot write the summary to stdout"),
+        (&["run", "small.yaml", "--output", "json"], 0, "warning: cannot write the summary to stdout"),
         (&["run", "small.yaml", "--report", "nothing"], 2, "nothing"),
-        (&["compact", "small.yaml"], 0, "warning: the summary cannot be written to stdout"),
-        (&["state", "rebuild", "small.yaml"], 0, "warning: the summary cannot be written to stdout"),
-        (&["plan", "small.yaml"], 12, "help: make room there"),
-        (&["status", "small.yaml", "--output", "json"], 12, "error: stdout cannot be written"),
-        (&["schema"], 12, "error: stdout cannot be written"),
+        (&["compact", "small.yaml"], 0, "warning: cannot write the summary to stdout"),
+        (&["state", "rebuild", "small.yaml"], 0, "warning: cannot write the summary to stdout"),
+        (&["plan", "small.yaml"], 12, "help: free space"),
+        (&["status", "small.yaml", "--output", "json"], 12, "error: cannot write to stdout"),
+        (&["schema"], 12, "error: cannot write to stdout"),
     ] {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
         let said = said(command(at, arguments).stdout(full));

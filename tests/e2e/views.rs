@@ -93,7 +93,7 @@ fn views_of_what_is_not_stored_say_so_and_how_to_have_it() {
     ");
     let sql = said.stdout;
     assert!(
-        sql.contains("\n-- Nothing is stored yet, so these are empty until it is made again: contact_lists, "),
+        sql.contains("\n-- Not stored yet, so these views are empty until they are created again: contact_lists, "),
         "{sql}"
     );
     assert!(!folder.path().join("the shop's").exists(), "looking makes no folder");

@@ -1,9 +1,9 @@
-//! What a catalogue file must hold beyond its shape. Everything here is caught by a test over the embedded files, so the
+//! What a catalog file must hold beyond its shape. Everything here is caught by a test over the embedded files, so the
 //! other crates may rely on it.
 
 use std::collections::HashSet;
 
-use crate::{Catalog, CatalogError, Field, FieldType, OptionKind, Param, ParamPlace, ParamType, Report};
+use crate::{Catalog, CatalogError, Field, FieldType, OptionKind, Param, ParamPlace, ParamType, Report, Role};
 
 /// Lists may be nested this deep: `_parent_ordinal` names one ancestor.
 const MAX_DEPTH: usize = 2;
@@ -58,7 +58,7 @@ impl Check<'_> {
 
     fn name(&self) -> Result<(), CatalogError> {
         let name = &self.report.name;
-        self.ensure(self.file == format!("{name}.yaml"), || format!("report `{name}` must stand in {name}.yaml"))
+        self.ensure(self.file == format!("{name}.yaml"), || format!("report `{name}` must be in {name}.yaml"))
     }
 
     fn fields(
@@ -78,7 +78,8 @@ impl Check<'_> {
                     "column `{name}` is nested, so it may be absent with what it is nested in: it cannot be required"
                 )
             })?;
-            self.ensure(seen.insert(name.clone()), || format!("column `{name}` stands twice"))?;
+            self.ensure(seen.insert(name.clone()), || format!("duplicate column `{name}`"))?;
+            self.meaning(field, &name)?;
             match field.kind {
                 FieldType::Object => {
                     self.ensure(!field.fields.is_empty() && field.item.is_none(), || {
@@ -105,6 +106,23 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// What a field means to readers goes with its type and its role.
+    fn meaning(&self, field: &Field, name: &str) -> Result<(), CatalogError> {
+        let is_column = !matches!(field.kind, FieldType::Object | FieldType::List);
+        self.ensure(field.role.is_none() || is_column, || format!("`{name}` has a `role` and is not a column"))?;
+        self.ensure(field.holds.is_none() || field.kind == FieldType::List, || {
+            format!("`{name}` has `holds` and is not a list")
+        })?;
+        for (is_there, key, role) in [
+            (!field.events.is_empty(), "events", Role::EventType),
+            (!field.value_types.is_empty(), "value_types", Role::ValueType),
+            (!field.free_text.is_empty(), "free_text", Role::Version),
+        ] {
+            self.ensure(!is_there || field.role == Some(role), || format!("`{key}` of `{name}` needs another `role`"))?;
+        }
+        Ok(())
+    }
+
     fn columns(&self) -> Result<(), CatalogError> {
         let Report { columns, key, order, watermark, duplicates, options, .. } = self.report;
         self.ensure(duplicates.is_none() || options.iter().any(|option| option.kind == OptionKind::Ids), || {
@@ -118,11 +136,11 @@ impl Check<'_> {
             .chain(watermark.iter().filter_map(|watermark| watermark.also.as_ref()).map(|also| &also.column));
         self.ensure(!key.is_empty(), || "`key` is empty".to_owned())?;
         for name in named {
-            self.ensure(paths.contains(name), || format!("`{name}` is no column"))?;
+            self.ensure(paths.contains(name), || format!("`{name}` is not a column"))?;
         }
         for field in columns.iter().filter(|field| field.bound.is_some()) {
             let bound = field.bound.as_deref().unwrap_or_default();
-            self.ensure(self.report.param(bound).is_some(), || format!("`bound: {bound}` is no parameter"))?;
+            self.ensure(self.report.param(bound).is_some(), || format!("`bound: {bound}` is not a parameter"))?;
         }
         Ok(())
     }
@@ -133,7 +151,7 @@ impl Check<'_> {
         let holes = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         for hole in holes {
             self.ensure(self.report.param(hole).is_some(), || {
-                format!("the path names `{hole}`, which is no parameter")
+                format!("the path names `{hole}`, which is not a parameter")
             })?;
         }
         for param in params {
@@ -142,10 +160,10 @@ impl Check<'_> {
                 format!("parameter `{}` and the path do not agree", param.name)
             })?;
             self.ensure(!param.exclusive || param.kind == ParamType::Timestamp, || {
-                format!("parameter `{}` is `exclusive` and no timestamp", param.name)
+                format!("parameter `{}` is `exclusive` and not a timestamp", param.name)
             })?;
             for column in &param.filters {
-                self.ensure(dotted.contains(column), || format!("`filters` names `{column}`, which is no column"))?;
+                self.ensure(dotted.contains(column), || format!("`filters` names `{column}`, which is not a column"))?;
             }
             self.means(param)?;
         }
@@ -154,7 +172,7 @@ impl Check<'_> {
         let also = also.flat_map(|also| [&also.after, &also.before]);
         let also = also.chain(watermark.iter().map(|watermark| &watermark.before));
         for name in limit.chain(count.iter().map(|count| &count.param)).chain(also) {
-            self.ensure(self.report.param(name).is_some(), || format!("`{name}` is no parameter"))?;
+            self.ensure(self.report.param(name).is_some(), || format!("`{name}` is not a parameter"))?;
         }
         Ok(())
     }
@@ -173,7 +191,7 @@ impl Check<'_> {
             format!("one value of parameter `{name}` must mean any row")
         })?;
         for column in param.means.values().flat_map(|meaning| meaning.keys()) {
-            self.ensure(columns.contains(column), || format!("`means` names `{column}`, which is no column"))?;
+            self.ensure(columns.contains(column), || format!("`means` names `{column}`, which is not a column"))?;
         }
         Ok(())
     }
@@ -183,7 +201,7 @@ impl Check<'_> {
             let name = &option.name;
             for param in &option.params {
                 let Some(param) = self.report.param(param) else {
-                    return self.ensure(false, || format!("option `{name}` sets `{param}`, which is no parameter"));
+                    return self.ensure(false, || format!("option `{name}` sets `{param}`, which is not a parameter"));
                 };
                 let picks = matches!(option.kind, OptionKind::Choice | OptionKind::Choices | OptionKind::Subresources);
                 self.ensure(!picks || !param.values.is_empty(), || {
@@ -196,7 +214,9 @@ impl Check<'_> {
         }
         if let Some(watermark) = &self.report.watermark {
             let kind = self.report.option(&watermark.option).map(|option| option.kind);
-            self.ensure(kind == Some(OptionKind::Instant), || format!("`{}` is no instant option", watermark.option))?;
+            self.ensure(kind == Some(OptionKind::Instant), || {
+                format!("`{}` is not an instant option", watermark.option)
+            })?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! What can be wrong with a catalogue file.
+//! What can be wrong with a catalog file.
 
-/// A catalogue file that cannot be used.
+/// A catalog file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CatalogError {

@@ -1,12 +1,25 @@
 //! What the Constant Contact v3 API offers, as data: one YAML file per report under `reports/`, embedded in the binary.
 //!
-//! A [`Report`] tells how to ask (path, parameters, paging), what comes back (rows, columns, nested lists), which
-//! pipeline options it takes, and which [`Table`]s it fills. Every other crate reads its facts about the API from here;
-//! none is written anywhere else. This crate does no I/O.
+//! ```text
+//! reports/*.yaml --Catalog::embedded--> Report: path, parameters, paging, options
+//!                                       Table:  columns with their Arrow types, key, parent, origins
+//!                                       roles:  what tables and columns mean to readers
+//! ```
+//!
+//! Start at [`Report`], which has the shape of a file, key by key; [`Catalog`] finds reports by name. A [`Table`] is derived: a
+//! report fills one for its records and one for each nested list. [`TableRoles`] says what columns are for, so that views can
+//! be written without naming any.
+//!
+//! Files are checked when they are read: an unknown key, a column that is not there or a reference into nothing is a
+//! [`CatalogError`]. A test reads all that are embedded, so the other crates rely on them.
+//!
+//! Every other crate reads its facts about the API from here; none is written anywhere else. This crate never does I/O, and
+//! knows nothing of pipelines, accounts or rows.
 
 mod check;
 mod error;
 mod report;
+mod role;
 mod table;
 
 use std::collections::BTreeMap;
@@ -14,9 +27,10 @@ use std::sync::Arc;
 
 pub use error::CatalogError;
 pub use report::{
-    AlsoAsk, Cell, Count, Direction, Duplicates, Field, FieldType, Gap, Ignored, Limit, Meaning, OptionKind, Order,
-    Paging, Param, ParamPlace, ParamType, Report, ReportOption, Source, Watermark,
+    AlsoAsk, Cell, Count, Direction, Duplicates, Field, FieldType, Gap, IdSource, Ignored, Limit, Meaning, OptionKind,
+    Order, Paging, Param, ParamPlace, ParamType, Report, ReportOption, Watermark,
 };
+pub use role::{Activity, Role, Subject, TableRoles, ValueType};
 pub use table::{COMMIT, EXTRA, EXTRACTED_AT, OCCURRENCE, ORDINAL, Origin, PARENT_ORDINAL, Reference, Table, UTC};
 
 /// The embedded report files: name and text, sorted by name.
@@ -29,7 +43,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The catalogue that ships in the binary.
+    /// The catalog that ships in the binary.
     ///
     /// # Errors
     /// An embedded file does not parse. A test reads every one, so a released binary never returns this.
@@ -37,7 +51,7 @@ impl Catalog {
         Self::from_files(EMBEDDED.iter().copied())
     }
 
-    /// A catalogue from `(file name, text)` pairs.
+    /// A catalog from `(file name, text)` pairs.
     ///
     /// # Errors
     /// A file does not parse, contradicts itself, or repeats a report; the message names the file.
@@ -50,7 +64,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// This catalogue and one report more.
+    /// This catalog and one report more.
     ///
     /// # Errors
     /// The text does not parse, contradicts itself, or names a report that is already here.
@@ -61,11 +75,11 @@ impl Catalog {
         if report.duplicates == Some(Duplicates::Counted) {
             report.key.push(OCCURRENCE.to_owned());
         }
-        report.tables = table::tables(&report);
+        (report.tables, report.roles) = table::tables(&report);
         if self.reports.contains_key(&report.name) {
             return Err(CatalogError::Invalid {
                 file: file.to_owned(),
-                reason: format!("report `{}` is already in the catalogue", report.name),
+                reason: format!("report `{}` is already in the catalog", report.name),
             });
         }
         self.reports.insert(report.name.clone(), Arc::new(report));

@@ -1,11 +1,11 @@
-//! The shape of a catalogue file, parsed strictly: an unknown key is an error.
+//! The shape of a catalog file, parsed strictly: an unknown key is an error.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
 
-use crate::Table;
+use crate::{Activity, Role, Subject, Table, TableRoles, ValueType};
 
 /// One report: how to ask for it, what comes back, and what a pipeline may say about it.
 #[derive(Debug, Clone, Deserialize)]
@@ -18,11 +18,17 @@ pub struct Report {
     pub operation: String,
     /// One sentence for people.
     pub doc: String,
+    /// What rows of the report's own table are, where views are made of them.
+    #[serde(default)]
+    pub holds: Option<Subject>,
+    /// Place among the reports that a first pipeline reads unless told otherwise, from 1; absent where it does not.
+    #[serde(default)]
+    pub starter: Option<u8>,
     /// Path below the API's base, with `{param}` for each path parameter.
     pub path: String,
     /// OAuth scope that opens it.
     pub scope: String,
-    /// Key of the list of rows in the response envelope; absent where the whole body is the one row.
+    /// Key of the list of rows in the response envelope; absent where the body is the one row.
     #[serde(default)]
     pub rows: Option<String>,
     /// Columns that name a row: what `merge` goes by and files are sorted by. With [`Duplicates::Counted`] the last of them is
@@ -56,7 +62,7 @@ pub struct Report {
     /// Options that a pipeline may set.
     #[serde(default)]
     pub options: Vec<ReportOption>,
-    /// Filters that people expect and the API ignores in silence.
+    /// Filters that people expect and the API silently ignores.
     #[serde(default)]
     pub ignored: Vec<Ignored>,
     /// Changes of its rows that no filter finds, so that a run which reads what changed misses them.
@@ -67,6 +73,9 @@ pub struct Report {
     /// The tables that the columns make, the parent first. Derived, never read from the file.
     #[serde(skip)]
     pub(crate) tables: Vec<Table>,
+    /// What each of the tables means, in the same order. Derived, never read from the file.
+    #[serde(skip)]
+    pub(crate) roles: Vec<TableRoles>,
 }
 
 impl Report {
@@ -160,7 +169,7 @@ pub struct Paging {
     /// The page-size parameter, where there is one.
     #[serde(default)]
     pub limit: Option<Limit>,
-    /// Rows a page where there is no such parameter.
+    /// Rows per page where there is no such parameter.
     #[serde(default)]
     pub rows: Option<u32>,
 }
@@ -171,9 +180,9 @@ pub struct Paging {
 pub struct Limit {
     /// Its name.
     pub param: String,
-    /// Rows a page without it.
+    /// Rows per page without it.
     pub default: u32,
-    /// The most that the API takes; always asked for, since requests are the scarce thing.
+    /// The most that the API takes; always requested, since the number of requests per day is limited.
     pub max: u32,
 }
 
@@ -336,7 +345,7 @@ pub struct ReportOption {
     pub default: Vec<String>,
     /// Where ids can be taken from.
     #[serde(default)]
-    pub from: Option<Source>,
+    pub from: Option<IdSource>,
     /// One sentence for people.
     pub doc: String,
 }
@@ -372,14 +381,14 @@ pub enum OptionKind {
 /// A column of another report that ids can be taken from.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Source {
+pub struct IdSource {
     /// The report.
     pub report: String,
     /// The column of its parent table.
     pub column: String,
 }
 
-/// A filter that people expect and the API ignores in silence.
+/// A filter that people expect and the API silently ignores.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ignored {
@@ -424,6 +433,25 @@ pub struct Field {
     /// Whether it is a sub-resource that the API sends only when asked.
     #[serde(default)]
     pub subresource: bool,
+    /// What the column is for, where views are made of it.
+    #[serde(default)]
+    pub role: Option<Role>,
+    /// What the rows of a `list` are, where views are made of them.
+    #[serde(default)]
+    pub holds: Option<Subject>,
+    /// Which of the column's values stands for which activity; only for [`Role::EventType`].
+    #[serde(default)]
+    pub events: BTreeMap<Activity, String>,
+    /// The activity that the column counts.
+    #[serde(default)]
+    pub counts: Option<Activity>,
+    /// How values of custom fields of each type are read, by the API's name of the type; only for [`Role::ValueType`]. Types
+    /// that are not here are text.
+    #[serde(default)]
+    pub value_types: BTreeMap<String, ValueType>,
+    /// Versions of which dates hold whatever people typed; only for [`Role::Version`].
+    #[serde(default)]
+    pub free_text: Vec<i64>,
     /// `TABLE.COLUMN` that the value is an id of, where another report has it.
     #[serde(default)]
     pub refers: Option<String>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef, TimeUnit};
 
-use crate::{Field, FieldType, Report};
+use crate::{Field, FieldType, Report, Role, Subject, TableRoles};
 
 /// Position of a child row in its parent's list, from 0.
 pub const ORDINAL: &str = "_ordinal";
@@ -12,7 +12,7 @@ pub const ORDINAL: &str = "_ordinal";
 pub const PARENT_ORDINAL: &str = "_parent_ordinal";
 /// Number of an event among those with the same key that one read of an id brought, from 1.
 pub const OCCURRENCE: &str = "_occurrence";
-/// JSON object of what the API sent and the catalogue does not know.
+/// JSON object of what the API sent and the catalog does not know.
 pub const EXTRA: &str = "_extra";
 /// Instant at which the response arrived.
 pub const EXTRACTED_AT: &str = "_extracted_at";
@@ -76,19 +76,21 @@ struct Column {
     origin: Origin,
     /// `TABLE.COLUMN` that it refers to.
     refers: Option<String>,
+    role: Option<Role>,
 }
 
 impl Column {
     /// A column that this program adds.
     fn new(name: &str, kind: FieldType, required: bool, doc: &str) -> Self {
-        Self { name: name.to_owned(), kind, required, doc: doc.to_owned(), origin: Origin::Program, refers: None }
+        let (name, doc) = (name.to_owned(), doc.to_owned());
+        Self { name, kind, required, doc, origin: Origin::Program, refers: None, role: None }
     }
 
     /// A column of a field, `name` and `path` with what it is nested in.
     fn of(field: &Field, name: String, path: String) -> Self {
         let origin = field.bound.clone().map_or(Origin::Response(path), Origin::Request);
-        let Field { kind, required, doc, refers, .. } = field;
-        Self { name, kind: *kind, required: *required, doc: doc.clone(), origin, refers: refers.clone() }
+        let Field { kind, required, doc, refers, role, .. } = field;
+        Self { name, kind: *kind, required: *required, doc: doc.clone(), origin, refers: refers.clone(), role: *role }
     }
 
     fn arrow(&self) -> ArrowField {
@@ -110,8 +112,8 @@ impl FieldType {
     }
 }
 
-/// All tables of a report: the parent, then its lists depth first, in the order of the file.
-pub(crate) fn tables(report: &Report) -> Vec<Table> {
+/// All tables of a report with what they mean: the parent, then its lists depth first, in the order of the file.
+pub(crate) fn tables(report: &Report) -> (Vec<Table>, Vec<TableRoles>) {
     let mut tables = Vec::new();
     let layout = Layout {
         name: report.name.clone(),
@@ -119,11 +121,12 @@ pub(crate) fn tables(report: &Report) -> Vec<Table> {
         path: String::new(),
         bare: false,
         doc: report.doc.clone(),
+        holds: report.holds,
         carried: Vec::new(),
     };
     let key = Key { own: &report.key, depth: 0 };
     lay_out(&report.columns, layout, key, &mut tables);
-    tables
+    tables.into_iter().unzip()
 }
 
 struct Layout {
@@ -134,6 +137,7 @@ struct Layout {
     /// Whether that is a bare value rather than an object.
     bare: bool,
     doc: String,
+    holds: Option<Subject>,
     /// Columns that the table takes over from its ancestors.
     carried: Vec<Column>,
 }
@@ -146,7 +150,7 @@ struct Key<'a> {
     depth: usize,
 }
 
-fn lay_out(fields: &[Field], layout: Layout, key: Key<'_>, tables: &mut Vec<Table>) {
+fn lay_out(fields: &[Field], layout: Layout, key: Key<'_>, tables: &mut Vec<(Table, TableRoles)>) {
     let mut own = Vec::new();
     let mut lists = Vec::new();
     splice("", &layout.path, fields, &mut own, &mut lists);
@@ -174,7 +178,9 @@ fn lay_out(fields: &[Field], layout: Layout, key: Key<'_>, tables: &mut Vec<Tabl
     let here = tables.len();
     let stamps = stamps();
     let all = || columns.iter().chain(&stamps);
-    tables.push(Table {
+    let roles = columns.iter().filter_map(|column| Some((column.role?, column.name.clone())));
+    let roles = TableRoles { table: layout.name.clone(), holds: layout.holds, columns: roles.collect() };
+    let table = Table {
         name: layout.name.clone(),
         schema: Arc::new(Schema::new(all().map(Column::arrow).collect::<Vec<_>>())),
         key: names,
@@ -184,7 +190,8 @@ fn lay_out(fields: &[Field], layout: Layout, key: Key<'_>, tables: &mut Vec<Tabl
         origins: all().map(|column| column.origin.clone()).collect(),
         references: columns.iter().filter_map(reference).collect(),
         doc: layout.doc,
-    });
+    };
+    tables.push((table, roles));
 
     for list in lists {
         let mut carried = layout.carried.clone();
@@ -203,6 +210,7 @@ fn lay_out(fields: &[Field], layout: Layout, key: Key<'_>, tables: &mut Vec<Tabl
             path: format!("{}[]", list.path),
             bare: list.field.item.is_some(),
             doc: list.field.doc.clone(),
+            holds: list.field.holds,
             carried,
         };
         let Field { item, fields, key: own, .. } = list.field;
@@ -246,7 +254,7 @@ fn splice<'a>(prefix: &str, path: &str, fields: &'a [Field], columns: &mut Vec<C
 /// The columns that end every table.
 fn stamps() -> [Column; 3] {
     [
-        Column::new(EXTRA, FieldType::String, false, "JSON object of fields that the catalogue does not know."),
+        Column::new(EXTRA, FieldType::String, false, "JSON object of fields that the catalog does not know."),
         Column::new(EXTRACTED_AT, FieldType::Timestamp, true, "When the response arrived."),
         Column::new(COMMIT, FieldType::Integer, true, "Version of the commit that brought the row."),
     ]

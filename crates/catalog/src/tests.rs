@@ -54,6 +54,42 @@ fn every_column_says_where_it_comes_from_and_what_it_refers_to() {
 }
 
 #[test]
+fn tables_and_columns_mean_what_the_snapshot_shows() {
+    let mut text = String::new();
+    let catalog = embedded();
+    for report in catalog.reports() {
+        for roles in report.roles().iter().filter(|roles| roles.holds().is_some() || !roles.columns.is_empty()) {
+            text += &format!("{} holds {:?}\n", roles.table(), roles.holds());
+            for (role, column) in &roles.columns {
+                text += &format!("  {column} is {role:?}\n");
+            }
+        }
+        for (activity, name) in report.activities() {
+            text += &format!("  {activity:?}: {name}\n");
+        }
+    }
+    let starters: Vec<&str> = catalog.starters().iter().map(|report| report.name.as_str()).collect();
+    insta::assert_snapshot!(format!("{text}a first pipeline reads {}\n", starters.join(", ")));
+}
+
+#[test]
+fn a_meaning_that_does_not_go_with_its_field_is_refused() {
+    for (wrong, said) in [
+        (
+            "{name: a, type: list, role: value, doc: A., item: {name: b, type: string, doc: B.}}",
+            "`a` has a `role` and is not a column",
+        ),
+        ("{name: a, type: string, holds: events, doc: A.}", "`a` has `holds` and is not a list"),
+        ("{name: a, type: string, events: {opens: o}, doc: A.}", "`events` of `a` needs another `role`"),
+        ("{name: a, type: integer, role: value, free_text: [1], doc: A.}", "`free_text` of `a` needs another `role`"),
+    ] {
+        let text = SIXTH.replace("columns:", &format!("columns:\n  - {wrong}"));
+        let refused = embedded().with_file("sixth.yaml", &text).map(|_| ()).expect_err(wrong);
+        assert_eq!(refused.to_string(), format!("sixth.yaml: {said}"));
+    }
+}
+
+#[test]
 fn a_reference_to_what_is_not_there_is_refused() {
     let text = SIXTH.replace("type: id, required: true", "type: id, refers: things.id, required: true");
     let refused = Catalog::from_files([("sixth.yaml", text.as_str())]).map(|_| ()).expect_err("no such table");

@@ -2,11 +2,11 @@
 
 use ctct_pipeline::Outcome;
 
-/// Done; nothing new is done too.
+/// Success, including no new data.
 pub const DONE: u8 = 0;
 /// A mistake in this program; please report it.
 pub const BUG: u8 = 1;
-/// Usage or configuration: the command line, the pipeline or the destination needs mending.
+/// Usage or configuration: the command line, the pipeline or the destination needs fixing.
 pub const CONFIGURATION: u8 = 2;
 /// A person must sign in, or give another access token.
 pub const SIGN_IN: u8 = 10;
@@ -31,9 +31,7 @@ pub(crate) fn meaning(code: u8) -> (&'static str, &'static str) {
         STALE => {
             ("a report is older than it should be", "run the pipeline; the report's line says when it last succeeded")
         }
-        FAILED => {
-            ("the last run of a report failed in a way that needs a person", "follow the advice in the report's line")
-        }
+        FAILED => ("the last run of a report failed and needs manual action", "follow the advice in the report's line"),
         code => Outcome::ALL
             .into_iter()
             .find(|outcome| outcome.policy().exit_code == code)
@@ -47,8 +45,8 @@ fn in_short(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Done => "done",
         Outcome::Bug => "this is a bug in ctct-etl",
-        Outcome::Configuration => "the command line, the pipeline or the destination is not right",
-        Outcome::SignIn => "somebody has to sign in",
+        Outcome::Configuration => "invalid command line, pipeline or destination",
+        Outcome::SignIn => "sign-in needed",
         Outcome::Quota => "the daily quota is exhausted",
         Outcome::Transient => "a temporary failure",
         Outcome::Stopped => "stopped before it finished",

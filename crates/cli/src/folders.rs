@@ -16,7 +16,7 @@ const OURS: &str = "ctct-etl";
 /// there. Without any, the exit code of a wrong configuration.
 pub(crate) fn config(global: &Global) -> Result<PathBuf, u8> {
     config_of(global).ok_or_else(|| {
-        complain("error: there is no home folder on this host; name a folder with --config-dir");
+        complain("error: this host has no home folder\nnext: name a folder with --config-dir");
         exit_code::CONFIGURATION
     })
 }

@@ -1,6 +1,17 @@
-//! The command line of `ctct-etl`: arguments, reporters and exit codes. No business logic lives here.
+//! The command line of `ctct-etl`: arguments in, an exit code out.
 //!
-//! stdout carries what a command was asked for; logs and progress go to stderr.
+//! ```text
+//! arguments --args--> Command --command--> ctct-pipeline, ctct-readers --reporter, printer--> stdout, stderr, exit code
+//! ```
+//!
+//! - `args` is the command line as clap sees it. Its comments are the help texts, and the page of commands is made of them.
+//! - `command` has one module per command: it calls another crate and turns the result into text and an exit code. Start at
+//!   `command::run`.
+//! - `reporter` shows a run while it goes on, and how it ended; `printer` is the only way to stdout and stderr.
+//! - [`exit_code`] has the codes, which are a contract.
+//!
+//! stdout has what a command was asked for, as text or with `--output json` as one line of JSON; logs, progress and errors go
+//! to stderr. This crate never decides what a run does, reads no Parquet and knows no fact about the API.
 
 mod args;
 mod command;
@@ -12,7 +23,6 @@ mod printer;
 mod reporter;
 mod stop;
 mod text_table;
-mod views;
 
 use std::panic;
 use std::process::ExitCode;
@@ -44,8 +54,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 /// Parses the process's arguments and runs the command they name.
 pub fn main() -> ExitCode {
-    // The one TLS provider of the process. It fails only when one is installed already, which serves as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    ctct_extract::install_tls();
     panic::set_hook(Box::new(mistake));
     // What was printed until then stands, and the hook has said where it was.
     panic::catch_unwind(command).unwrap_or(ExitCode::from(exit_code::BUG))

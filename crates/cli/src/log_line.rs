@@ -1,4 +1,4 @@
-//! Log lines as JSON: one flat object a line. The fields of a line are its own and those of every span that it stands in, the
+//! Log lines as JSON: one flat object per line. The fields of a line are its own and those of every span around it, the
 //! run's, the report's and the page's, each once; where two have the same name, the inner one holds.
 
 use std::fmt;

@@ -38,7 +38,7 @@ pub(crate) fn start(global: &Global, bars: &MultiProgress) {
     let lines = tracing_subscriber::fmt::layer().with_writer(AboveBars(bars.clone())).log_internal_errors(false);
     let lines = match global.log_format {
         LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(FlatJson).boxed(),
-        LogFormat::Text => lines.with_target(false).with_ansi(colours()).boxed(),
+        LogFormat::Text => lines.with_target(false).with_ansi(colors()).boxed(),
     };
     // Fails when logging was started before, as in tests; then that one serves.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
@@ -53,8 +53,8 @@ fn usual(level: Level) -> Targets {
     Targets::new().with_default(Level::ERROR).with_targets(ours.map(|part| (format!("ctct_{part}"), level)))
 }
 
-/// Whether stderr may be coloured.
-pub(crate) fn colours() -> bool {
+/// Whether stderr may be colored.
+pub(crate) fn colors() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 

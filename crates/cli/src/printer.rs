@@ -38,7 +38,7 @@ pub(crate) fn print(text: &str) -> u8 {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => exit_code::DONE,
         Err(error) => {
             complain(&format!(
-                "error: stdout cannot be written: {error}\nhelp: make room there or write to another place, then run the command again"
+                "error: cannot write to stdout: {error}\nhelp: free space or write elsewhere, then run the command again"
             ));
             exit_code::TRANSIENT
         }
@@ -52,7 +52,7 @@ pub(crate) fn print_done(text: &str) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
         Err(error) => complain(&format!(
-            "warning: the summary cannot be written to stdout: {error}; the exit code is that of the work"
+            "warning: cannot write the summary to stdout: {error}; the exit code is that of the command"
         )),
     }
 }
@@ -111,15 +111,15 @@ pub(crate) fn account_for(code: u8) {
 pub(crate) fn refuse(errors: &ConfigErrors) {
     let (file, unread) = (errors.file(), errors.errors().iter().all(|error| error.span.is_none()));
     let step = if Path::new(file).is_dir() {
-        format!("name the files in it: ctct-etl validate {file}/*.yaml")
+        format!("give the files in it: ctct-etl validate {file}/*.yaml")
     } else if unread {
-        format!("name a file that can be read; ctct-etl init {file} writes one")
+        format!("use a file that exists and can be read; ctct-etl init {file} creates one")
     } else {
         format!("fix it, then run `ctct-etl validate {file}`")
     };
     REASON_GIVEN.store(true, Relaxed);
     if !speaks_json() {
-        return write_line(&format!("{}\nhelp: {step}", errors.render(logging::colours())));
+        return write_line(&format!("{}\nhelp: {step}", errors.render(logging::colors())));
     }
     for error in errors.errors() {
         let place = error.span.map(|span| [("line", span.line.into()), ("column", span.column.into())]);

@@ -2,7 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-/// An empty table under `header`. Long cells wrap to the width of a terminal, and stay whole elsewhere.
+/// An empty table under `header`. Long cells wrap to the width of a terminal, and are not wrapped elsewhere.
 pub(crate) fn text_table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);

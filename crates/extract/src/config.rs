@@ -18,11 +18,11 @@ pub fn is_in_clear(url: &Url) -> bool {
 /// Everything that a [`Client`](crate::Client) needs to know.
 ///
 /// ```
-/// use ctct_extract::{AccessToken, ClientConfig, Pace, Token};
+/// use ctct_extract::{AccessToken, ClientConfig, RateLimit, Token};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let token = Token::Bearer(AccessToken::new("from the environment"));
 /// let config = ClientConfig {
-///     pace: Pace { requests_per_second: 2.0, ..Pace::default() },
+///     pace: RateLimit { requests_per_second: 2.0, ..RateLimit::default() },
 ///     ..ClientConfig::new("https://api.cc.email/v3".parse()?, token)
 /// };
 /// # Ok(()) }
@@ -36,16 +36,16 @@ pub struct ClientConfig {
     /// How requests are signed.
     pub token: Token,
     /// How fast requests go out.
-    pub pace: Pace,
+    pub pace: RateLimit,
     /// Where requests are counted and paced, shared with all who use the API key.
     pub ledger: Ledger,
-    /// How often a request that failed is sent again.
-    pub retry: Retry,
+    /// How often a request that failed is retried.
+    pub retry: RetrySettings,
     /// How often a request is repeated whose answer is still being worked out (HTTP 202).
     pub pending: Pending,
     /// Time to open a connection.
     pub connect_timeout: Duration,
-    /// Time for a whole request, its body included.
+    /// Time for a request, its body included.
     pub request_timeout: Duration,
     /// Most bytes of a body, after decompression.
     pub max_body_bytes: u64,
@@ -62,9 +62,9 @@ impl ClientConfig {
             base_url,
             allow_http: false,
             token,
-            pace: Pace::default(),
+            pace: RateLimit::default(),
             ledger: Ledger::in_memory(),
-            retry: Retry::default(),
+            retry: RetrySettings::default(),
             pending: Pending::default(),
             // A host that is there answers in milliseconds; ten seconds also covers a lost packet or two.
             connect_timeout: Duration::from_secs(10),
@@ -109,10 +109,10 @@ impl ClientConfig {
     }
 }
 
-/// How fast requests go out. Both limits belong to the API key: every account that authorised it shares them.
+/// How fast requests go out. Both limits belong to the API key: every account that authorized it shares them.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
-    /// Requests a second, evenly spaced. 4 unless the vendor granted more (vendor's guide, "Rate limits").
+pub struct RateLimit {
+    /// Requests per second, evenly spaced. 4 unless the vendor granted more (vendor's guide, "Rate limits").
     pub requests_per_second: f64,
     /// Requests a UTC day. 10,000 unless the vendor granted more (vendor's guide, "Rate limits").
     pub daily_requests: u64,
@@ -122,26 +122,26 @@ pub struct Pace {
     pub count_refused: bool,
 }
 
-impl Default for Pace {
+impl Default for RateLimit {
     fn default() -> Self {
         Self { requests_per_second: 4.0, daily_requests: 10_000, reserve: 0, count_refused: true }
     }
 }
 
-/// How often a request that failed is sent again, and how long it waits before.
+/// How often a request that failed is retried, and how long it waits before.
 #[derive(Debug, Clone, Copy)]
-pub struct Retry {
+pub struct RetrySettings {
     /// Times that one request is sent, the first included. Six reach over half a minute of trouble.
     pub attempts: u32,
     /// Upper end of the wait before the second attempt; doubled for each one after it.
     pub first_backoff: Duration,
     /// Upper end of any wait.
     pub max_backoff: Duration,
-    /// Retries in the whole run. 200 are 2 % of a day's requests: a storm of errors cannot eat the day.
+    /// Retries in a run, over all of its requests. 200 are 2 % of a day's requests: a storm of errors cannot eat the day.
     pub budget: u32,
 }
 
-impl Default for Retry {
+impl Default for RetrySettings {
     fn default() -> Self {
         Self { attempts: 6, first_backoff: Duration::from_secs(1), max_backoff: Duration::from_secs(30), budget: 200 }
     }
@@ -176,8 +176,10 @@ mod tests {
         let good =
             || ClientConfig::new("https://api.cc.email/v3".parse().unwrap(), Token::Bearer(AccessToken::new("a")));
         let base = |url: &str| ClientConfig { base_url: url.parse().unwrap(), ..good() };
-        let pace =
-            |requests_per_second| ClientConfig { pace: Pace { requests_per_second, ..Pace::default() }, ..good() };
+        let pace = |requests_per_second| ClientConfig {
+            pace: RateLimit { requests_per_second, ..RateLimit::default() },
+            ..good()
+        };
         let token_url = RefreshGrant {
             token_url: "ftp://authz.example/token".parse().unwrap(),
             client_id: String::new(),
@@ -202,8 +204,8 @@ mod tests {
             pace(f64::NAN),
             pace(-4.0),
             pace(f64::INFINITY),
-            ClientConfig { pace: Pace { reserve: 10_000, ..Pace::default() }, ..good() },
-            ClientConfig { retry: Retry { attempts: 0, ..Retry::default() }, ..good() },
+            ClientConfig { pace: RateLimit { reserve: 10_000, ..RateLimit::default() }, ..good() },
+            ClientConfig { retry: RetrySettings { attempts: 0, ..RetrySettings::default() }, ..good() },
             ClientConfig { token: Token::Refresh(token_url), ..good() },
             ClientConfig { token: Token::Bearer(AccessToken::new("s3cr3t\n")), ..good() },
         ];

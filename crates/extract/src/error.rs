@@ -1,6 +1,6 @@
-//! Everything that can go wrong between a catalogue entry and its pages.
+//! Everything that can go wrong between a catalog entry and its pages.
 //!
-//! No message holds a token, a query value or a part of a body: cursors and filters may hold e-mail addresses.
+//! No message holds a token, a query value or a part of a body: cursors and filters may hold email addresses.
 
 use std::fmt;
 use std::io;
@@ -30,7 +30,7 @@ pub enum ExtractError {
     #[error("{place}: the certificate of {host} {reason}")]
     Certificate {
         /// Which request.
-        place: Place,
+        place: RequestPlace,
         /// Scheme, host and port.
         host: String,
         /// What is wrong with it, and what to do.
@@ -43,7 +43,7 @@ pub enum ExtractError {
         #[source]
         source: reqwest::Error,
     },
-    /// A parameter that the catalogue does not know, that is missing, or whose value fits nowhere.
+    /// A parameter that the catalog does not know, that is missing, or whose value fits nowhere.
     #[error("{report}: parameter `{name}` {reason}")]
     Parameter {
         /// The report.
@@ -54,10 +54,10 @@ pub enum ExtractError {
         reason: &'static str,
     },
     /// The access token, or the refresh token, is not accepted.
-    #[error("{place}: the sign-in is not valid any more ({reply})")]
+    #[error("{place}: the sign-in is no longer valid ({reply})")]
     SignIn {
         /// Which request.
-        place: Place,
+        place: RequestPlace,
         /// What the API said.
         reply: Box<Reply>,
     },
@@ -73,19 +73,19 @@ pub enum ExtractError {
     #[error("{place}: {why}{}", never_stored(.unfinished))]
     LoginNeeded {
         /// Which request.
-        place: Place,
+        place: RequestPlace,
         /// The account.
         account: String,
         /// What the token endpoint said.
         why: Box<NoRenewal>,
-        /// Who sent the token before and never stored an answer, oldest first.
+        /// Who sent the token before and never stored a response, oldest first.
         unfinished: Vec<Claim>,
     },
     /// The API key or its secret is not accepted.
     #[error("{place}: the API key of account `{account}` or its secret is not accepted ({reply})")]
     ClientRefused {
         /// Which request.
-        place: Place,
+        place: RequestPlace,
         /// The account.
         account: String,
         /// What the token endpoint said.
@@ -136,14 +136,14 @@ pub enum ExtractError {
     )]
     Forbidden {
         /// Which request.
-        place: Place,
+        place: RequestPlace,
         /// What the API said.
         reply: Box<Reply>,
         /// Scope that the report needs.
         scope: String,
     },
     /// No more requests today.
-    #[error("{limit}; come back after {}", resets_at.format("%Y-%m-%d %H:%M UTC"))]
+    #[error("{limit}; it resets at {}", resets_at.format("%Y-%m-%d %H:%M UTC"))]
     Quota {
         /// When requests are taken again: the next midnight, UTC.
         resets_at: DateTime<Utc>,
@@ -174,12 +174,12 @@ pub enum ExtractError {
     #[error("{place}: {gave_up}{}", last_said(.place, .reply.as_deref(), .source.as_ref()))]
     Transient {
         /// Which request.
-        place: Place,
+        place: RequestPlace,
         /// Why no more was tried.
         gave_up: GaveUp,
         /// The last answer, if one came.
         reply: Option<Box<Reply>>,
-        /// Why no answer came.
+        /// Why no response came.
         #[source]
         source: Option<reqwest::Error>,
     },
@@ -187,23 +187,23 @@ pub enum ExtractError {
     #[error("{place}: the API rejects the request ({reply})")]
     Rejected {
         /// Which request.
-        place: Place,
+        place: RequestPlace,
         /// What the API said; its status tells an unknown id (404) from a bad parameter (400).
         reply: Box<Reply>,
     },
-    /// The link with which a crawl went on after an earlier run's page leads to no page, for whatever reason: most likely
+    /// The link with which a crawl resumed after an earlier run's page leads to no page, for whatever reason: most likely
     /// the API does not take it any more.
-    #[error("the link of an earlier run leads to no page ({error}); ask again from the first page")]
+    #[error("the link from an earlier run does not lead to a page ({error}); start again from the first page")]
     StaleCursor {
         /// What came of it.
         error: Box<ExtractError>,
     },
-    /// The answer is not a page of the report (or, from the token endpoint, not a token).
+    /// The response is not a page of the report (or, from the token endpoint, not a token).
     #[error("{place}: {}the response cannot be used: {reason} ({reply})", tried(*.gave_up))]
     NotAPage {
         /// Which request.
-        place: Place,
-        /// What the answer said of itself.
+        place: RequestPlace,
+        /// What the response said of itself.
         reply: Box<Reply>,
         /// What is wrong with it, without a word of its content.
         reason: String,
@@ -214,7 +214,7 @@ pub enum ExtractError {
     #[error("{place}: the link to the next page leads to {host}, where the token must not go ({reply})")]
     ForeignLink {
         /// Which page was to be asked for.
-        place: Place,
+        place: RequestPlace,
         /// What the page with the link said of itself.
         reply: Box<Reply>,
         /// Scheme, host and port that it names.
@@ -224,8 +224,8 @@ pub enum ExtractError {
     #[error("{place}: the API redirects to {host}; no redirect is followed, check `base_url` ({reply})")]
     Redirect {
         /// Which request.
-        place: Place,
-        /// What the answer said of itself.
+        place: RequestPlace,
+        /// What the response said of itself.
         reply: Box<Reply>,
         /// Scheme, host and port that it names.
         host: String,
@@ -234,15 +234,15 @@ pub enum ExtractError {
     #[error("{place}: the link to the next page repeats an earlier one; start the crawl over ({reply})")]
     RepeatedCursor {
         /// Which page was to be asked for.
-        place: Place,
+        place: RequestPlace,
         /// What the page with the link said of itself.
         reply: Box<Reply>,
     },
     /// The pages bring nothing new, and each links to another: following them would use up the day.
-    #[error("{place}: {reason}; nothing more is asked for, report it to the API's support ({reply})")]
+    #[error("{place}: {reason}; the crawl stops here, report it to the API's support ({reply})")]
     NoProgress {
         /// Which page was to be asked for.
-        place: Place,
+        place: RequestPlace,
         /// What the page with the link said of itself.
         reply: Box<Reply>,
         /// What they brought.
@@ -264,13 +264,13 @@ pub enum ExtractError {
     },
     /// The body is larger than the configured bound.
     #[error(
-        "{place}: the body is larger than {max_body_bytes} bytes, which no answer should be ({reply}); list fewer sub-resources \
+        "{place}: the body is larger than {max_body_bytes} bytes, which no response should be ({reply}); list fewer sub-resources \
          in `include_subresources` where the report has that option, else report it to the API's support"
     )]
     BodyTooLarge {
         /// Which request.
-        place: Place,
-        /// What the answer said of itself.
+        place: RequestPlace,
+        /// What the response said of itself.
         reply: Box<Reply>,
         /// The bound.
         max_body_bytes: u64,
@@ -297,12 +297,12 @@ impl ExtractError {
         refused.then_some(&*place.server)
     }
 
-    /// HTTP status of the answer, where one came.
+    /// HTTP status of the response, where one came.
     pub fn status(&self) -> Option<u16> {
         self.reply().map(|reply| reply.status)
     }
 
-    /// What the API said, where an answer came.
+    /// What the API said, where a response came.
     pub fn reply(&self) -> Option<&Reply> {
         match self {
             Self::SignIn { reply, .. }
@@ -341,7 +341,7 @@ impl ExtractError {
 
 /// Which request it was: what for, and the path without its query.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct RequestPlace {
     /// What the request was for, such as `contacts page 3`.
     pub task: String,
     /// Method and path.
@@ -350,7 +350,7 @@ pub struct Place {
     pub server: Box<str>,
 }
 
-impl Place {
+impl RequestPlace {
     pub(crate) fn new(task: String, method: &str, url: &Url) -> Self {
         let port = url.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
         let server = format!("{}{port}", url.host_str().unwrap_or_default());
@@ -358,7 +358,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RequestPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.task, self.request)
     }
@@ -382,24 +382,24 @@ impl fmt::Display for NoRenewal {
     }
 }
 
-/// Whose limit on requests a day was reached.
+/// Whose limit on requests per day was reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QuotaLimit {
     /// The API said `quota_exceeded`. The key's other users count too.
     Api {
-        /// `x-amzn-requestid` of the answer.
+        /// `x-amzn-requestid` of the response.
         request_id: Option<String>,
     },
     /// As many requests were sent today as may be, by all who share the ledger.
     Configured {
-        /// [`Pace::daily_requests`](crate::Pace::daily_requests).
+        /// [`RateLimit::daily_requests`](crate::RateLimit::daily_requests).
         daily_requests: u64,
     },
     /// What is left of the day is kept for others.
     Reserved {
-        /// [`Pace::daily_requests`](crate::Pace::daily_requests).
+        /// [`RateLimit::daily_requests`](crate::RateLimit::daily_requests).
         daily_requests: u64,
-        /// [`Pace::reserve`](crate::Pace::reserve).
+        /// [`RateLimit::reserve`](crate::RateLimit::reserve).
         reserve: u64,
     },
 }
@@ -408,31 +408,31 @@ impl fmt::Display for QuotaLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Api { request_id: Some(id) } => {
-                write!(f, "the API key's requests of the day are used up [request id {id}]")
+                write!(f, "the daily quota of the API key is exhausted [request id {id}]")
             }
-            Self::Api { request_id: None } => f.write_str("the API key's requests of the day are used up"),
+            Self::Api { request_id: None } => f.write_str("the daily quota of the API key is exhausted"),
             Self::Configured { daily_requests } => {
-                write!(f, "the {daily_requests} requests that may be sent a day (`daily_requests`) are used up")
+                write!(f, "the {daily_requests} requests per day (`daily_requests`) are used up")
             }
             Self::Reserved { daily_requests, reserve } => {
                 let share = daily_requests.saturating_sub(*reserve);
                 write!(
                     f,
-                    "{share} of the day's {daily_requests} requests are used up and {reserve} are kept for others (`reserve`)"
+                    "{share} of {daily_requests} requests per day are used up, and {reserve} are reserved for others (`reserve`)"
                 )
             }
         }
     }
 }
 
-/// Why a request was not sent again.
+/// Why a request was not retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GaveUp {
     /// It was sent this often.
     Attempts(u32),
     /// The run has used all its retries, this many.
     Budget(u32),
-    /// The answer was still being worked out after this many repeats.
+    /// The response was still being worked out after this many repeats.
     Pending(u32),
 }
 
@@ -442,7 +442,7 @@ impl fmt::Display for GaveUp {
             Self::Attempts(1) => f.write_str("failed"),
             Self::Attempts(attempts) => write!(f, "failed in each of {attempts} attempts"),
             Self::Budget(budget) => write!(f, "failed, and the {budget} retries of the run are used up"),
-            Self::Pending(repeats) => write!(f, "the API is still working it out after {repeats} repeats"),
+            Self::Pending(repeats) => write!(f, "the API was still processing the request after {repeats} retries"),
         }
     }
 }
@@ -451,37 +451,37 @@ impl fmt::Display for GaveUp {
 fn never_stored(unfinished: &[Claim]) -> String {
     let Some((last, earlier)) = unfinished.split_last() else { return String::new() };
     let who: String = earlier.iter().map(|claim| format!("{claim}, then ")).chain([last.to_string()]).collect();
-    format!("; it was sent by {who}, whose answer was never stored: the token that came instead is lost")
+    format!("; it was sent by {who}, whose response was never stored: the token that came instead is lost")
 }
 
 /// What to do about a token store that does not do its part.
 fn store_advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there, then run again",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free disk space, then run again",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "let this user read and write there",
-        io::ErrorKind::TimedOut => "another process has not let go of it for minutes; end it if it hangs",
+        io::ErrorKind::TimedOut => "another process has locked it for minutes; stop that process if it hangs",
         io::ErrorKind::Unsupported => "keep the tokens at a place that can lock files or put an object only if absent",
         _ => "run again when it can be reached",
     }
 }
 
 /// The last answer, or who gave none, for a message's end.
-fn last_said(place: &Place, reply: Option<&Reply>, source: Option<&reqwest::Error>) -> String {
+fn last_said(place: &RequestPlace, reply: Option<&Reply>, source: Option<&reqwest::Error>) -> String {
     let server = &place.server;
     match (reply, source.and_then(wrong_scheme)) {
         (Some(reply), _) => format!(", the last time with {reply}; try again later"),
         (None, Some("http")) => format!(", since {server} does not speak TLS; write http:// instead of https://"),
         (None, Some(_)) => format!(", since {server} speaks TLS; write https:// instead of http://"),
-        (None, None) => format!(", the last time without an answer from {server}"),
+        (None, None) => format!(", the last time without a response from {server}"),
     }
 }
 
-/// The scheme that the address should have had, where the answer shows that it is the other one.
+/// The scheme that the address should have had, where the response shows that it is the other one.
 pub(crate) fn wrong_scheme(error: &reqwest::Error) -> Option<&'static str> {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
         let text = error.to_string();
-        // What rustls says of an answer that is not TLS, and hyper of one that is.
+        // What rustls says of a response that is not TLS, and hyper of one that is.
         if text.contains("InvalidContentType") {
             return Some("http");
         }
@@ -493,7 +493,7 @@ pub(crate) fn wrong_scheme(error: &reqwest::Error) -> Option<&'static str> {
     None
 }
 
-/// Why an answer that cannot be used was not asked for again.
+/// Why a response that cannot be used was not asked for again.
 fn tried(gave_up: Option<GaveUp>) -> String {
     gave_up.map_or_else(String::new, |gave_up| format!("{gave_up}; "))
 }

@@ -1,10 +1,22 @@
-//! Catalogue entry and parameters to pages of bytes: pacing, quota, sign-in, retries, paging.
+//! Catalog entry and parameters to pages of bytes: pacing, quota, sign-in, retries, paging.
 //!
-//! A [`Client`] stands for one API key in one run. It owns the limiter that every request passes, the retries that the
-//! run may still make, and the meter. [`Client::crawl`] follows one chain of pages; run as many crawls at once as you
-//! like, the client keeps the pace. A [`Page`] is bytes: this crate reads only the envelope (are the rows there, how
-//! many are there in all, where is the next page) and knows no Arrow. What it asks for and what the envelope is called
-//! comes from the catalogue.
+//! ```text
+//! Request --Client::crawl--> Crawl --next--> Page: bytes of the body, parameters, request id, link to the next page
+//!              |      |
+//!          `auth`   `quota`
+//! ```
+//!
+//! - `http` sends requests: what is sent, how often, and what of a response is read. Start at [`Client`], which stands for one
+//!   API key in one run, and at [`Crawl`], which follows one chain of pages. Run as many crawls at once as you like: the client
+//!   keeps the pace.
+//! - `quota` counts requests and spaces them, in a [`Ledger`] that processes and hosts share.
+//! - `auth` signs accounts in ([`SignInAttempt`]), stores their tokens ([`Accounts`]) and renews them, each only once.
+//!
+//! A [`Page`] is bytes: this crate reads only the envelope (are the rows there, how many are there in all, where is the next
+//! page). What it requests and what the envelope is called comes from the catalog. Every failure is an [`ExtractError`].
+//!
+//! It never knows Arrow, files of tables or pipelines, never prints, and sends the token to the configured host alone. No
+//! error or log line holds a token, a query value or a part of a body.
 
 mod auth;
 mod clock;
@@ -23,16 +35,17 @@ pub use auth::sign_in::{
     SCOPES, SignInAttempt, SignInFailure, Visitor,
 };
 pub use auth::token::{AccessToken, RefreshGrant, Token};
-pub use auth::tokens::{Accounts, Claim, SignIn, TokenKey};
+pub use auth::tokens::{Accounts, Claim, SignIn, TokenKey, is_account_name};
 pub use clock::Clock;
-pub use config::{ClientConfig, Pace, Pending, Retry, is_in_clear};
-pub use error::{ExtractError, GaveUp, NoRenewal, Place, QuotaLimit};
+pub use config::{ClientConfig, Pending, RateLimit, RetrySettings, is_in_clear};
+pub use error::{ExtractError, GaveUp, NoRenewal, QuotaLimit, RequestPlace};
 pub use http::api_error::{ApiError, Reply};
 pub use http::client::Client;
 pub use http::crawl::{Crawl, Page, PageMark, SPANS};
 pub use http::meter::Usage;
 pub use http::policy::RetryAdvice;
 pub use http::request::Request;
+pub use http::transport::install_tls;
 pub use quota::{Ledger, Today};
 pub use scrub::{hide, printable, scrubbed, shown};
 pub use secrecy::SecretString;

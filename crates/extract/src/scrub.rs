@@ -31,7 +31,7 @@ const LAYERS: usize = 2;
 const MAX_CHARS: usize = 200;
 /// Characters of an id from outside.
 const MAX_ID_CHARS: usize = 80;
-/// What stands in place of a secret.
+/// What is shown in place of a secret.
 const HIDDEN: &str = "[hidden]";
 
 /// What goes before a secret, in small letters. A word of an `Authorization` header is followed by spaces, a name by `=` or
@@ -46,11 +46,11 @@ static KNOWN: RwLock<Option<Known>> = RwLock::new(None);
 struct Known {
     /// Of each part of [`GRAM`] bytes.
     grams: HashSet<u64>,
-    /// Secrets that are looked for as a whole, by their length: short ones, and those with parts of little variety.
+    /// Secrets that are looked for in full, by their length: short ones, and those with parts of little variety.
     short: HashSet<(usize, u64)>,
     /// Lengths among `short`.
     lengths: Vec<usize>,
-    /// Whole secrets, so that each is added once.
+    /// Hashes of full secrets, so that each is added once.
     whole: HashSet<u64>,
 }
 
@@ -189,7 +189,7 @@ fn hash(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// A text with escapes decoded, and where each of its bytes stands in the text.
+/// A text with escapes decoded, and where each of its bytes is in the text.
 struct View {
     bytes: Vec<u8>,
     /// For each byte the place of the first byte that stands for it, and the place after the last one.

@@ -1,4 +1,4 @@
-//! The client against a scripted server: every way in which an API answers, and what the client makes of it.
+//! The client against a scripted server: every way in which an API responds, and what the client makes of it.
 
 #![expect(clippy::print_stdout, reason = "seeds are printed")]
 

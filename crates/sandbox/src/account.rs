@@ -130,7 +130,7 @@ impl Account {
         Some(self.ids.invert(time)).filter(|index| *index < self.contacts)
     }
 
-    /// Lists of the e-mail channel, deleted ones included, by ascending id.
+    /// Lists of the email channel, deleted ones included, by ascending id.
     pub fn lists(&self) -> &[ContactList] {
         &self.lists
     }
@@ -150,7 +150,7 @@ impl Account {
         &self.custom_fields
     }
 
-    /// E-mail campaigns of every status, newest first.
+    /// Email campaigns of every status, newest first.
     pub fn campaigns(&self) -> &[Campaign] {
         &self.campaigns
     }
@@ -160,7 +160,7 @@ impl Account {
         &self.segments
     }
 
-    /// Counts over the whole account. The first call walks over every contact, later calls cost nothing.
+    /// Counts over all of the account. The first call walks over every contact, later calls cost nothing.
     pub fn census(&self) -> &Census {
         self.census.get_or_init(|| Census::take(self))
     }

@@ -13,7 +13,7 @@ pub enum Change {
     Contact(String, ContactChange),
     /// The contact with this id is gone for good, and no filter finds a trace of it.
     PurgeContact(String),
-    /// A list of the e-mail channel comes.
+    /// A list of the email channel comes.
     CreateList {
         /// Id of the list, a UUID.
         list_id: String,

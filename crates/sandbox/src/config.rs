@@ -14,13 +14,13 @@ use crate::user::User;
 pub struct SandboxConfig {
     /// Contacts of the account on [`today`](Self::today), deleted ones included.
     pub contacts: u64,
-    /// Lists of the e-mail channel. Contacts join the first 64 at most.
+    /// Lists of the email channel. Contacts join the first 64 at most.
     pub lists: u32,
     /// Tags. Contacts carry the first 64 at most.
     pub tags: u32,
     /// Custom fields.
     pub custom_fields: u32,
-    /// E-mail campaigns.
+    /// Email campaigns.
     pub campaigns: u32,
     /// Campaigns that go to a contact on average, if it was there for all of them.
     pub sends: u32,
@@ -117,11 +117,11 @@ pub struct Faults {
     pub html_with_200: f64,
     /// 200 with JSON of another shape.
     pub other_json: f64,
-    /// The connection is closed and no answer comes.
+    /// The connection is closed and no response comes.
     pub reset: f64,
 }
 
-/// Behaviour that is undocumented or seen in more than one form. Defaults are the best documented or recorded form.
+/// Behavior that is undocumented or seen in more than one form. Defaults are the best documented or recorded form.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each knob is its own yes or no")]
 pub struct Quirks {
@@ -147,7 +147,7 @@ pub struct Quirks {
     pub reject_unknown_parameters: bool,
     /// Brings a `limit` that is out of range into it instead of answering 400.
     pub clamp_limit: bool,
-    /// Rows a page at most, whatever `limit` asks for; `None` is what `limit` says.
+    /// Rows per page at most, whatever `limit` asks for; `None` is what `limit` says.
     pub most_rows: Option<usize>,
     /// Compresses answers for clients that accept gzip. On loopback that costs more time than it saves, so it is off.
     pub gzip: bool,
@@ -187,11 +187,11 @@ pub struct Quirks {
     /// `http://127.0.0.1`, `http://localhost` and `http://[::1]` count as registered, with any port and path. Whether they do
     /// is not documented.
     pub loopback_redirects: bool,
-    /// How long an authorisation code is good for.
+    /// How long an authorization code is good for.
     pub code_lifetime: Duration,
     /// How long a device code is good for.
     pub device_code_lifetime: Duration,
-    /// How long a device must wait between two polls, in whole seconds.
+    /// How long a device must wait between two polls, in seconds, without fractions.
     pub device_interval: Duration,
     /// Sends `expires_in` of a token as text. One client expects that.
     pub expires_in_as_text: bool,
@@ -202,14 +202,14 @@ pub struct Quirks {
     /// How long the token endpoint takes, besides what every answer takes: half of it before it does what is asked, half
     /// after, so that a client that goes away meanwhile may find its token spent or not.
     pub token_latency: Duration,
-    /// Limit of the token endpoint; `None` is none. About one a second was reported.
+    /// Limit of the token endpoint; `None` is none. About one per second was reported.
     pub token_requests_per_second: Option<f64>,
     /// Scopes that the application may have. A sign-in gets those of them that it asks for, and a request that needs another
     /// gets 403.
     pub granted_scopes: Vec<String>,
     /// `/emails/{id}` spells a status as `/emails` does: `Draft`, not `DRAFT`.
     pub same_status_case: bool,
-    /// Share of contacts, 0 to 1, without an e-mail address.
+    /// Share of contacts, 0 to 1, without an email address.
     pub without_email: f64,
     /// Joining a list moves a contact's `updated_at`. Measured to be so.
     pub list_add_moves_updated_at: bool,
@@ -225,8 +225,8 @@ pub struct Quirks {
     pub wrong_date: TimeDelta,
     /// Repeats `contacts_count` on later pages. Not documented; without it a client has the harder case.
     pub count_on_every_page: bool,
-    /// Keys of objects, and lists within a row such as its tags, come in another order at each request. JSON promises neither,
-    /// and nothing is documented.
+    /// Keys of objects, and lists within a row such as its tags, come in another order at each request. JSON promises no
+    /// order, and none is documented.
     pub reorder: bool,
 }
 
@@ -352,7 +352,7 @@ pub enum TokenAnswer {
     /// What it always does.
     #[default]
     Usual,
-    /// Does what is asked, so that a token of one use is spent, and closes the connection without an answer.
+    /// Does what is asked, so that a token of one use is spent, and closes the connection without a response.
     Lost,
     /// Closes the connection and does nothing else.
     Reset,

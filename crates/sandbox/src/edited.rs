@@ -43,7 +43,7 @@ impl EditedAccount {
         }
     }
 
-    /// Lists of the e-mail channel, deleted ones included, by ascending id.
+    /// Lists of the email channel, deleted ones included, by ascending id.
     pub(crate) fn lists(&self) -> &[ContactList] {
         &self.lists
     }

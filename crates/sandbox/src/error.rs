@@ -16,7 +16,7 @@ pub enum SandboxError {
         source: std::io::Error,
     },
     /// A change is about something that the account does not hold.
-    #[error("the sandbox holds no {kind} {id}; create it before changing it")]
+    #[error("the sandbox has no {kind} {id}; create it before changing it")]
     Unknown {
         /// What it is: a contact, a list, a campaign.
         kind: &'static str,
@@ -24,15 +24,15 @@ pub enum SandboxError {
         id: String,
     },
     /// A change creates something that the account holds already.
-    #[error("the sandbox holds {kind} {id} already; choose another id")]
+    #[error("the sandbox already has {kind} {id}; choose another id")]
     Taken {
         /// What it is: a contact, a list, a campaign.
         kind: &'static str,
         /// The id that was named.
         id: String,
     },
-    /// A change brings, or is about, something that is not whole.
-    #[error("a {kind} of the sandbox lacks {lacks}; bring it with the change")]
+    /// A change brings, or is about, something that is not complete.
+    #[error("a {kind} of the sandbox lacks {lacks}; include it in the change")]
     Lacks {
         /// What it is.
         kind: &'static str,

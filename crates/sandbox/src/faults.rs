@@ -48,12 +48,12 @@ impl Faults {
     }
 }
 
-/// A connection that is closed before an answer: marks the response for the request log.
+/// A connection that is closed before a response: marks the response for the request log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NoAnswer;
 
 impl Fault {
-    /// The answer, if it takes the place of the real one.
+    /// The response, if it takes the place of the real one.
     pub(crate) fn answer(self, retry_after: Option<u64>) -> Option<Response> {
         let answer = match self {
             Self::Error500 => json(
@@ -79,7 +79,7 @@ impl Fault {
     }
 }
 
-/// Announces the whole body, sends half of it, and closes the connection.
+/// Announces the length of the body, sends half of it, and closes the connection.
 async fn truncated(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let Ok(whole) = to_bytes(body, usize::MAX).await else { return StatusCode::BAD_GATEWAY.into_response() };
@@ -89,7 +89,7 @@ async fn truncated(response: Response) -> Response {
     Response::from_parts(parts, Body::from_stream(then_close(Some(half))))
 }
 
-/// Closes the connection before anything of the answer is sent.
+/// Closes the connection before anything of the response is sent.
 pub(crate) fn reset() -> Response {
     let mut response = Response::new(Body::from_stream(then_close(None)));
     response.extensions_mut().insert(NoAnswer);

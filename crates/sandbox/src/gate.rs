@@ -62,7 +62,7 @@ impl Gate {
     }
 }
 
-/// A lock whose holder panicked still guards whole values: every holder leaves them whole.
+/// A lock whose holder panicked still guards consistent values: every holder leaves them so.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -79,7 +79,7 @@ pub(crate) async fn pass(State(service): State<Arc<Service>>, mut request: Reque
         Err(refusal) => refusal.into_response(),
         Ok(None) => match service.before(request.uri().path()) {
             Ok(()) => {
-                // What the answer shows is never older than its date, whatever happens while it is written.
+                // What the response shows is never older than its date, whatever happens while it is written.
                 date = service.time();
                 next.run(request).await
             }

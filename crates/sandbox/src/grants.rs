@@ -1,4 +1,4 @@
-//! What the authorisation server knows: who signed in, which codes and tokens work. Does no I/O; time comes in as an
+//! What the authorization server knows: who signed in, which codes and tokens work. Does no I/O; time comes in as an
 //! argument.
 
 mod code;
@@ -37,7 +37,7 @@ pub(crate) struct Grants {
     granted: Vec<Grant>,
     /// Access tokens.
     access: HashMap<String, Access>,
-    /// Authorisation codes that were not exchanged.
+    /// Authorization codes that were not exchanged.
     codes: HashMap<String, Code>,
     /// Devices that wait, by their device code.
     devices: HashMap<String, Device>,
@@ -165,7 +165,7 @@ impl Grants {
         self.issued(self.granted.len() - 1, quirks, now)
     }
 
-    /// Ends everything that a user granted. The user can sign in anew.
+    /// Ends everything that a user granted. The user can sign in again.
     pub(crate) fn revoke(&mut self, user: User) {
         for grant in self.granted.iter_mut().filter(|grant| grant.user == user) {
             grant.revoked = true;

@@ -12,7 +12,7 @@ const REMEMBERED: usize = 10_000;
 pub struct RequestLog {
     /// All requests, those of the token endpoint included.
     pub total: u64,
-    /// Requests by status of the answer. A connection that was closed without one counts as 0.
+    /// Requests by status of the response. A connection that was closed without one counts as 0.
     pub by_status: BTreeMap<u16, u64>,
     /// The latest 10,000 requests, oldest first.
     pub latest: VecDeque<RequestRecord>,
@@ -21,7 +21,7 @@ pub struct RequestLog {
 /// What the token endpoint was asked so far. Requests that a limit refused did not reach it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenRequests {
-    /// Requests that bring an authorisation code.
+    /// Requests that bring an authorization code.
     pub authorization_code: u64,
     /// Requests that bring a refresh token.
     pub refresh_token: u64,
@@ -29,7 +29,7 @@ pub struct TokenRequests {
     pub device_code: u64,
     /// Requests of any other kind.
     pub other: u64,
-    /// How often tokens were issued, whether or not the answer arrived.
+    /// How often tokens were issued, whether or not the response arrived.
     pub issued: u64,
 }
 
@@ -40,7 +40,7 @@ pub struct RequestRecord {
     pub method: Method,
     /// Path with query, as it came.
     pub target: String,
-    /// Status of the answer; 0 if the connection was closed without one.
+    /// Status of the response; 0 if the connection was closed without one.
     pub status: u16,
 }
 

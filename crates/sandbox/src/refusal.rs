@@ -6,7 +6,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// An answer that refuses.
+/// A response that refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// 400: a parameter is wrong.
@@ -86,7 +86,7 @@ fn too_many(error_key: &str, error_message: &str, retry_after: Option<u64>, as_h
     response
 }
 
-/// An answer of JSON.
+/// A response of JSON.
 pub(crate) fn json(status: StatusCode, body: &(impl Serialize + ?Sized)) -> Response {
     match serde_json::to_vec(body) {
         Ok(bytes) => bytes_of_json(status, bytes),
@@ -94,7 +94,7 @@ pub(crate) fn json(status: StatusCode, body: &(impl Serialize + ?Sized)) -> Resp
     }
 }
 
-/// An answer of bytes that are JSON.
+/// A response of bytes that are JSON.
 pub(crate) fn bytes_of_json(status: StatusCode, bytes: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;

@@ -29,7 +29,7 @@ struct Peer {
     client: Client,
 }
 
-/// An answer.
+/// A response.
 struct Answer {
     status: u16,
     headers: HeaderMap,

@@ -15,7 +15,7 @@ pub enum Fault {
     Reject,
     /// The same, and the error is a local disk's, of this kind: that it is full, say.
     RejectAs(io::ErrorKind),
-    /// It is applied and its answer is lost.
+    /// It is applied and its response is lost.
     FailAfterApply,
     /// It waits until the test lets it go, and goes on as if nothing had been.
     Hold(Hold),

@@ -155,7 +155,7 @@ impl Shared {
                 Err(Error::Generic { store: "LocalFileSystem", source: io::Error::from(kind).into() })
             }
             Some(Fault::Crash) => Err(failure("the process is dead")),
-            Some(Fault::FailAfterApply) => apply.await.and(Err(failure("the answer was lost"))),
+            Some(Fault::FailAfterApply) => apply.await.and(Err(failure("the response was lost"))),
             Some(Fault::CrashAfterApply) => apply.await.and(Err(failure("the process is dead"))),
             Some(Fault::Hold(hold)) => {
                 hold.wait().await;

@@ -37,7 +37,7 @@ fn reason(records: &StructArray, misfit: Misfit) -> String {
     }
 }
 
-/// The raw text of each record of the page; the whole body is the one record of a report without a list of rows.
+/// The raw text of each record of the page; the body is the one record of a report without a list of rows.
 ///
 /// # Errors
 /// The body is not JSON by the letter. arrow-json lets a missing or a spare comma pass, so this may be the first to see

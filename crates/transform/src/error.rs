@@ -1,4 +1,4 @@
-//! Why a whole page cannot be decoded. No message holds a cell's value; the caller adds report and request id.
+//! Why no record of a page can be decoded. No message holds a cell's value; the caller adds report and request id.
 
 use arrow::error::ArrowError;
 
@@ -29,7 +29,7 @@ pub enum TransformError {
         reason: &'static str,
     },
     /// Arrow refuses arrays that this crate made: a defect of this crate.
-    #[error("cannot build {what}, which is a defect of this program")]
+    #[error("cannot build {what}, which is a bug in this program")]
     Arrow {
         /// The table or array.
         what: String,

@@ -1,4 +1,4 @@
-//! What the API sends and no column takes: kept as JSON in `_extra`, and counted as drift. That is what the catalogue
+//! What the API sends and no column takes: kept as JSON in `_extra`, and counted as drift. That is what the catalog
 //! does not know, and values that do not fit their column.
 //!
 //! The text does not depend on the order in which the API sent keys, since an object has none: members are sorted by

@@ -1,4 +1,4 @@
-//! One struct array of records to a batch per table. Columns are moved, sliced and taken whole, never a row at a time.
+//! One struct array of records to a batch per table. Columns are moved, sliced and taken as they are, never a row at a time.
 //!
 //! - The fields of a nested object become columns joined by `_`.
 //! - A list becomes a child table: its elements are the rows, its offsets say how often each row of the parent table
@@ -20,7 +20,7 @@ use ctct_catalog::{COMMIT, EXTRA, EXTRACTED_AT, OCCURRENCE, ORDINAL, PARENT_ORDI
 use crate::wire::{self, MISFIT};
 use crate::{TableRows, TransformError, extra};
 
-/// Columns that have one value for the whole page.
+/// Columns that have one value for all rows of the page.
 pub(crate) struct Constants {
     /// Microseconds since 1970.
     pub(crate) extracted_at: i64,
@@ -35,13 +35,13 @@ pub(crate) struct Constants {
 /// The rows of all tables, and the drift among them.
 ///
 /// # Errors
-/// The records lack a column of a table, or have another type: the wire schema and the catalogue do not agree.
+/// The records lack a column of a table, or have another type: the wire schema and the catalog do not agree.
 pub(crate) fn flatten(
     tables: &[Table],
     records: &StructArray,
     constants: &Constants,
 ) -> Result<(Vec<TableRows>, BTreeMap<String, u64>), TransformError> {
-    let mut pass = Pass { tables, constants, done: Vec::with_capacity(tables.len()), drift: BTreeMap::new() };
+    let mut pass = Flattening { tables, constants, done: Vec::with_capacity(tables.len()), drift: BTreeMap::new() };
     pass.add("", records, None, Vec::new())?;
     Ok((pass.done, pass.drift))
 }
@@ -56,16 +56,16 @@ struct Link {
     ordinals: Int64Array,
 }
 
-struct Pass<'a> {
+struct Flattening<'a> {
     tables: &'a [Table],
     constants: &'a Constants,
-    /// Finished tables. Lists are met in the order in which the catalogue lays out tables, so the next index is the
+    /// Finished tables. Lists are met in the order in which the catalog lays out tables, so the next index is the
     /// next table's.
     done: Vec<TableRows>,
     drift: BTreeMap<String, u64>,
 }
 
-impl Pass<'_> {
+impl Flattening<'_> {
     /// Adds the next table from its rows, and then the tables of the lists in them. `path` leads to the rows' keys, `absent`
     /// are the records whose rows were asked for and did not come.
     fn add(
@@ -160,7 +160,7 @@ impl Pass<'_> {
 }
 
 fn mismatch(name: &str) -> TransformError {
-    let source = arrow::error::ArrowError::SchemaError("the wire schema and the catalogue do not agree".to_owned());
+    let source = arrow::error::ArrowError::SchemaError("the wire schema and the catalog do not agree".to_owned());
     TransformError::Arrow { what: format!("column `{name}`"), source }
 }
 
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(path, "inner.list");
         for (list, shift) in [(list, 0), (&list.slice(1, 2), 1)] {
             let (elements, rows, ordinals) = super::elements(list).expect("elements");
-            // The first list stands in a null object.
+            // The first list is in a null object.
             let x = elements.column(0).as_primitive::<Int64Type>();
             assert_eq!(x.values().to_vec(), [4, 5]);
             assert_eq!(rows.values().to_vec(), [2 - shift, 2 - shift]);

@@ -14,7 +14,7 @@ static READERS: LazyLock<Vec<PageDecoder>> = LazyLock::new(|| {
     catalog.reports().map(|report| PageDecoder::new(Arc::clone(report))).collect()
 });
 
-/// A page; the first byte chooses the report. Tables have the catalogue's schemas, children belong to rows that there are, no
+/// A page; the first byte chooses the report. Tables have the catalog's schemas, children belong to rows that there are, no
 /// record is in both the tables and the dead letters, and rows are bounded by the bytes they came from. Whether all
 /// records are typed.
 ///

@@ -6,9 +6,11 @@
 //!                        _extra, _misfit             dead letters (records without a key leave)
 //! ```
 //!
-//! 1. `wire` makes the shape of a page from the catalogue's report, once.
-//! 2. `arrow-json` reads the whole body into its tape. `object` turns each JSON object of the tape into a row of a
-//!    struct array with the final types (`values`, `timestamp`, `number`). What has no column, because the catalogue does
+//! Start at [`PageDecoder`]: [`PageInput`] goes in, [`DecodedPage`] comes out. The steps, in the order of the modules:
+//!
+//! 1. `wire` makes the shape of a page from the catalog's report, once.
+//! 2. `arrow-json` reads the body into its tape. `object` turns each JSON object of the tape into a row of a
+//!    struct array with the final types (`values`, `timestamp`, `number`). What has no column, because the catalog does
 //!    not know it or because it does not fit, becomes the struct's `_extra` column (`extra`); a record or an element that
 //!    cannot be a row leaves a mark in the `_misfit` column. So both stay with their row through everything that follows.
 //!    Where the body cannot be read because some text in it is not Unicode, `repair` puts U+FFFD there first.
@@ -20,8 +22,8 @@
 //! Of the 2.5 ms that 500 contacts with all their lists were measured to take, flattening is 0.1 ms; the rest is
 //! arrow-json's tape and the objects on it, one after the other.
 //!
-//! No error and no reason of a dead letter holds a value of a cell; the record of a [`DeadLetter`] does, and goes to
-//! storage only.
+//! This crate never drops a value that the API sent, and knows no HTTP. No error and no reason of a dead letter holds a value
+//! of a cell; the record of a [`DeadLetter`] does, and goes to storage only.
 
 mod dead_letter;
 mod error;
@@ -56,7 +58,7 @@ pub use timestamp::parse_timestamp;
 pub struct PageInput<'a> {
     /// The response's body, decompressed.
     pub body: &'a [u8],
-    /// All request parameters by name: the values of columns that the catalogue declares `bound`, and which sub-resources
+    /// All request parameters by name: the values of columns that the catalog declares `bound`, and which sub-resources
     /// were asked for.
     pub bound: &'a [(String, String)],
     /// When the response arrived; becomes `_extracted_at`.
@@ -72,8 +74,8 @@ pub struct DecodedPage {
     pub tables: Vec<TableRows>,
     /// Records without a usable key, in the order of the page. None of their rows is in `tables`.
     pub dead_letters: Vec<DeadLetter>,
-    /// What did not go as the catalogue says, as dotted paths (`email_address.foo`), with the number of objects that had
-    /// it among the rows that landed: keys that the catalogue does not know, values that do not fit their column, list
+    /// What did not go as the catalog says, as dotted paths (`email_address.foo`), with the number of objects that had
+    /// it among the rows that landed: keys that the catalog does not know, values that do not fit their column, list
     /// elements that make no row (the list's path), text that is not Unicode. Keys of the envelope count 1.
     pub drift: BTreeMap<String, u64>,
 }

@@ -1,4 +1,4 @@
-//! Which rows a filter would let through: the same question that the API answers, asked of the columns of a page.
+//! Which rows a filter would let through: the same test that the API makes, made on the columns of a page.
 
 use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
 use ctct_catalog::{Cell, EXTRA, Meaning};
@@ -100,7 +100,7 @@ mod tests {
             Some("something_new"),
             None,
         ];
-        // Alive, deleted, and deleted on a day that does not exist, so that it stands in `_extra`.
+        // Alive, deleted, and deleted on a day that does not exist, so that it is in `_extra`.
         let deletions = [(None, None), (Some(1), None), (None, Some(r#"{"deleted_at":"2024-02-30"}"#))];
         let rows: Vec<_> = permissions.iter().flat_map(|one| deletions.map(|(at, extra)| (*one, at, extra))).collect();
         let strings = |values: Vec<Option<&str>>| Arc::new(StringViewArray::from(values)) as ArrayRef;

@@ -1,6 +1,6 @@
-//! Numbers and truth values from the text that stands in the JSON, without rounding and without guessing.
+//! Numbers and truth values from the text in the JSON, without rounding and without guessing.
 
-/// A whole number of 64 bits. `12.0` and `1e3` are whole; `1.5` is not, and is never cut.
+/// A whole number of 64 bits. `12.0` and `1e3` are whole numbers; `1.5` is not, and is never cut.
 pub(crate) fn integer(text: &str) -> Option<i64> {
     if !starts_a_number(text) {
         return None;

@@ -1,6 +1,6 @@
 //! JSON objects on arrow-json's tape to struct arrays.
 //!
-//! arrow-json lets a program bring its own decoder for a type. This one stands in for the reader's struct decoder,
+//! arrow-json lets a program bring its own decoder for a type. This one replaces the reader's struct decoder,
 //! for three reasons. The reader's stops the page at the first value that does not fit, with that value in the
 //! message; this one leaves the column null and keeps the value with its row. The reader's drops unknown keys, or stops
 //! at them; this one keeps them with their row too. And the reader's converts silently (1.5 to the integer 1); `values`
@@ -323,7 +323,7 @@ fn gather_elements(tape: &Tape<'_>, found: &mut Found, index: usize, list: &List
     Ok(())
 }
 
-/// The index of a field as it stands in a misfit's code. No catalogue file has 30,000 fields in one object.
+/// The index of a field as a misfit's code has it. No catalog file has 30,000 fields in one object.
 fn number(index: usize) -> u16 {
     u16::try_from(index).unwrap_or(u16::MAX / 2 - 2)
 }

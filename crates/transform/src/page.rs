@@ -42,7 +42,7 @@ impl PageDecoder {
 
     /// Decodes one page.
     ///
-    /// A value that does not fit its column is null there and stands in the row's `_extra`; text that is not Unicode
+    /// A value that does not fit its column is null there and kept in the row's `_extra`; text that is not Unicode
     /// has U+FFFD in that place. Records without a usable key become dead letters, and the rest of the page lands. A page
     /// without records gives tables without rows.
     ///

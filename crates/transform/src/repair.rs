@@ -56,7 +56,7 @@ enum Kind<'a> {
     },
     /// A known key of the envelope that nobody reads.
     Ignored,
-    /// What the shape does not have, or has a column of another type for: it is kept and counted as a whole.
+    /// What the shape does not have, or has a column of another type for: it is kept and counted as one.
     Other,
 }
 
@@ -98,7 +98,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The place of the elements of a list that stands at this one.
+    /// The place of the elements of a list that is at this one.
     fn element(&self) -> Self {
         match self.kind {
             Kind::List(element) => match element.data_type() {

@@ -1,6 +1,6 @@
 //! Columns from texts: the one place where a JSON scalar gets its Arrow type.
 //!
-//! A number, `true` or `false` counts as the text that stands in the JSON, so that `"12"` and `12` are the same in a
+//! A number, `true` or `false` counts as the text in the JSON, so that `"12"` and `12` are the same in a
 //! column of either type. An empty string is text in a text column and null in every other, since the API may send
 //! `""` for an empty optional field.
 

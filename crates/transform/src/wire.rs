@@ -1,11 +1,11 @@
-//! The shape of a page, made from the catalogue's report once: an Arrow schema whose leaves have their final types.
+//! The shape of a page, made from the catalog's report once: an Arrow schema whose leaves have their final types.
 //!
 //! - An object is a struct, a list is a list of structs. Each struct ends with [`EXTRA`] and [`MISFIT`], which
 //!   `object` fills.
 //! - The records of a page are a list of structs named [`RECORD`].
 //! - A list of bare values is a list of structs named [`BARE`] with the one column.
 //! - A known key whose value nobody needs (links, counts) has type `Null`: anything fits, nothing is kept.
-//! - A `bound` column is no part of a row's JSON. Should the API send it one day, it is unknown and lands in `_extra`.
+//! - A `bound` column is not part of a row's JSON. Should the API send it one day, it is unknown and lands in `_extra`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ pub(crate) fn is_subresource(field: &ArrowField) -> bool {
     field.metadata().contains_key(SUBRESOURCE)
 }
 
-/// The field as it stands in the JSON, or `None` where the request has it and the JSON does not.
+/// The field as the JSON has it, or `None` where the request has it and the JSON does not.
 fn sent(field: &Field) -> Option<ArrowField> {
     if field.bound.is_some() {
         return None;
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn every_report_has_the_shape_that_the_snapshot_shows() {
-        let catalog = Catalog::embedded().expect("the embedded catalogue");
+        let catalog = Catalog::embedded().expect("the embedded catalog");
         let shapes = catalog.reports().map(|report| format!("{}: {}", report.name, shape(envelope(report).fields())));
         insta::assert_snapshot!(shapes.collect::<Vec<_>>().join("\n"));
     }

@@ -39,7 +39,7 @@ class Airflow:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
 
     def start(self) -> None:
-        """Starts the parts and waits until the API answers."""
+        """Starts the parts and waits until the API responds."""
         migrated = self.command("db", "migrate")
         assert migrated.returncode == 0, migrated.stderr
         for part in (["api-server", "--port", str(self.port), "--workers", "1"], ["scheduler"], ["dag-processor"]):
@@ -61,7 +61,7 @@ class Airflow:
         return self._token
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Asks the API. An empty answer where it knows no such thing yet."""
+        """Sends a request to the API. The result is empty where it knows no such thing yet."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/api/v2/{path}",
             method=method,

@@ -32,7 +32,7 @@ class Pipeline:
     token: str
     schedule: str = NEVER
     reports: str = REPORTS
-    #: Most requests a day.
+    #: Most requests per day.
     daily_requests: int = 10000
     #: Lines of the DAG's settings that are other than written.
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -90,7 +90,7 @@ reports: {self.reports}
             name = line.split(" = ")[0]
             lines.append(f"{name} = {changed.pop(name)}" if name in changed else line)
         assert not changed, changed
-        # Whole or not at all: the DAG processor looks every other second.
+        # Completely or not at all: the DAG processor looks every other second.
         waiting = self.folder / "dag.py"
         waiting.write_text("\n".join(lines) + "\n")
         waiting.rename(dags / f"{self.dag}.py")

@@ -44,7 +44,7 @@ class Gate:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        #: Requests that got an answer, in the order in which they were answered.
+        #: Requests that got a response, in the order of the responses.
         self.answered: list[str] = []
         #: A piece of the paths that are answered with 400.
         self.refused: str | None = None

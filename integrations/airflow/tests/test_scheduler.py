@@ -1,4 +1,4 @@
-"""A real scheduler runs the DAG: tasks that are killed go on, and each exit code has the retry behaviour that it asks for."""
+"""A real scheduler runs the DAG: tasks that are killed go on, and each exit code has the retry behavior that it asks for."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_task_that_is_killed_goes_on_where_it_was(
     assert (task["state"], task["try_number"] > 1) == ("success", True), airflow.said()
     (summary,) = airflow.summaries(pipeline.dag, run)
     assert summary["reports"][0]["resumed_pages"] > 0
-    # What was paid for is not asked again; the pages that were on their way when the end came are. Whose account a token opens is asked
+    # Fetched pages are not requested again; those that were on their way when the end came are. Whose account a token opens is asked
     # until a first commit says it.
     paid, needed = (len([path for path in one.answered if "/account/summary" not in path]) for one in (gate, counting))
     assert needed <= paid <= needed + 2, f"{paid} requests where {needed} do"
@@ -88,7 +88,7 @@ def test_what_may_pass_is_tried_again_as_often_as_the_settings_say(
 ) -> None:
     nobody = sandbox.url.replace(str(sandbox.port), str(free_port()))
     settings = {"RETRIES, RETRY_DELAY": "1, timedelta(seconds=1)"}
-    pipeline = Pipeline(program, tmp_path / "p", "transient", nobody, sandbox.token, settings=settings)
+    pipeline = Pipeline(program, tmp_path / "p", "transient", nobody, sandbox.token, settings=settings)  # words: ok
     pipeline.drop_into(airflow.dags)
     run = airflow.trigger(pipeline.dag)
     task = airflow.wait_for_state(pipeline.dag, "failed", "success")

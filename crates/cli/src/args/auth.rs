@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use ctct_extract::Url;
 
-use super::Output;
+use super::ResultFormat;
 
 #[derive(Debug, Args)]
 #[command(
@@ -22,15 +22,15 @@ pub(crate) struct AuthArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuthAction {
-    /// Sign an account in, once: its tokens are renewed from then on.
+    /// Sign in to an account, once: its tokens are renewed automatically.
     Login(Box<LoginArguments>),
-    /// List the accounts that are signed in. Sends nothing.
+    /// List the accounts that are signed in. Makes no API requests.
     List(ListArguments),
-    /// Show whose account each is, what may be read and until when: one request an account.
+    /// Show the owner, scopes and expiry of each sign-in: one request per account.
     Status(StatusArguments),
-    /// Forget an account's tokens.
+    /// Delete an account's tokens.
     Logout(LogoutArguments),
-    /// Print a new key for tokens in a store that hosts share.
+    /// Print a new encryption key for sign-ins in a shared store.
     Key(KeyArguments),
 }
 
@@ -46,20 +46,20 @@ pub(crate) enum AuthAction {
 
 The client id (API key) comes from --client-id, CTCT_CLIENT_ID, the application's profile, or a prompt. \
 The secret, where the application has one, comes from --client-secret-env, --client-secret-file, CTCT_CLIENT_SECRET, \
-the profile, or a prompt. Both are kept in the profile, so that the next account needs neither.
+the profile, or a prompt. Both are saved in the profile, so that they are not needed for the next account.
 
 Register the redirect URI for the application in the developer portal, exactly as written.
 
-The account's organization and id are printed and kept with the sign-in: one request. A sign-in of another account than \
-the one stored under the name is refused, unless --replace is given.
+The account's organization and id are printed and saved with the sign-in: one request. If another account is already \
+stored under the name, the sign-in is refused, unless --replace is given.
 
-Exit code 10 says that nobody is signed in.")]
+Exit code 10 means that the sign-in failed.")]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct LoginArguments {
-    /// Name for the account, as pipelines call it.
+    /// Name for the account, as used in pipelines.
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(crate) account: String,
-    /// Name of the application's profile: a client id, and a secret where there is one.
+    /// Name of the application's profile, which has the client id and, if any, the secret.
     #[arg(long, value_name = "NAME", default_value = "default", value_parser = name)]
     pub(crate) application: String,
     /// Client id (API key) of the application.
@@ -71,29 +71,29 @@ pub(crate) struct LoginArguments {
     /// File with the application's secret.
     #[arg(long, value_name = "FILE")]
     pub(crate) client_secret_file: Option<PathBuf>,
-    /// Port on 127.0.0.1 that the browser comes back to: the redirect URI is `http://127.0.0.1:PORT/callback`; 0 picks a
+    /// Port on 127.0.0.1 to which the browser is redirected: the redirect URI is `http://127.0.0.1:PORT/callback`; 0 picks a
     /// free one.
     #[arg(long, default_value_t = 8765, conflicts_with_all = ["redirect_uri", "device"])]
     pub(crate) port: u16,
-    /// Another redirect URI.
+    /// Use another redirect URI.
     #[arg(long, value_name = "URI", conflicts_with = "device")]
     pub(crate) redirect_uri: Option<String>,
     /// Print the address instead of opening a browser.
     #[arg(long, conflicts_with_all = ["device", "paste"])]
     pub(crate) no_browser: bool,
-    /// Paste the address that the browser ends on, where it cannot come back to this host.
+    /// Paste the address of the browser's last page, for browsers that cannot reach this host.
     #[arg(long, conflicts_with = "device")]
     pub(crate) paste: bool,
-    /// Type a code in on another device; the application must be set up for it.
+    /// Enter a code on another device; the application must be set up for it.
     #[arg(long)]
     pub(crate) device: bool,
-    /// Another authorization server, such as a sandbox. Runs read the API beside it, at `/v3` of the same server.
+    /// Use another authorization server, such as a sandbox. Runs read the API at `/v3` of the same server.
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<Url>,
-    /// Another API than the one beside the authorization server. Runs read this one.
+    /// API that runs read, if it is not on the authorization server.
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<Url>,
-    /// Sign in at a server that is http:// and not on this host, where everybody on the way can read the tokens.
+    /// Allow an http:// server that is not on this host. Anybody on the network path can read the tokens.
     #[arg(long)]
     pub(crate) allow_http: bool,
     /// Replace the sign-in of another Constant Contact account that is stored under this name.
@@ -108,9 +108,8 @@ pub(crate) struct LoginArguments {
   ctct-etl auth list
   ctct-etl auth list --output json")]
 pub(crate) struct ListArguments {
-    /// Form of the list on stdout.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) result: ResultFormat,
     #[command(flatten)]
     pub(crate) place: StateOption,
 }
@@ -121,20 +120,19 @@ pub(crate) struct ListArguments {
   ctct-etl auth status --account acme --output json
   ctct-etl auth status --offline
 
-Exit code 10 says that an account must be signed in (again).")]
+Exit code 10 means that an account must be signed in (again).")]
 pub(crate) struct StatusArguments {
     /// Only this account.
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(crate) account: Option<String>,
-    /// Send nothing: what is stored, whether it still works or not.
+    /// Make no requests: show what is stored, without checking that it still works.
     #[arg(long)]
     pub(crate) offline: bool,
-    /// Where the API is; the server that each account signed in at, unless given.
+    /// Address of the API; by default the server of each account's sign-in.
     #[arg(long, value_name = "URL", conflicts_with = "offline")]
     pub(crate) base_url: Option<Url>,
-    /// Form of the status on stdout.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) result: ResultFormat,
     #[command(flatten)]
     pub(crate) place: StateOption,
 }
@@ -143,7 +141,7 @@ pub(crate) struct StatusArguments {
 #[command(after_help = "Examples:
   ctct-etl auth logout --account acme
 
-The tokens are removed here and go on working where else they are: the vendor has no address to revoke them at.")]
+The tokens are deleted here. Copies elsewhere keep working: the vendor has no endpoint to revoke them.")]
 pub(crate) struct LogoutArguments {
     /// The account.
     #[arg(long, value_name = "NAME", value_parser = name)]
@@ -156,14 +154,14 @@ pub(crate) struct LogoutArguments {
 #[command(after_help = "Examples:
   export CTCT_TOKEN_KEY=\"$(ctct-etl auth key)\"
 
-Whoever has the key can read the tokens: keep it where your other secrets are. Give every host the same one.")]
+Anybody with the key can read the tokens: store it with your other secrets. All hosts need the same key.")]
 pub(crate) struct KeyArguments {}
 
 /// Where sign-ins are.
 #[derive(Debug, Args)]
 pub(crate) struct StateOption {
-    /// Store that hosts share, as `state` of pipelines names it, instead of this host's folder. Sign-ins in it are encrypted
-    /// with the key in `CTCT_TOKEN_KEY`.
+    /// Shared store for sign-ins, as in `state` of pipelines, instead of this host's folder. Sign-ins are encrypted with the
+    /// key in `CTCT_TOKEN_KEY`.
     #[arg(long, value_name = "URL")]
     pub(crate) state: Option<String>,
 }
@@ -172,5 +170,5 @@ pub(crate) struct StateOption {
 fn name(text: &str) -> Result<String, &'static str> {
     ctct_pipeline::document::is_name(text)
         .then(|| text.to_owned())
-        .ok_or("letters, digits, `.`, `_` and `-`, 64 at most, starting with a letter or digit")
+        .ok_or("use up to 64 letters, digits, `.`, `_` and `-`, starting with a letter or digit")
 }

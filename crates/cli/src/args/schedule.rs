@@ -4,22 +4,23 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::PipelineFiles;
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ctct-etl schedule acme.yaml --target cron >> my.crontab
   ctct-etl schedule acme.yaml --target systemd --output-dir units
   ctct-etl schedule acme.yaml --target airflow > ~/airflow/dags/ctct_acme.py
 
-The time comes from `schedule:` in the pipeline. Entries start this program, in this
-folder, with the absolute path of the file: run the command where the entry shall run.")]
+The time comes from `schedule:` in the pipeline. Entries start this program with the absolute path of
+the pipeline: run this command on the host that will run it.")]
 pub(crate) struct ScheduleArguments {
-    /// Pipeline files, an entry each.
-    #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) pipelines: PipelineFiles,
     /// The scheduler.
     #[arg(long, value_enum)]
     pub(crate) target: Target,
-    /// Write files of the scheduler's usual names into this folder, and print their paths.
+    /// Write the entries to files in this folder, with the scheduler's usual names, and print their paths.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) output_dir: Option<PathBuf>,
 }

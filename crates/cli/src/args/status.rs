@@ -1,11 +1,10 @@
 //! Arguments of `status`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::{Output, span};
+use super::{OnlyReports, PipelineFiles, ResultFormat, span};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -13,25 +12,22 @@ use super::{Output, span};
   ctct-etl status *.yaml --max-age 26h             against an age of your own
   ctct-etl status acme.yaml --output json          one line of JSON for each account
 
-Exit codes, the worst of all reports:
+Exit codes; the worst result wins:
   0 fresh    20 stale    21 the last run failed and needs manual action    15 state damaged
-Where something could not be looked at: 2 configuration, 10 sign-in gone, 12 the store did not answer.
+If a check was not possible: 2 configuration, 10 sign-in needed, 12 the store did not respond.
 
-Asks the API nothing.")]
+Makes no API requests.")]
 pub(crate) struct PipelineStatusArguments {
-    /// Pipeline files.
-    #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-    /// Only this report of the pipelines; may be given several times.
-    #[arg(long = "report", value_name = "NAME")]
-    pub(crate) reports: Vec<String>,
-    /// How old the last success may be, such as 90m, 26h or 2d; by default it must not be from before the schedule's last turn.
+    #[command(flatten)]
+    pub(crate) pipelines: PipelineFiles,
+    #[command(flatten)]
+    pub(crate) only: OnlyReports,
+    /// Maximum age of the last success, such as 90m, 26h or 2d; by default, the time since the last scheduled run.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub(crate) max_age: Option<Duration>,
-    /// How long after its turn a run may take until its reports count as stale.
+    /// How long after its scheduled time a run may take before its reports count as stale.
     #[arg(long, value_name = "SPAN", value_parser = span, default_value = "1h", conflicts_with = "max_age")]
     pub(crate) grace: Duration,
-    /// Form of the status on stdout.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) result: ResultFormat,
 }

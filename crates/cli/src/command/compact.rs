@@ -1,4 +1,4 @@
-//! `ctct-etl compact`: joins the small files of a pipeline's tables. Asks the API nothing.
+//! `ctct-etl compact`: joins the small files of a pipeline's tables. Makes no API requests.
 
 use comfy_table::CellAlignment;
 use ctct_load::WriteMode;
@@ -17,7 +17,7 @@ use crate::text_table::text_table;
 /// Joins the files and says what became of them.
 pub(crate) fn compact(global: &Global, arguments: &CompactArguments) -> u8 {
     logging::start(global, &reporter::canvas(global));
-    let (file, reports) = (&arguments.file, &arguments.reports);
+    let (file, reports) = (&arguments.pipeline.file, &arguments.only.reports);
     with_plan(file, reports, global, async |plan, context| carry_out(plan, context, global, arguments.dry_run).await)
 }
 
@@ -75,10 +75,10 @@ fn text(summary: &CompactSummary) -> String {
 /// Why nothing of a report is joined.
 fn nothing_to_join(report: &CompactedReport, destination: &str) -> Option<String> {
     let why = match report.write_mode {
-        _ if report.error.is_some() => "left as it is, see the error",
+        _ if report.error.is_some() => "not changed, see the error",
         _ if !report.tables.is_empty() => return None,
         None => return Some(format!("nothing is stored yet in {destination}")),
-        Some(WriteMode::Merge) => "nothing to join: a merged table has one file a partition",
+        Some(WriteMode::Merge) => "nothing to join: a merged table has one file per partition",
         Some(_) => "nothing to join",
     };
     Some(why.to_owned())

@@ -34,10 +34,10 @@ use crate::folders;
 use crate::printer::{self, complain, fail};
 use crate::stop::StopRequests;
 
-/// The embedded catalogue, or the exit code when it does not parse, which a test rules out for every release.
+/// The embedded catalog, or the exit code when it does not parse, which a test rules out for every release.
 pub(crate) fn catalog() -> Result<Catalog, u8> {
     Catalog::embedded().map_err(|error| {
-        complain(&format!("error: the embedded catalogue: {error}"));
+        complain(&format!("error: the embedded catalog: {error}"));
         crate::exit_code::BUG
     })
 }
@@ -53,7 +53,7 @@ pub(crate) fn refuse(errors: &ConfigErrors) -> u8 {
     crate::exit_code::CONFIGURATION
 }
 
-/// Where this process keeps sign-ins and ledgers. A host without a home can still run what needs neither.
+/// Where this process keeps sign-ins and ledgers. A host without a home can still run what needs none of them.
 pub(crate) fn keeping(global: &Global) -> StateStore {
     folders::of_host(global).map_or_else(StateStore::nowhere, StateStore::on_host)
 }
@@ -81,7 +81,7 @@ const BLOCKING_THREADS: usize = 4;
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, u8> {
     tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build().map_err(
         |error| {
-            complain(&format!("error: threads cannot be started: {error}\nnext: run again with fewer processes beside it, or a higher limit (ulimit -u)"));
+            complain(&format!("error: threads cannot be started: {error}\nnext: stop other processes or raise the limit (ulimit -u), then run again"));
             crate::exit_code::TRANSIENT
         },
     )

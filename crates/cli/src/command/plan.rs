@@ -1,4 +1,4 @@
-//! `ctct-etl plan`: what a run would ask, and what it would cost. Sends nothing, unless told to count.
+//! `ctct-etl plan`: the requests that a run would send. Makes none, unless told to count.
 
 use std::path::Path;
 
@@ -22,11 +22,11 @@ use crate::reporter::ending::{Reason, give};
 pub(crate) fn plan(global: &Global, arguments: &PlanArguments) -> u8 {
     logging::start(global, &reporter::canvas(global));
     let plan = catalog()
-        .and_then(|catalog| resolve(&arguments.file, &arguments.reports, &catalog))
+        .and_then(|catalog| resolve(&arguments.pipeline.file, &arguments.only.reports, &catalog))
         .and_then(|plan| Ok((scoped(plan, &arguments.scope)?, runtime()?)));
     match plan {
         Ok((plan, runtime)) => {
-            runtime.block_on(show(&[plan], &keeping(global), arguments.shard, arguments.probe, arguments.output))
+            runtime.block_on(show(&[plan], &keeping(global), arguments.shard, arguments.probe, arguments.result.output))
         }
         Err(code) => code,
     }
@@ -77,7 +77,7 @@ pub(crate) fn resolve(file: &Path, only: &[String], catalog: &Catalog) -> Result
             let there: Vec<&str> = plan.reports.iter().map(|report| report.report.name.as_str()).collect();
             let meant = did_you_mean(name, &there).map_or_else(String::new, |meant| format!("; {meant}"));
             complain(&format!(
-                "error: {} has no report `{name}`{meant}\nnext: --report with one of {}",
+                "error: {} has no report `{name}`{meant}\nnext: use --report with one of {}",
                 file.display(),
                 there.join(", ")
             ));
@@ -96,7 +96,7 @@ pub(crate) fn scoped(plan: Plan, arguments: &ScopeArguments) -> Result<Plan, u8>
     plan.with_scope(scope).map_err(|error| {
         let others: Vec<String> = error.others.iter().map(|name| format!("--report {name}")).collect();
         let advice = if others.is_empty() { "run without --from".to_owned() } else { others.join(" ") };
-        complain(&format!("error: {error}: the API has no filter on dates for that; try {advice}"));
+        complain(&format!("error: {error}: the API cannot filter that by date\nnext: try {advice}"));
         exit_code::CONFIGURATION
     })
 }
@@ -109,7 +109,7 @@ fn scope(arguments: &ScopeArguments, plan: &Plan) -> Result<Scope, u8> {
         return Ok(if *full_refresh { Scope::Everything } else { Scope::Live });
     };
     if from > now {
-        complain("error: --from is in the future; write a date that has begun");
+        complain("error: --from is in the future\nnext: use a date in the past");
         return Err(exit_code::CONFIGURATION);
     }
     let to = to.map(|to| match to {
@@ -117,7 +117,7 @@ fn scope(arguments: &ScopeArguments, plan: &Plan) -> Result<Scope, u8> {
         day => day.end(now, zone),
     });
     if to.is_some_and(|to| to < from) {
-        complain("error: --to is before --from; swap the two");
+        complain("error: --to is before --from\nnext: swap the two dates");
         return Err(exit_code::CONFIGURATION);
     }
     Ok(Scope::Between { from, to })

@@ -1,4 +1,4 @@
-//! `ctct-etl replay`: tables made again from kept pages.
+//! `ctct-etl replay`: tables rebuilt from kept pages.
 
 use ctct_pipeline::Context;
 
@@ -12,14 +12,14 @@ use crate::reporter;
 pub(crate) fn replay(global: &Global, arguments: &ReplayArguments) -> u8 {
     let canvas = reporter::canvas(global);
     logging::start(global, &canvas);
-    with_plan(&arguments.file, &arguments.reports, global, async |plan, context| {
+    with_plan(&arguments.pipeline.file, &arguments.only.reports, global, async |plan, context| {
         let context = Context { events: reporter::events(global, &canvas), ..context.clone() };
         let summary = if arguments.dead_letters {
             ctct_pipeline::run::replay_dead_letters(plan, &context).await
         } else {
             ctct_pipeline::run::replay(plan, &context).await
         };
-        match arguments.output {
+        match arguments.result.output {
             Output::Text if global.quiet => {}
             Output::Text => print_done(&reporter::summary::text(&summary)),
             Output::Json => print_done(&json(&summary)),

@@ -1,4 +1,4 @@
-//! `ctct-etl reports`: what the API offers, from the catalogue.
+//! `ctct-etl reports`: what the API offers, from the catalog.
 
 use ctct_catalog::{Catalog, OptionKind, Report, ReportOption};
 use ctct_pipeline::document::did_you_mean;
@@ -22,10 +22,7 @@ pub(crate) fn reports(arguments: &ReportsArguments) -> u8 {
     }
     let names: Vec<&str> = catalog.reports().map(|report| report.name.as_str()).collect();
     let meant = did_you_mean(name, &names).map_or_else(String::new, |meant| format!("; {meant}"));
-    complain(&format!(
-        "error: there is no report `{name}`{meant}\nnext: ctct-etl reports lists them: {}",
-        names.join(", ")
-    ));
+    complain(&format!("error: unknown report `{name}`{meant}\nnext: use one of {}", names.join(", ")));
     exit_code::CONFIGURATION
 }
 
@@ -40,7 +37,7 @@ pub(crate) fn list(catalog: &Catalog) -> String {
             format!("GET {}", report.path),
         ]);
     }
-    format!("{table}\n\nctct-etl reports NAME shows one with its options and columns.")
+    format!("{table}\n\n`ctct-etl reports NAME` shows the options and columns of one.")
 }
 
 /// One report: where it comes from, what a pipeline may say, what it writes.
@@ -48,7 +45,7 @@ pub(crate) fn describe(report: &Report) -> String {
     let mut text = format!("{}: {}\n", report.name, report.doc);
     text += &format!("GET {} (scope {}), key {}", report.path, report.scope, report.key.join(" + "));
     match report.page_rows() {
-        Some(rows) => text += &format!(", {rows} rows a page\n"),
+        Some(rows) => text += &format!(", {rows} rows per page\n"),
         None => text += ", one page\n",
     }
     if !report.options.is_empty() {
@@ -65,10 +62,10 @@ pub(crate) fn describe(report: &Report) -> String {
     }
     text += &format!("\nIn a pipeline:\n\n{}\n", example(report));
     for ignored in &report.ignored {
-        text += &format!("\nRefused: {}: {}.", ignored.name, ignored.why);
+        text += &format!("\nNot supported: {}: {}.", ignored.name, ignored.why);
     }
     for gap in &report.gaps {
-        text += &format!("\nNot found: {gap}.");
+        text += &format!("\nNot detected: {gap}.");
     }
     for table in &StoredTable::of_report(report) {
         text += &format!("\n\n{}\n", super::schema::table_text(table));
@@ -114,7 +111,9 @@ pub(crate) fn example(report: &Report) -> String {
             }
             OptionKind::Duration => Some("single_date".to_owned()),
             OptionKind::Day => Some("{days_back: 1}".to_owned()),
-            OptionKind::Instant if option.name == "updated_after" => Some("2026-01-01".to_owned()),
+            OptionKind::Instant if report.beginning().is_some_and(|first| first.name == option.name) => {
+                Some("2026-01-01".to_owned())
+            }
             OptionKind::Choices if !default.is_empty() => Some(format!("[{}]", default.join(", "))),
             OptionKind::Choice | OptionKind::Subresources => default.first().cloned(),
             _ => None,

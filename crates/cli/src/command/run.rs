@@ -30,7 +30,7 @@ pub(crate) fn run(global: &Global, arguments: &RunArguments) -> u8 {
         Ok(plans) => match runtime() {
             Err(code) => code,
             Ok(runtime) if arguments.dry_run => {
-                runtime.block_on(plan::show(&plans, &keeping(global), arguments.shard, false, arguments.output))
+                runtime.block_on(plan::show(&plans, &keeping(global), arguments.shard, false, arguments.result.output))
             }
             Ok(runtime) => runtime.block_on(run_all(&plans, &keeping(global), global, arguments, &canvas)),
         },
@@ -40,14 +40,14 @@ pub(crate) fn run(global: &Global, arguments: &RunArguments) -> u8 {
 /// The plans of all files; nothing runs before every file is valid.
 fn plans(global: &Global, arguments: &RunArguments, catalog: &Catalog) -> Result<Vec<Plan>, u8> {
     let plan = |file: &PathBuf| {
-        let plan = plan::scoped(plan::resolve(file, &arguments.reports, catalog)?, &arguments.scope)?;
+        let plan = plan::scoped(plan::resolve(file, &arguments.only.reports, catalog)?, &arguments.scope)?;
         let plan = if arguments.over_days { plan.with_over_days() } else { plan };
         let plan = if arguments.allow_removal { plan.with_removal_allowed() } else { plan };
         let plan = if arguments.wait { plan.with_waiting() } else { plan };
         let plan = plan.with_command(|line| in_force(line, global, arguments));
         Ok(if arguments.keep_raw { plan.with_raw_kept() } else { plan })
     };
-    arguments.files.iter().map(plan).collect()
+    arguments.pipelines.files.iter().map(plan).collect()
 }
 
 /// The command line with every flag that says what a run does, for advice that repeats it. How it talks is left out.
@@ -56,7 +56,7 @@ fn in_force(line: CommandLine, global: &Global, arguments: &RunArguments) -> Com
     let RunArguments { scope, .. } = arguments;
     line.everywhere("--config-dir", path(&global.config_dir))
         .everywhere("--state-dir", path(&global.state_dir))
-        .values("--report", arguments.reports.clone())
+        .values("--report", arguments.only.reports.clone())
         .flag("--full-refresh", scope.full_refresh)
         .values("--from", scope.from.map(|from| from.to_string()))
         .values("--to", scope.to.map(|to| to.to_string()))
@@ -81,7 +81,7 @@ async fn run_all(
 ) -> u8 {
     // One for all files: it is the scheduler's, and that knows one command.
     let deadline = arguments.deadline.map(|span| tokio::time::Instant::now() + span);
-    let mut runs = Runs { global, output: arguments.output, canvas, outcomes: Vec::new() };
+    let mut runs = Runs { global, output: arguments.result.output, canvas, outcomes: Vec::new() };
     let (stop, mut requests) = (CancellationToken::new(), StopRequests::listen());
     let started = Instant::now();
     for plan in plans {

@@ -71,9 +71,9 @@ fn how_to_use(sandbox: &Sandbox) -> String {
         "The sandbox serves {base}\n\nTry it:\n  curl -H 'Authorization: Bearer {token}' '{base}/contacts?limit=1'\n\n\
          In a pipeline, with the token in CTCT_ACCESS_TOKEN:\n  source:\n    base_url: {base}\n    \
          access_token: {{env: CTCT_ACCESS_TOKEN}}\n\n\
-         To sign in, for as long as the sandbox runs:\n  \
+         To sign in, while the sandbox runs:\n  \
          CTCT_CLIENT_ID={client} ctct-etl auth login --account demo --server {server}\n\
-         An application with a secret has CTCT_CLIENT_SECRET={secret} besides.\n\nCtrl-C stops it.",
+         For an application with a secret, also set CTCT_CLIENT_SECRET={secret}.\n\nPress Ctrl-C to stop it.",
         base = sandbox.base_url(),
         token = sandbox.access_token(),
         client = sandbox.client_id(),

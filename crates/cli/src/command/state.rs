@@ -28,9 +28,9 @@ pub(crate) fn state(global: &Global, arguments: &StateArguments) -> u8 {
     match (&arguments.action, &arguments.file) {
         (Some(StateAction::Rebuild(arguments)), _) => rebuild(global, arguments),
         (Some(StateAction::Adopt(arguments)), _) => adopt(global, arguments),
-        (None, Some(file)) => with_plan(file, &arguments.reports, global, async |plan, context| {
+        (None, Some(file)) => with_plan(file, &arguments.only.reports, global, async |plan, context| {
             let summary = ctct_pipeline::maintain::state(plan, context).await;
-            let shown = match arguments.output {
+            let shown = match arguments.result.output {
                 Output::Text => text(&summary),
                 Output::Json => json(&summary),
             };
@@ -46,9 +46,9 @@ pub(crate) fn state(global: &Global, arguments: &StateArguments) -> u8 {
 }
 
 fn rebuild(global: &Global, arguments: &RebuildArguments) -> u8 {
-    with_plan(&arguments.file, &arguments.reports, global, async |plan, context| {
+    with_plan(&arguments.pipeline.file, &arguments.only.reports, global, async |plan, context| {
         let summary = ctct_pipeline::maintain::rebuild(plan, context, arguments.dry_run).await;
-        let shown = match arguments.output {
+        let shown = match arguments.result.output {
             Output::Text => rebuild_text(&summary),
             Output::Json => json(&summary),
         };
@@ -61,11 +61,11 @@ fn rebuild(global: &Global, arguments: &RebuildArguments) -> u8 {
 }
 
 fn adopt(global: &Global, arguments: &AdoptArguments) -> u8 {
-    let all = arguments.reports.is_empty();
-    with_plan(&arguments.file, &arguments.reports, global, async |plan, context| {
+    let all = arguments.only.reports.is_empty();
+    with_plan(&arguments.pipeline.file, &arguments.only.reports, global, async |plan, context| {
         let summary = ctct_pipeline::maintain::adopt(plan, context, all).await;
-        let shown = match arguments.output {
-            Output::Text => adopt_text(&arguments.file, &summary),
+        let shown = match arguments.result.output {
+            Output::Text => adopt_text(&arguments.pipeline.file, &summary),
             Output::Json => json(&summary),
         };
         print_done(&shown);
@@ -131,7 +131,7 @@ fn report_text(report: &StoredReport, destination: &str) -> String {
     }
     if let Some(since) = report.rejected_since {
         text +=
-            &format!("  some records cannot be used, the first since {}; runs ask for them again\n", instant(since));
+            &format!("  some records cannot be used, the first since {}; runs request them again\n", instant(since));
     }
     if let Some(FailedIdsSummary { ids, since, file }) = &report.failed_ids {
         text += &format!("  {}\n", failed_ids(*ids, *since, file.as_deref()));

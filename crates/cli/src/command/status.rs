@@ -20,28 +20,28 @@ pub(crate) fn status(global: &Global, arguments: &PipelineStatusArguments) -> u8
     logging::start(global, &reporter::canvas(global));
     let expectation = Expectation { max_age: arguments.max_age, grace: arguments.grace };
     let (mut worst, mut printed) = (exit_code::DONE, exit_code::DONE);
-    for file in &arguments.files {
-        let code = with_plan(file, &arguments.reports, global, async |plan, context| {
+    for file in &arguments.pipelines.files {
+        let code = with_plan(file, &arguments.only.reports, global, async |plan, context| {
             let summary = ctct_pipeline::maintain::status(plan, context, expectation).await;
             printed = worse(
                 printed,
-                match arguments.output {
+                match arguments.result.output {
                     Output::Text if global.quiet => exit_code::DONE,
                     Output::Text => print(&text(&summary)),
                     Output::Json => print(&json(&summary)),
                 },
             );
             give_reasons(&summary);
-            worst = graver(worst, summary.exit_code);
+            worst = worse_health(worst, summary.exit_code);
             exit_code::DONE
         });
-        worst = graver(worst, code);
+        worst = worse_health(worst, code);
     }
     worse(worst, printed)
 }
 
-/// The graver of two exit codes: damage, a failure, staleness, and then whatever kept us from looking.
-fn graver(one: u8, other: u8) -> u8 {
+/// The worse of two exit codes: damage, a failure, staleness, and then whatever kept us from looking.
+fn worse_health(one: u8, other: u8) -> u8 {
     let codes = [Health::Damaged, Health::Failed, Health::Stale].map(Health::exit_code);
     let rank = |code: u8| match codes.iter().position(|known| *known == code) {
         Some(position) => position,
@@ -73,7 +73,7 @@ fn text(summary: &StatusSummary) -> String {
     match (summary.next_due, summary.reports.iter().find_map(|report| report.due)) {
         (Some(next), _) => text += &format!("next due: {}\n", instant(next)),
         (None, None) if summary.error.is_none() => {
-            text += "the pipeline has no `schedule`: give --max-age to learn what is too old\n";
+            text += "the pipeline has no `schedule`: use --max-age to check its age\n";
         }
         _ => {}
     }
@@ -99,9 +99,9 @@ fn give_reasons(summary: &StatusSummary) {
     };
     let mut told = Vec::new();
     for (health, advice) in [
-        (Health::Damaged, "do not run again until the state is repaired; `ctct-etl verify` shows all that is wrong"),
+        (Health::Damaged, "do not run again until the state is repaired; `ctct-etl verify` lists all problems"),
         (Health::Failed, "follow the advice that comes with each error"),
-        (Health::Stale, "run the pipeline; look at what should have started it"),
+        (Health::Stale, "run the pipeline; check why the scheduler did not start it"),
     ] {
         let reports = of_health(health);
         if !reports.is_empty() {
@@ -135,11 +135,13 @@ fn notes(report: &ReportStatus, destination: &str) -> String {
         text += &format!("{name}: stale: it should have been read since {}\n", instant(due));
     }
     if report.incomplete > 0 {
-        text += &format!("{name}: incomplete: the API counts more than came; the next run reads everything again\n");
+        text += &format!(
+            "{name}: incomplete: the API counts more rows than it sent; the next run reads everything again\n"
+        );
     }
     if let Some(since) = report.rejected_since {
         text += &format!(
-            "{name}: some records cannot be used, the first since {}; runs ask for them again\n",
+            "{name}: some records cannot be used, the first since {}; runs request them again\n",
             instant(since)
         );
     }
@@ -208,7 +210,7 @@ mod tests {
         for (codes, worst) in
             [(&[0, 0][..], 0), (&[0, 12], 12), (&[2, 12], 2), (&[12, 20, 0], 20), (&[20, 21], 21), (&[21, 15, 10], 15)]
         {
-            assert_eq!(codes.iter().copied().fold(0, graver), worst, "{codes:?}");
+            assert_eq!(codes.iter().copied().fold(0, worse_health), worst, "{codes:?}");
         }
     }
 

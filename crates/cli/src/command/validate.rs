@@ -4,19 +4,19 @@ use chrono::Utc;
 use ctct_pipeline::Plan;
 
 use super::{catalog, pipeline, refuse};
-use crate::args::{Files, Global};
+use crate::args::{Global, ValidateArguments};
 use crate::exit_code;
 use crate::printer::{complain, print};
 use crate::reporter::summary::counted;
 
 /// Checks every file and says which are fine; all mistakes are shown, not only the first file's.
-pub(crate) fn validate(global: &Global, files: &Files) -> u8 {
+pub(crate) fn validate(global: &Global, arguments: &ValidateArguments) -> u8 {
     let catalog = match catalog() {
         Ok(catalog) => catalog,
         Err(code) => return code,
     };
     let mut worst = exit_code::DONE;
-    for file in &files.files {
+    for file in &arguments.pipelines.files {
         let checked = pipeline(file, &catalog)
             .and_then(|pipeline| Plan::new(&pipeline, Utc::now()).map_err(|errors| refuse(&errors)));
         for warning in checked.iter().flat_map(|plan| &plan.reports).flat_map(|report| &report.warnings) {

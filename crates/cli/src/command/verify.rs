@@ -15,9 +15,9 @@ use crate::text_table::text_table;
 /// Verifies a pipeline's reports.
 pub(crate) fn verify(global: &Global, arguments: &VerifyArguments) -> u8 {
     logging::start(global, &reporter::canvas(global));
-    with_plan(&arguments.file, &arguments.reports, global, async |plan, context| {
+    with_plan(&arguments.pipeline.file, &arguments.only.reports, global, async |plan, context| {
         let summary = ctct_pipeline::maintain::verify(plan, context, arguments.counts).await;
-        let shown = match arguments.output {
+        let shown = match arguments.result.output {
             Output::Text => text(&summary),
             Output::Json => json(&summary),
         };

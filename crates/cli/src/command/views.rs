@@ -2,6 +2,7 @@
 
 use ctct_pipeline::document::did_you_mean;
 use ctct_pipeline::{Environment, RunError};
+use ctct_readers::views::{self, Views};
 
 use super::{catalog, pipeline, runtime};
 use crate::args::{Global, ViewsArguments};
@@ -9,13 +10,13 @@ use crate::exit_code;
 use crate::logging;
 use crate::printer::{complain, print};
 use crate::reporter;
-use crate::views::{self, Views};
 
 /// Prints the SQL. Nothing is sent to the API; the destination is read.
 pub(crate) fn views(global: &Global, arguments: &ViewsArguments) -> u8 {
     logging::start(global, &reporter::canvas(global));
-    let prepared = catalog().and_then(|catalog| Ok((pipeline(&arguments.file, &catalog)?, runtime()?)));
-    let (pipeline, runtime) = match prepared {
+    let prepared =
+        catalog().and_then(|catalog| Ok((pipeline(&arguments.pipeline.file, &catalog)?, catalog, runtime()?)));
+    let (pipeline, catalog, runtime) = match prepared {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
@@ -25,18 +26,17 @@ pub(crate) fn views(global: &Global, arguments: &ViewsArguments) -> u8 {
         error.outcome().policy().exit_code
     };
     let there: Vec<&str> = pipeline.reports.iter().map(|config| config.report.name.as_str()).collect();
-    if let Some(name) = arguments.reports.iter().find(|name| !there.contains(&name.as_str())) {
-        let file = arguments.file.display();
+    if let Some(name) = arguments.only.reports.iter().find(|name| !there.contains(&name.as_str())) {
+        let file = arguments.pipeline.file.display();
         let meant = did_you_mean(name, &there).map_or_else(String::new, |meant| format!("; {meant}"));
-        complain(&format!(
-            "error: {file} has no report `{name}`{meant}\nnext: name one that it has: {}",
-            there.join(", ")
-        ));
+        complain(&format!("error: {file} has no report `{name}`{meant}\nnext: use one of {}", there.join(", ")));
         return exit_code::CONFIGURATION;
     }
-    let needed = views::needed(&arguments.reports);
+    let needed = views::needed(&arguments.only.reports, &catalog);
     let wanted = |name: &str| {
-        arguments.reports.is_empty() || needed.contains(&name) || arguments.reports.iter().any(|report| report == name)
+        arguments.only.reports.is_empty()
+            || needed.contains(&name)
+            || arguments.only.reports.iter().any(|report| report == name)
     };
     let reports = pipeline.reports.iter().filter(|config| wanted(&config.report.name)).collect();
 
@@ -46,10 +46,11 @@ pub(crate) fn views(global: &Global, arguments: &ViewsArguments) -> u8 {
         Err(error) => return failed(&error),
     };
     if arguments.location.is_none() && destination.url().starts_with("memory://") {
-        complain("error: no other program can read memory://\nnext: name a folder or a bucket as the destination");
+        complain("error: other programs cannot read memory://\nnext: use a folder or a bucket as the destination");
         return exit_code::CONFIGURATION;
     }
-    let views = match runtime.block_on(Views::read(reports, arguments.reports.is_empty(), &destination)) {
+    let views = match runtime.block_on(Views::read(&catalog, reports, arguments.only.reports.is_empty(), &destination))
+    {
         Ok(views) => views,
         Err((report, source)) => return failed(&RunError::Load { report, source: Box::new(source) }),
     };
@@ -62,19 +63,18 @@ pub(crate) fn views(global: &Global, arguments: &ViewsArguments) -> u8 {
 
 /// Says what the views lack, and how to have it.
 fn remark(views: &Views<'_>, arguments: &ViewsArguments, place: &str) {
-    let (file, dialect) = (arguments.file.display(), arguments.dialect.word());
+    let (file, dialect) = (arguments.pipeline.file.display(), arguments.dialect.word());
     if !views.missing().is_empty() {
         complain(&format!(
-            "note: nothing is stored yet of {} in {place}: the views are empty\nnext: ctct-etl run {file}, then \
+            "note: {} not stored yet in {place}: the views are empty\nnext: ctct-etl run {file}, then \
              ctct-etl views {file} --dialect {dialect} again",
             views.missing().join(", ")
         ));
     }
-    if views.lacks_names() {
+    if let Some(report) = views.lacks_names() {
         complain(&format!(
-            "note: columns of custom fields go by the fields' ids, since their names are not stored\nnext: add the report \
-             {} to {file}, then ctct-etl run {file}",
-            views::DEFINITIONS
+            "note: columns of custom fields are named by ids, because the names of the fields are not stored\nnext: add the report \
+             {report} to {file}, then ctct-etl run {file}"
         ));
     }
 }

@@ -1,4 +1,4 @@
-//! Progress bars: one a report, with what is done, what is left where that is known, and the time it will take.
+//! Progress bars: one per report, with what is done, what is left where that is known, and the time it will take.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

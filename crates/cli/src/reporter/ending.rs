@@ -17,7 +17,7 @@ pub(crate) struct Reason<'a> {
 }
 
 impl<'a> Reason<'a> {
-    /// Of a command as a whole.
+    /// Of a command, rather than one report.
     pub(crate) fn of_all(error: &'a ErrorSummary) -> Self {
         Self { report: None, message: &error.message, advice: &error.advice }
     }
@@ -85,7 +85,7 @@ pub(crate) fn tell_all(outcomes: &[Outcome], worst: Outcome) {
     let message =
         format!("{failed} of {} did not succeed: {}", counted(outcomes.len() as u64, "run"), kinds.join(", "));
     let fields = [("exit_code", worst.policy().exit_code.into()), ("outcome", worst.to_string().into())];
-    printer::fail(worst.severity(), &message, Some("the lines above say why, for each run"), fields);
+    printer::fail(worst.severity(), &message, Some("see the messages above for each run"), fields);
 }
 
 fn fields(summary: &RunSummary, failures: &[Failure<'_>]) -> Vec<(&'static str, Value)> {
@@ -172,7 +172,7 @@ mod tests {
             reason(Some("segments"), "segments: another run committed version 4", "wait"),
             reason(Some("contact_tags"), "contact_tags: another run committed version 4", "wait for it"),
             reason(Some("email_campaigns"), "an odd message", "report it"),
-            reason(None, "of the whole", "do this"),
+            reason(None, "of all", "do this"),
         ];
         let told: Vec<String> = together(reasons)
             .iter()
@@ -184,7 +184,7 @@ mod tests {
                 format!("contacts, contact_lists: {down} -> run again"),
                 "segments, contact_tags: another run committed version 4 -> wait / wait for it".to_owned(),
                 "an odd message -> report it".to_owned(),
-                "of the whole -> do this".to_owned(),
+                "of all -> do this".to_owned(),
             ]
         );
     }

@@ -26,7 +26,7 @@ pub(super) fn as_text() -> Events {
     })
 }
 
-/// A sink that logs, for `--log-format json`. Which run and which report a line is of stands in the spans around it.
+/// A sink that logs, for `--log-format json`. The spans around a line say of which run and report it is.
 pub(super) fn as_logs() -> Events {
     Events::to(|event| match event {
         Event::RunStarted { reports, .. } => tracing::info!(reports = reports.len(), "run started"),

@@ -7,7 +7,7 @@ use ctct_pipeline::{IncompleteSummary, MergeSummary, Outcome, ReportSummary, Run
 
 use crate::text_table::text_table;
 
-/// The whole summary: one table of what was written, then what was asked, what is odd and what to try. Why a run did not end
+/// The summary: one table of what was written, then what was asked, what is odd and what to try. Why a run did not end
 /// well is not here but on stderr, see [`super::ending`].
 pub(crate) fn text(summary: &RunSummary) -> String {
     let mut text = format!("{}: {} in {:.1} s", summary.pipeline, summary.outcome, summary.seconds);

@@ -28,7 +28,7 @@ pub(crate) struct Claims {
     sub: Option<String>,
 }
 
-/// A text or a number, as text; anything else names nobody.
+/// A text or a number, as text; anything else does not name anybody.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = match Value::deserialize(deserializer)? {
         Value::String(text) => text.trim().to_owned(),

@@ -64,19 +64,19 @@ impl fmt::Display for Identity {
 }
 
 impl Client {
-    /// What the access token in force says of itself. Asks the API nothing; a stored token may be renewed first.
+    /// What the access token in force says of itself. Sends no API request; a stored token may be renewed first.
     ///
     /// # Errors
-    /// There is no access token to be had.
+    /// No access token is available.
     pub async fn token_identity(&self) -> Result<Identity, ExtractError> {
         Ok(self.access_token().await?.as_ref().map(Identity::of_token).unwrap_or_default())
     }
 
-    /// Asks whose account the client reads: one request, paced and counted like every other. Where the API answers and does
+    /// Requests whose account the client reads: one request, paced and counted like every other. Where the API responds and does
     /// not tell, [`Identity::account`] is absent.
     ///
     /// # Errors
-    /// The request did not get an answer that would be the same the next time: as [`Client::account_summary`].
+    /// The request did not get a response that would be the same the next time: as [`Client::account_summary`].
     pub async fn identify(&self) -> Result<Identity, ExtractError> {
         let summary = match self.account_summary().await {
             Ok(summary) => Some(summary),

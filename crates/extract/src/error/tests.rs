@@ -13,7 +13,7 @@ fn every_error_says_what_where_and_what_next() {
 }
 
 fn every_error() -> Vec<ExtractError> {
-    let place = || Place {
+    let place = || RequestPlace {
         task: "contacts page 3".to_owned(),
         request: "GET /v3/contacts".into(),
         server: "api.cc.email:443".into(),
@@ -42,7 +42,7 @@ fn every_error() -> Vec<ExtractError> {
     };
     let login_needed = |why, unfinished| {
         let (place, why) = (
-            Place {
+            RequestPlace {
                 task: "access token".to_owned(),
                 request: "POST /token".into(),
                 server: "authz.example:443".into(),

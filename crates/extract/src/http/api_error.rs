@@ -1,4 +1,4 @@
-//! What an answer says beside its rows: status, ids for the vendor's support, and errors in any of their shapes.
+//! What a response says beside its rows: status, ids for the vendor's support, and errors in any of their shapes.
 
 use std::fmt;
 
@@ -54,7 +54,7 @@ impl fmt::Display for ApiError {
     }
 }
 
-/// What an answer said of itself.
+/// What a response said of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reply {
     /// HTTP status.

@@ -1,4 +1,4 @@
-//! How much one page of a report can hold. More than that is no page, however small it was on the wire: what is read of it
+//! How much one page of a report can hold. More than that is not a page, however small it was on the wire: what is read of it
 //! must cost no more memory and time than a page may.
 
 use ctct_catalog::Report;

@@ -16,15 +16,15 @@ use crate::http::limiter::Limiter;
 use crate::http::meter::Meter;
 use crate::http::policy::{Verdict, verdict};
 use crate::http::retries::Retries;
-use crate::http::transport::{Answer, MAX_ERROR_BYTES, NoAnswer, Transport};
-use crate::{AccessToken, ClientConfig, Clock, Crawl, ExtractError, PageMark, Place, Reply, Request, Usage};
+use crate::http::transport::{MAX_ERROR_BYTES, NoResponse, RawResponse, Transport};
+use crate::{AccessToken, ClientConfig, Clock, Crawl, ExtractError, PageMark, Reply, Request, RequestPlace, Usage};
 
 /// A client for one API key in one run. Clones share its limiter, its retries, its quota and its meter.
 #[derive(Debug, Clone)]
-pub struct Client(Arc<Inner>, Arc<Meter>);
+pub struct Client(Arc<ClientInner>, Arc<Meter>);
 
 #[derive(Debug)]
-struct Inner {
+struct ClientInner {
     base_url: Url,
     credentials: Credentials,
     limiter: Limiter,
@@ -40,20 +40,20 @@ pub(crate) struct Run {
     retries: Retries,
 }
 
-/// Why a request may have to be sent again.
+/// Why a request may have to be retried.
 pub(crate) enum Failure {
-    Answer(Box<Answer>),
+    RawResponse(Box<RawResponse>),
     /// A success whose body is not what was asked for, and why.
-    NotAPage(Box<Answer>, String),
-    /// With what the answer said of itself, where only its body did not come.
-    NoAnswer(reqwest::Error, Option<Box<Reply>>),
+    NotAPage(Box<RawResponse>, String),
+    /// With what the response said of itself, where only its body did not come.
+    NoResponse(reqwest::Error, Option<Box<Reply>>),
 }
 
 impl Client {
     /// A client that has not sent anything yet.
     ///
     /// # Errors
-    /// [`ExtractError::Config`]: a setting cannot work. [`ExtractError::Setup`]: there is no TLS to be had.
+    /// [`ExtractError::Config`]: a setting cannot work. [`ExtractError::Setup`]: TLS is not available.
     pub fn new(config: ClientConfig) -> Result<Self, ExtractError> {
         config.check()?;
         let run = Run {
@@ -63,7 +63,7 @@ impl Client {
             retries: Retries::new(config.retry, config.pending, config.seed),
         };
         let meter = Arc::clone(&run.meter);
-        let inner = Inner {
+        let inner = ClientInner {
             base_url: config.base_url,
             credentials: Credentials::new(config.token, &run.clock)?,
             limiter: Limiter::new(config.pace, config.ledger, config.clock),
@@ -83,7 +83,7 @@ impl Client {
         Crawl::new(self.clone(), request, None)
     }
 
-    /// Goes on after a page of the same request that was read earlier, by another run perhaps: the next page is the one
+    /// Resumes after a page of the same request that was read earlier, by another run perhaps: the next page is the one
     /// that the mark's link leads to, numbered on from it. That link is checked like any other.
     ///
     /// The API takes its cursors for a while only, and does not always say so. Where this one leads to no page after all
@@ -112,14 +112,14 @@ impl Client {
         self.0.credentials.settle().await
     }
 
-    /// The API's clock: the `Date` of its answer to a bare, unsigned request, whatever its status. `None` where the
+    /// The API's clock: the `Date` of its response to a bare, unsigned request, whatever its status. `None` where the
     /// server sends no date. It is paced and counted like every request.
     ///
     /// # Errors
-    /// [`ExtractError::Transient`]: no answer came. [`ExtractError::Quota`]: no request is left.
+    /// [`ExtractError::Transient`]: no response came. [`ExtractError::Quota`]: no request is left.
     pub async fn server_time(&self) -> Result<Option<DateTime<Utc>>, ExtractError> {
-        let (Inner { base_url, limiter, run, .. }, meter) = (&*self.0, &*self.1);
-        let place = Place::new("server time".to_owned(), "GET", base_url);
+        let (ClientInner { base_url, limiter, run, .. }, meter) = (&*self.0, &*self.1);
+        let place = RequestPlace::new("server time".to_owned(), "GET", base_url);
         let mut made = 0;
         loop {
             made += 1;
@@ -127,9 +127,9 @@ impl Client {
             meter.request();
             let failure = match run.transport.send(run.transport.get(base_url), MAX_ERROR_BYTES).await {
                 Ok(answer) => return Ok(answer.server_date()),
-                Err(NoAnswer::TooLarge(reply, bytes)) => return Err(too_large(place, reply, bytes)),
-                Err(NoAnswer::Unusable(unusable)) => return Err(unusable.at(place)),
-                Err(NoAnswer::Failed { error, reply }) => Failure::NoAnswer(error, reply),
+                Err(NoResponse::TooLarge(reply, bytes)) => return Err(too_large(place, reply, bytes)),
+                Err(NoResponse::Unusable(unusable)) => return Err(unusable.at(place)),
+                Err(NoResponse::Failed { error, reply }) => Failure::NoResponse(error, reply),
             };
             let wait = run.back_off(&place, made, failure, meter)?;
             meter.back_off(wait).await;
@@ -156,13 +156,13 @@ impl Client {
     /// `bound` the most bytes that the body may have.
     pub(crate) async fn fetch<T>(
         &self,
-        place: &Place,
+        place: &RequestPlace,
         scope: &str,
         url: &Url,
         bound: u64,
         read: impl Fn(&[u8]) -> Result<T, String>,
-    ) -> Result<(Answer, T), ExtractError> {
-        let (Inner { credentials, limiter, run, .. }, meter) = (&*self.0, &*self.1);
+    ) -> Result<(RawResponse, T), ExtractError> {
+        let (ClientInner { credentials, limiter, run, .. }, meter) = (&*self.0, &*self.1);
         let (mut made, mut pending, mut renewed) = (0, 0, false);
         loop {
             made += 1;
@@ -172,10 +172,10 @@ impl Client {
             let bearer = credentials.bearer(run).await?;
             let answer = match run.request(place, made, (url, bound), &bearer.header, meter).await {
                 Ok(answer) => answer,
-                Err(NoAnswer::TooLarge(reply, bytes)) => return Err(too_large(place.clone(), reply, bytes)),
-                Err(NoAnswer::Unusable(unusable)) => return Err(unusable.at(place.clone())),
-                Err(NoAnswer::Failed { error, reply }) => {
-                    let wait = run.back_off(place, made, Failure::NoAnswer(error, reply), meter)?;
+                Err(NoResponse::TooLarge(reply, bytes)) => return Err(too_large(place.clone(), reply, bytes)),
+                Err(NoResponse::Unusable(unusable)) => return Err(unusable.at(place.clone())),
+                Err(NoResponse::Failed { error, reply }) => {
+                    let wait = run.back_off(place, made, Failure::NoResponse(error, reply), meter)?;
                     meter.back_off(wait).await;
                     continue;
                 }
@@ -201,13 +201,13 @@ impl Client {
                 Verdict::Throttled => {
                     meter.throttled();
                     limiter.refused().await?;
-                    let wait = run.back_off(place, made, Failure::Answer(Box::new(answer)), meter)?;
+                    let wait = run.back_off(place, made, Failure::RawResponse(Box::new(answer)), meter)?;
                     // The key is over its pace, whoever sent the request: all wait.
                     limiter.hold(wait).await?;
                     meter.back_off(wait).await;
                 }
                 Verdict::Trouble => {
-                    let wait = run.back_off(place, made, Failure::Answer(Box::new(answer)), meter)?;
+                    let wait = run.back_off(place, made, Failure::RawResponse(Box::new(answer)), meter)?;
                     meter.back_off(wait).await;
                 }
                 Verdict::QuotaUsedUp => {
@@ -239,12 +239,12 @@ impl Run {
     /// Sends one signed request.
     async fn request(
         &self,
-        place: &Place,
+        place: &RequestPlace,
         attempt: u32,
         (url, bound): (&Url, u64),
         bearer: &reqwest::header::HeaderValue,
         meter: &Meter,
-    ) -> Result<Answer, NoAnswer> {
+    ) -> Result<RawResponse, NoResponse> {
         meter.request();
         let start = Instant::now();
         let result = self.transport.send(self.transport.get(url).header(AUTHORIZATION, bearer), bound).await;
@@ -261,20 +261,20 @@ impl Run {
         result
     }
 
-    /// Takes a retry for a request that was sent `made` times: how long to wait before it is sent again.
+    /// Takes a retry for a request that was sent `made` times: how long to wait before it is retried.
     pub(crate) fn back_off(
         &self,
-        place: &Place,
+        place: &RequestPlace,
         made: u32,
         failure: Failure,
         meter: &Meter,
     ) -> Result<Duration, ExtractError> {
         let (retry_after, reply, source, reason) = match failure {
-            Failure::Answer(answer) => (answer.retry_after(self.clock.now()), Some(answer.reply), None, None),
+            Failure::RawResponse(answer) => (answer.retry_after(self.clock.now()), Some(answer.reply), None, None),
             Failure::NotAPage(answer, reason) => {
                 (answer.retry_after(self.clock.now()), Some(answer.reply), None, Some(reason))
             }
-            Failure::NoAnswer(error, reply) => (None, reply, Some(error), None),
+            Failure::NoResponse(error, reply) => (None, reply, Some(error), None),
         };
         // The same request would meet the same server.
         if let Some(error) = source.as_ref().filter(|error| wrong_scheme(error).is_some()) {
@@ -286,9 +286,9 @@ impl Run {
             Ok(wait) => {
                 meter.retry();
                 let request_id = reply.as_ref().and_then(|reply| reply.request_id.as_deref());
-                let said = reply.as_ref().map_or_else(|| "no answer".to_owned(), ToString::to_string);
+                let said = reply.as_ref().map_or_else(|| "no response".to_owned(), ToString::to_string);
                 let said = reason.map_or(said.clone(), |reason| format!("{said}: {reason}"));
-                info!(%place, attempt = made, said, wait_millis = millis(wait), request_id, "will be sent again");
+                info!(%place, attempt = made, said, wait_millis = millis(wait), request_id, "will be retried");
                 Ok(wait)
             }
             Err(gave_up) => Err(match (reason, reply) {
@@ -301,7 +301,13 @@ impl Run {
     }
 
     /// How long to wait before a request is repeated after its `seen`-th 202.
-    fn pending(&self, place: &Place, seen: u32, reply: Box<Reply>, meter: &Meter) -> Result<Duration, ExtractError> {
+    fn pending(
+        &self,
+        place: &RequestPlace,
+        seen: u32,
+        reply: Box<Reply>,
+        meter: &Meter,
+    ) -> Result<Duration, ExtractError> {
         meter.pending();
         match self.retries.pending(seen) {
             Ok(wait) => {
@@ -317,6 +323,6 @@ impl Run {
 }
 
 /// The error for a body of more bytes than it may have.
-pub(crate) fn too_large(place: Place, reply: Box<Reply>, max_body_bytes: u64) -> ExtractError {
+pub(crate) fn too_large(place: RequestPlace, reply: Box<Reply>, max_body_bytes: u64) -> ExtractError {
     ExtractError::BodyTooLarge { place, reply, max_body_bytes }
 }

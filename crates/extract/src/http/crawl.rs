@@ -14,12 +14,12 @@ use crate::http::bounds::Bounds;
 use crate::http::envelope::Envelope;
 use crate::http::progress::Progress;
 use crate::http::transport::origin;
-use crate::{Client, ExtractError, Place, Reply, Request};
+use crate::{Client, ExtractError, Reply, Request, RequestPlace};
 
 /// Target of the spans whose fields every log line within them has: the run, the report, the page.
 pub const SPANS: &str = "ctct_span";
 
-/// One answer of the API, whole and as it came.
+/// One response of the API, complete and as it came.
 #[derive(Clone)]
 pub struct Page {
     /// The body: JSON that holds the report's rows.
@@ -74,7 +74,7 @@ enum Step {
     Resume {
         href: String,
     },
-    /// The link as it stands in the page before, and what that page said of itself.
+    /// The link as the page before has it, and what that page said of itself.
     Follow {
         href: String,
         from: Box<Reply>,
@@ -175,13 +175,13 @@ impl Crawl {
         Ok(url)
     }
 
-    /// With the path as the catalogue has it: the id in it is a cell's value.
-    fn place(&self) -> Place {
+    /// With the path as the catalog has it: the id in it is a cell's value.
+    fn place(&self) -> RequestPlace {
         let report = &self.request.report;
         let base = self.client.base_url();
         let path = format!("{}/{}", base.path().trim_end_matches('/'), report.path.trim_start_matches('/'));
         let task = format!("{} page {}", report.name, self.pages + 1);
-        Place { request: format!("GET {path}").into(), ..Place::new(task, "GET", base) }
+        RequestPlace { request: format!("GET {path}").into(), ..RequestPlace::new(task, "GET", base) }
     }
 }
 
@@ -189,7 +189,7 @@ impl Page {
     /// Checks a page that was kept earlier as one is checked that has just come: by this version's bounds.
     ///
     /// # Errors
-    /// Why it is no page of the report, without a word of its content.
+    /// Why it is not a page of the report, without a word of its content.
     pub fn check(&self, report: &Report) -> Result<(), String> {
         Envelope::read(report, Bounds::of(report, &self.params), &self.body).map(drop)
     }

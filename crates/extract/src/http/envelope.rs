@@ -46,7 +46,7 @@ impl Envelope {
     /// Reads the envelope of one page of `report`.
     ///
     /// # Errors
-    /// Why the body is no page of it, or more than one.
+    /// Why the body is not a page of it, or more than one.
     pub(crate) fn read(report: &Report, bounds: Bounds, body: &[u8]) -> Result<Self, String> {
         let scan = Scan {
             rows: report.rows.as_deref(),
@@ -78,7 +78,7 @@ impl Envelope {
         }
         let next = match found.next {
             None | Some(Value::Nothing) => None,
-            // What stood there is not known, and another cursor would be another place.
+            // What was there is not known, and another cursor would be another place.
             Some(Value::Text(href)) if href.contains(char::REPLACEMENT_CHARACTER) => {
                 return Err(format!("the link at `{}` is not Unicode", scan.next.join(".")));
             }
@@ -112,8 +112,8 @@ fn unreadable(error: &serde_json::Error) -> String {
     }
 }
 
-/// The body with U+FFFD in place of bytes that are not UTF-8 and of escapes of half a surrogate pair; `None` where it has
-/// neither.
+/// The body with U+FFFD in place of bytes that are not UTF-8 and of escapes of half a surrogate pair; `None` where there is
+/// nothing to replace.
 fn lossy(body: &[u8]) -> Option<Vec<u8>> {
     let mut text = String::from_utf8_lossy(body).into_owned().into_bytes();
     let mut changed = text != body;
@@ -157,7 +157,7 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    fn read(&self, body: &[u8]) -> serde_json::Result<Found> {
+    fn read(&self, body: &[u8]) -> serde_json::Result<EnvelopeParts> {
         let mut json = serde_json::Deserializer::from_slice(body);
         let found = self.deserialize(&mut json)?;
         json.end().map(|()| found)
@@ -165,29 +165,29 @@ impl Scan<'_> {
 }
 
 #[derive(Default)]
-struct Found {
+struct EnvelopeParts {
     rows: Option<Value>,
     count: Option<Value>,
     next: Option<Value>,
 }
 
 impl<'de> DeserializeSeed<'de> for &Scan<'_> {
-    type Value = Found;
+    type Value = EnvelopeParts;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<EnvelopeParts, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for &Scan<'_> {
-    type Value = Found;
+    type Value = EnvelopeParts;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
-        let mut found = Found::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<EnvelopeParts, A::Error> {
+        let mut found = EnvelopeParts::default();
         while let Some(key) = map.next_key_seed(Name(self))? {
             let (slot, at) = match key {
                 Key::Rows => (&mut found.rows, At { last: self.oldest, most: self.most_rows, ..At::path(&[]) }),
@@ -198,9 +198,9 @@ impl<'de> Visitor<'de> for &Scan<'_> {
                     continue;
                 }
             };
-            // A decoder keeps only one of the two, and rows would be lost in silence.
+            // A decoder keeps only one of the two, and rows would be lost silently.
             if slot.replace(map.next_value_seed(at)?).is_some() {
-                return Err(A::Error::custom("a key of the envelope stands twice"));
+                return Err(A::Error::custom("duplicate key in the envelope"));
             }
         }
         Ok(found)
@@ -322,7 +322,7 @@ impl<'de> Visitor<'de> for At<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
-        // A text where the path goes on is no link.
+        // A text is not a link where the path continues below it.
         Ok(if self.path.is_empty() { Value::Text(text.to_owned()) } else { Value::Other("a text") })
     }
 

@@ -6,29 +6,29 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::{Clock, ExtractError, Ledger, Pace};
+use crate::{Clock, ExtractError, Ledger, RateLimit};
 
 /// Lets requests out at the pace of the ledger.
 #[derive(Debug)]
 pub(crate) struct Limiter {
-    pace: Pace,
+    pace: RateLimit,
     ledger: Ledger,
     clock: Clock,
-    /// Whoever holds the lock stands in the ledger's queue for this client. Clients that share a ledger so take turns,
+    /// Whoever holds the lock waits in the ledger's queue for this client. Clients that share a ledger so take turns,
     /// however many requests each of them has waiting.
-    turn: Mutex<()>,
+    queue: Mutex<()>,
 }
 
 impl Limiter {
-    pub(crate) fn new(pace: Pace, ledger: Ledger, clock: Clock) -> Self {
-        Self { pace, ledger, clock, turn: Mutex::new(()) }
+    pub(crate) fn new(pace: RateLimit, ledger: Ledger, clock: Clock) -> Self {
+        Self { pace, ledger, clock, queue: Mutex::new(()) }
     }
 
     /// Waits for a slot and counts a request of the day; tells how long it waited. Refuses at once, without waiting,
     /// when the quota is used up.
     pub(crate) async fn acquire(&self) -> Result<Duration, ExtractError> {
         let start = Instant::now();
-        let _turn = self.turn.lock().await;
+        let _head = self.queue.lock().await;
         self.ledger.take(&self.pace, &self.clock).await?;
         Ok(start.elapsed())
     }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     fn limiter(requests_per_second: f64) -> Arc<Limiter> {
-        let pace = Pace { requests_per_second, daily_requests: 1_000_000, ..Pace::default() };
+        let pace = RateLimit { requests_per_second, daily_requests: 1_000_000, ..RateLimit::default() };
         Arc::new(Limiter::new(pace, Ledger::in_memory(), Clock::fixed("2026-01-31T12:00:00Z".parse().unwrap())))
     }
 
@@ -108,7 +108,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_late_timer_costs_no_slot() {
-        // Slots half a millisecond apart and a clock that moves by whole ones: the pace holds all the same.
+        // Slots half a millisecond apart and a clock that moves by full milliseconds: the pace holds all the same.
         let limiter = limiter(2000.0);
         let mut taken = 0;
         for _ in 0..1000 {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 pub struct Usage {
     /// Requests sent to the API, the retries included. Those to the token endpoint are not.
     pub requests: u64,
-    /// Requests sent again after a failure.
+    /// Requests retried after a failure.
     pub retries: u64,
     /// Answers `throttled` (HTTP 429).
     pub throttled: u64,
@@ -116,7 +116,7 @@ impl Meter {
         self.wait(wait, |meter| &meter.paced);
     }
 
-    /// Waits before something is sent again.
+    /// Waits before something is retried.
     pub(crate) async fn back_off(&self, wait: Duration) {
         sleep(wait).await;
         self.wait(wait, |meter| &meter.backed_off);

@@ -1,4 +1,4 @@
-//! The one table of what an answer means and what an error asks of the caller.
+//! The one table of what a response means and what an error asks of the caller.
 
 use std::io::ErrorKind;
 
@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 
 use crate::{ExtractError, GaveUp, Reply};
 
-/// What an answer means.
+/// What a response means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Read it.
     Page,
-    /// The same request will have an answer in a while.
+    /// The same request will have a response in a while.
     Pending,
     /// Too many requests in this second: all of them wait.
     Throttled,
@@ -29,7 +29,7 @@ pub(crate) enum Verdict {
     Rejected,
 }
 
-/// What an answer means. Statuses as in the vendor's OpenAPI description; the two kinds of 429 differ only in the key
+/// What a response means. Statuses as in the vendor's OpenAPI description; the two kinds of 429 differ only in the key
 /// of their error (vendor's guide, "Rate limits"), and one that has neither is taken for the harmless kind.
 pub(crate) fn verdict(reply: &Reply) -> Verdict {
     match reply.status {
@@ -102,7 +102,7 @@ impl ExtractError {
         }
     }
 
-    /// Whether it was not sent again because the retries of the run are used up.
+    /// Whether it was not retried because the retries of the run are used up.
     pub fn is_out_of_retries(&self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! One question to the API: a report and its parameters, made into a URL as the catalogue says.
+//! One question to the API: a report and its parameters, made into a URL as the catalog says.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::ExtractError;
 pub struct Request {
     /// The report.
     pub report: Arc<Report>,
-    /// Every parameter, path and query alike: its name in the catalogue and its value as it goes on the wire, not
+    /// Every parameter, path and query alike: its name in the catalog and its value as it goes on the wire, not
     /// encoded. The page size is added where it is not given: the most that the report takes.
     pub params: Vec<(String, String)>,
 }
@@ -22,11 +22,11 @@ impl Request {
     /// The URL of the first page below `base`.
     ///
     /// # Errors
-    /// [`ExtractError::Parameter`]: one is unknown, missing, or cannot stand in the path.
+    /// [`ExtractError::Parameter`]: one is unknown, missing, or not allowed in the path.
     pub(crate) fn url(&self, base: &Url) -> Result<Url, ExtractError> {
         let report = &self.report;
         if let Some((name, _)) = self.params.iter().find(|(name, _)| report.param(name).is_none()) {
-            return Err(self.wrong(name, "is not in the catalogue"));
+            return Err(self.wrong(name, "is not in the catalog"));
         }
         let mut url = self.path(base)?;
         let limit = report.paging.as_ref().and_then(|paging| paging.limit.as_ref());
@@ -62,7 +62,7 @@ impl Request {
                 match self.values(name).next() {
                     None => return Err(self.wrong(name, "is required")),
                     Some(value) if matches!(value, "" | "." | "..") || value.contains(char::is_control) => {
-                        return Err(self.wrong(name, "cannot stand in a path"));
+                        return Err(self.wrong(name, "is not allowed in a path"));
                     }
                     Some(value) => _ = segments.push(value),
                 }
@@ -80,7 +80,7 @@ impl Request {
     }
 }
 
-/// Names only: a value may be an e-mail address.
+/// Names only: a value may be an email address.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.params.iter().map(|(name, _)| name).collect();
@@ -134,7 +134,7 @@ mod tests {
             assert_eq!(path(id).unwrap(), format!("{prefix}{encoded}{suffix}"));
         }
         for id in ["", ".", "..", ".\n.", "\t..", "a\0"] {
-            assert!(path(id).unwrap_err().contains("cannot stand in a path"));
+            assert!(path(id).unwrap_err().contains("is not allowed in a path"));
         }
         let query = url("contacts", &[("email", "a+b@example.com&status=x#y")]).unwrap();
         assert!(query.ends_with("?email=a%2Bb%40example.com%26status%3Dx%23y&limit=500"), "{query}");

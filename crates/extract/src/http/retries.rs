@@ -1,4 +1,4 @@
-//! How long to wait before a request is sent again, and when to stop: attempts per request, a budget per run.
+//! How long to wait before a request is retried, and when to stop: attempts per request, a budget per run.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -7,28 +7,28 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use crate::{GaveUp, Pending, Retry};
+use crate::{GaveUp, Pending, RetrySettings};
 
-/// Longest that a `Retry-After` is obeyed. The API documents none, so a larger one is more likely a mistake.
+/// Longest that a `RetrySettings-After` is obeyed. The API documents none, so a larger one is more likely a mistake.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 /// The retries that a run has left.
 #[derive(Debug)]
 pub(crate) struct Retries {
-    retry: Retry,
+    retry: RetrySettings,
     pending: Pending,
     left: AtomicU32,
     jitter: Mutex<Pcg64Mcg>,
 }
 
 impl Retries {
-    pub(crate) fn new(retry: Retry, pending: Pending, seed: u64) -> Self {
+    pub(crate) fn new(retry: RetrySettings, pending: Pending, seed: u64) -> Self {
         let jitter = Mutex::new(Pcg64Mcg::seed_from_u64(seed));
         Self { retry, pending, left: AtomicU32::new(retry.budget), jitter }
     }
 
     /// Takes one retry for a request that was sent `made` times, and tells how long to wait first: what the API asked
-    /// for in `Retry-After`, else a random part of a backoff that doubles each time ("full jitter"). Whoever was
+    /// for in `RetrySettings-After`, else a random part of a backoff that doubles each time ("full jitter"). Whoever was
     /// throttled waits the first backoff at least: the API counts by the second and would throttle again.
     pub(crate) fn take(&self, made: u32, retry_after: Option<Duration>, throttled: bool) -> Result<Duration, GaveUp> {
         if made >= self.retry.attempts {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn retries(seed: u64) -> Retries {
-        Retries::new(Retry { budget: 1000, ..Retry::default() }, Pending::default(), seed)
+        Retries::new(RetrySettings { budget: 1000, ..RetrySettings::default() }, Pending::default(), seed)
     }
 
     #[test]

@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use crate::config::{IN_CLEAR, is_in_clear};
 use crate::scrub::printable;
-use crate::{ApiError, ClientConfig, ExtractError, Place, Reply};
+use crate::{ApiError, ClientConfig, ExtractError, Reply, RequestPlace};
 
 /// Clocks are this far apart at most where both are looked after.
 const BELIEVED: TimeDelta = TimeDelta::minutes(10);
@@ -50,23 +50,23 @@ struct Kind {
     is_here: bool,
 }
 
-/// An answer that was read to its end.
+/// A response that was read to its end.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct RawResponse {
     pub(crate) reply: Box<Reply>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoAnswer {
+pub(crate) enum NoResponse {
     /// Connection, timeout, or a body that broke off.
-    #[error("no answer")]
+    #[error("no response")]
     Failed {
         #[source]
         error: reqwest::Error,
-        /// What the answer said of itself, where its body broke off.
+        /// What the response said of itself, where its body broke off.
         reply: Option<Box<Reply>>,
     },
     /// The body is over the bound, this many bytes.
@@ -90,7 +90,7 @@ pub(crate) enum Unusable {
 
 impl Unusable {
     /// The error of a request.
-    pub(crate) fn at(self, place: Place) -> ExtractError {
+    pub(crate) fn at(self, place: RequestPlace) -> ExtractError {
         match self {
             Self::Setup(source) => ExtractError::Setup { source },
             Self::InClear { host } => ExtractError::Config { key: "token_url", reason: format!("({host}) {IN_CLEAR}") },
@@ -99,12 +99,17 @@ impl Unusable {
     }
 }
 
+/// Gives the process its provider of TLS, where it has none yet. A client does so by itself.
+pub fn install_tls() {
+    if CryptoProvider::get_default().is_none() {
+        // Fails only if another thread was faster, which is as good.
+        _ = ring::default_provider().install_default();
+    }
+}
+
 impl Transport {
     pub(crate) fn new(config: &ClientConfig) -> Result<Self, ExtractError> {
-        if CryptoProvider::get_default().is_none() {
-            // Fails only if another thread was faster, which is as good.
-            _ = ring::default_provider().install_default();
-        }
+        install_tls();
         let (connect_timeout, request_timeout) = (config.connect_timeout, config.request_timeout);
         let own = Kind::of(&config.base_url).client(connect_timeout, request_timeout);
         Ok(Self {
@@ -127,8 +132,8 @@ impl Transport {
         self.own.get(url.clone())
     }
 
-    /// Sends a request and reads the answer, up to `bound` bytes. An answer that is no success keeps only its errors.
-    pub(crate) async fn send(&self, request: reqwest::RequestBuilder, bound: u64) -> Result<Answer, NoAnswer> {
+    /// Sends a request and reads the response, up to `bound` bytes. A response that is no success keeps only its errors.
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder, bound: u64) -> Result<RawResponse, NoResponse> {
         let mut response = request.send().await.map_err(|error| failed(error, None))?;
         let headers = std::mem::take(response.headers_mut());
         // Boxed, since errors carry it and must stay small.
@@ -141,17 +146,17 @@ impl Transport {
             reply.errors = ApiError::in_body(&body);
             body
         };
-        Ok(Answer { reply, headers, body })
+        Ok(RawResponse { reply, headers, body })
     }
 
     /// Sends a request of the `oauth2` crate, for a token.
-    pub(crate) async fn send_oauth(&self, request: oauth2::HttpRequest) -> Result<Answer, NoAnswer> {
+    pub(crate) async fn send_oauth(&self, request: oauth2::HttpRequest) -> Result<RawResponse, NoResponse> {
         let (parts, body) = request.into_parts();
         let url = parts.uri.to_string();
         // `oauth2` made the URL from one that was parsed, so this cannot fail; if it did, reqwest says so on sending.
         let client = match Url::parse(&url) {
             Ok(url) if !self.allow_http && is_in_clear(&url) => {
-                return Err(NoAnswer::Unusable(Unusable::InClear { host: origin(&url) }));
+                return Err(NoResponse::Unusable(Unusable::InClear { host: origin(&url) }));
             }
             Ok(url) => self.client(Kind::of(&url))?,
             Err(_) => &self.own,
@@ -159,7 +164,7 @@ impl Transport {
         self.send(client.request(parts.method, url).headers(parts.headers).body(body), MAX_TOKEN_BYTES).await
     }
 
-    fn client(&self, kind: Kind) -> Result<&reqwest::Client, NoAnswer> {
+    fn client(&self, kind: Kind) -> Result<&reqwest::Client, NoResponse> {
         let [plain_here, tls_here, plain, tls] = &self.others;
         let client = match kind {
             Kind { is_here: true, is_encrypted: false } => plain_here,
@@ -171,12 +176,12 @@ impl Transport {
             return Ok(client);
         }
         let made = kind.client(self.connect_timeout, self.request_timeout);
-        let made = made.map_err(|error| NoAnswer::Unusable(Unusable::Setup(error)))?;
+        let made = made.map_err(|error| NoResponse::Unusable(Unusable::Setup(error)))?;
         Ok(client.get_or_init(|| made))
     }
 
-    async fn read(response: &mut reqwest::Response, bound: u64, reply: &Reply) -> Result<Bytes, NoAnswer> {
-        let too_large = || NoAnswer::TooLarge(Box::new(reply.clone()), bound);
+    async fn read(response: &mut reqwest::Response, bound: u64, reply: &Reply) -> Result<Bytes, NoResponse> {
+        let too_large = || NoResponse::TooLarge(Box::new(reply.clone()), bound);
         if response.content_length().is_some_and(|length| length > bound) {
             return Err(too_large());
         }
@@ -195,7 +200,7 @@ impl Transport {
     }
 }
 
-impl Answer {
+impl RawResponse {
     /// The server's clock, from `Date`.
     pub(crate) fn server_date(&self) -> Option<DateTime<Utc>> {
         http_date(self.headers.get(DATE)?)
@@ -207,7 +212,7 @@ impl Answer {
         self.server_date().filter(|date| (*date - now).abs() <= BELIEVED).unwrap_or(now)
     }
 
-    /// How long the server asks to wait, from `Retry-After` in either of its forms.
+    /// How long the server asks to wait, from `RetrySettings-After` in either of its forms.
     pub(crate) fn retry_after(&self, now: DateTime<Utc>) -> Option<Duration> {
         let value = self.headers.get(RETRY_AFTER)?;
         match value.to_str().ok()?.trim().parse() {
@@ -217,7 +222,7 @@ impl Answer {
     }
 
     /// The error for a redirect, which names only where it leads.
-    pub(crate) fn redirect(self, place: Place, from: &Url) -> ExtractError {
+    pub(crate) fn redirect(self, place: RequestPlace, from: &Url) -> ExtractError {
         let target = self.headers.get(LOCATION).and_then(|value| value.to_str().ok());
         let target = target.and_then(|target| from.join(target).ok());
         let host = target.map_or_else(|| "nowhere".to_owned(), |url| origin(&url));
@@ -258,13 +263,13 @@ pub(crate) fn origin(url: &Url) -> String {
 }
 
 /// Drops the URL from the error: its query may hold a cursor.
-fn failed(error: reqwest::Error, reply: Option<Box<Reply>>) -> NoAnswer {
+fn failed(error: reqwest::Error, reply: Option<Box<Reply>>) -> NoResponse {
     match untrusted(&error) {
         Some(reason) => {
             let host = error.url().map_or_else(|| "the server".to_owned(), origin);
-            NoAnswer::Unusable(Unusable::Certificate { host, reason })
+            NoResponse::Unusable(Unusable::Certificate { host, reason })
         }
-        None => NoAnswer::Failed { error: error.without_url(), reply },
+        None => NoResponse::Failed { error: error.without_url(), reply },
     }
 }
 

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use chrono::{DateTime, TimeDelta};
 
-use super::book::moment;
-use super::{checksum, folder, log};
-use crate::Pace;
+use super::ledger_state::moment;
+use super::{checksum, ledger_file, log};
+use crate::RateLimit;
 
 /// A line of the ledger's file or a lease, as it is and with a checksum that holds. What is read is read again as it was
-/// written, and everything that is done with a book can be done with it.
+/// written, and everything that is done with a ledger state can be done with it.
 /// Whether it is read.
 ///
 /// # Panics
@@ -18,11 +18,11 @@ pub fn ledger(bytes: &[u8]) -> bool {
     let mut is_read = false;
     let path = Path::new("key.ledger");
     for line in [bytes.to_vec(), [checksum(bytes.trim_ascii()).as_bytes(), b" ", bytes].concat()] {
-        if let Some(line) = folder::parse(&line, path) {
+        if let Some(line) = ledger_file::parse(&line, path) {
             is_read = true;
-            folder::reread(&line, path);
+            ledger_file::reread(&line, path);
             for now in [DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::days(20_000)] {
-                line.book.clone().bear(&Pace::default(), moment(now));
+                line.book.clone().bear(&RateLimit::default(), moment(now));
             }
         }
     }

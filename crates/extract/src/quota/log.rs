@@ -13,22 +13,22 @@ use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, Pu
 use serde::{Deserialize, Serialize};
 use tracing::{debug, error};
 
-use super::book::Shut;
 use super::checksum;
+use super::ledger_state::Shut;
 
 /// Days that are kept: yesterday's last lease may still run, and clocks differ.
 const KEPT: TimeDelta = TimeDelta::days(2);
 
-/// A slice of time and a block of requests for one process.
+/// A lease of time and a block of requests for one process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lease {
     /// Of this lease alone. A process whose put was not answered knows its own lease by it.
     pub(super) id: String,
     /// The process that has it.
     pub(super) owner: String,
-    /// The slice begins, by the wall clock in microseconds.
+    /// The lease begins, by the wall clock in microseconds.
     pub(super) from: i64,
-    /// The slice ends.
+    /// The lease ends.
     pub(super) until: i64,
     /// Requests that may be sent in it.
     pub(super) requests: u64,
@@ -59,12 +59,12 @@ pub(super) enum Put {
 
 /// The log of one key.
 #[derive(Debug, Clone)]
-pub(super) struct Log {
+pub(super) struct LeaseLog {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
 }
 
-impl Log {
+impl LeaseLog {
     pub(super) fn new(store: Arc<dyn ObjectStore>, prefix: Path) -> Self {
         Self { store, prefix }
     }

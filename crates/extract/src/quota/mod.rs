@@ -1,16 +1,16 @@
 //! The requests of one API key: how many a day, how fast, counted where every process that uses the key sees it.
 //!
-//! Three places keep the same book: memory, a file for the processes of one host, a log of leases in an object store
+//! Three stores keep the same state: memory, a file for the processes of one host, a log of leases in an object store
 //! for hosts. Whoever is at the head of a process' queue has the process' one slot and waits for it; processes take
 //! their slots in the order in which they ask.
 
-mod book;
-mod folder;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod hosts;
+mod leases;
+mod ledger_file;
+mod ledger_state;
 mod log;
-mod slices;
+mod shared_ledger;
 
 use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex as Cell, OnceLock, PoisonError};
@@ -23,10 +23,10 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-use self::book::{Book, Moment, SLOW, Shut, Slot, Turn, spacing};
-use self::folder::Folder;
-use self::hosts::Hosts;
-use crate::{Clock, ExtractError, Pace};
+use self::ledger_file::LedgerFile;
+use self::ledger_state::{LedgerState, Moment, SLOW, Shut, Slot, SlotPermit, spacing};
+use self::shared_ledger::SharedLedger;
+use crate::{Clock, ExtractError, RateLimit};
 
 /// Counts the requests of one API key and keeps their pace, together with every other process that uses the key.
 /// Clones share it.
@@ -34,23 +34,23 @@ use crate::{Clock, ExtractError, Pace};
 /// The day is the UTC day of the clock that a client has, and waiting goes by tokio's. Where processes share a ledger
 /// their clocks must run, and agree: one host has one clock.
 #[derive(Debug, Clone)]
-pub struct Ledger(Arc<Inner>);
+pub struct Ledger(Arc<LedgerInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct LedgerInner {
     /// Whoever holds the lock is at the head of this process' queue.
     head: Mutex<()>,
     /// When this process sent its last request: a slow one keeps its own pace.
     sent: Cell<Option<Instant>>,
-    shelf: Shelf,
+    store: LedgerStore,
 }
 
-/// Where the book is.
+/// Where a ledger's state is kept.
 #[derive(Debug)]
-enum Shelf {
-    Memory(Memory),
-    Folder(Folder),
-    Hosts(Arc<Hosts>),
+enum LedgerStore {
+    Memory(MemoryLedger),
+    File(LedgerFile),
+    Shared(Arc<SharedLedger>),
 }
 
 /// What a ledger knows of the current day (UTC).
@@ -66,7 +66,7 @@ pub struct Today {
 
 impl Today {
     /// Requests that a run with this pace may still send today.
-    pub fn left(&self, pace: &Pace) -> u64 {
+    pub fn left(&self, pace: &RateLimit) -> u64 {
         match self.shut_until {
             Some(_) => 0,
             None => pace.daily_requests.saturating_sub(pace.reserve).saturating_sub(self.spent),
@@ -77,26 +77,26 @@ impl Today {
 impl Ledger {
     /// For this process alone, forgotten at its end.
     pub fn in_memory() -> Self {
-        Self::on(Shelf::Memory(Memory::default()))
+        Self::on(LedgerStore::Memory(MemoryLedger::default()))
     }
 
     /// In a file of this folder, shared by the processes of this host. `key` names the API key; it need not be fit for a
     /// file name.
     ///
     /// Nothing is read or made before the first request. A file that cannot be opened then is an error; one that cannot
-    /// be written later (a full disk) is not: the run goes on with the count that it knows, and warns once.
+    /// be written later (a full disk) is not: the run continues with the count that it knows, and warns once.
     pub fn in_folder(folder: &FilePath, key: &str) -> Self {
-        Self::on(Shelf::Folder(Folder::new(folder, &name(key))))
+        Self::on(LedgerStore::File(LedgerFile::new(folder, &name(key))))
     }
 
     /// In objects below a prefix, shared by hosts: requests are leased in blocks. `owner` names this process, for who
     /// reads the objects. The clocks of hosts may differ by two seconds. Nothing is read or made before the first request.
     pub fn in_store(store: Arc<dyn ObjectStore>, prefix: Path, key: &str, owner: &str) -> Self {
-        Self::on(Shelf::Hosts(Arc::new(Hosts::new(store, prefix.join(name(key)), owner))))
+        Self::on(LedgerStore::Shared(Arc::new(SharedLedger::new(store, prefix.join(name(key)), owner))))
     }
 
-    fn on(shelf: Shelf) -> Self {
-        Self(Arc::new(Inner { head: Mutex::new(()), sent: Cell::default(), shelf }))
+    fn on(store: LedgerStore) -> Self {
+        Self(Arc::new(LedgerInner { head: Mutex::new(()), sent: Cell::default(), store }))
     }
 
     /// What is known of the day of `now`.
@@ -104,20 +104,20 @@ impl Ledger {
     /// # Errors
     /// The ledger cannot be read.
     pub async fn today(&self, now: DateTime<Utc>) -> Result<Today, ExtractError> {
-        let book = match &self.0.shelf {
-            Shelf::Memory(memory) => memory.change(now, |book, _| book.clone()),
-            Shelf::Folder(folder) => folder.look(now).await?,
-            Shelf::Hosts(hosts) => return hosts.today(now).await,
+        let state = match &self.0.store {
+            LedgerStore::Memory(memory) => memory.change(now, |state, _| state.clone()),
+            LedgerStore::File(file) => file.look(now).await?,
+            LedgerStore::Shared(shared) => return shared.today(now).await,
         };
         let day = now.date_naive();
-        Ok(Today { day, spent: book.spent(day), shut_until: book.shut_until() })
+        Ok(Today { day, spent: state.spent(day), shut_until: state.shut_until() })
     }
 
     /// Gives back what was leased for this process and not used, so that other hosts need not wait for it and the day
     /// does not lose it. For the end of a run; where nothing is leased it does nothing. What fails is only logged.
     pub async fn release(&self, clock: &Clock) {
-        if let Shelf::Hosts(hosts) = &self.0.shelf {
-            hosts.release(clock).await;
+        if let LedgerStore::Shared(shared) = &self.0.store {
+            shared.release(clock).await;
         }
     }
 
@@ -126,25 +126,25 @@ impl Ledger {
     ///
     /// # Errors
     /// [`ExtractError::Quota`], at once: no request is left today. The ledger cannot be read or written.
-    pub async fn take(&self, pace: &Pace, clock: &Clock) -> Result<(), ExtractError> {
+    pub async fn take(&self, pace: &RateLimit, clock: &Clock) -> Result<(), ExtractError> {
         let _head = self.0.head.lock().await;
         self.wait_if_slow(pace).await;
-        let mut waiting = Waiting { shelf: &self.0.shelf, clock, slot: None };
+        let mut waiting = Waiting { store: &self.0.store, clock, slot: None };
         loop {
             let mine = waiting.slot;
-            let turn = match &self.0.shelf {
-                Shelf::Memory(memory) => memory.change(clock.now(), |book, now| book.take(mine, pace, now)),
-                Shelf::Folder(folder) => folder.change(clock, |book, now| book.take(mine, pace, now)).await?,
-                Shelf::Hosts(hosts) => return hosts.take(pace, clock).await,
+            let permit = match &self.0.store {
+                LedgerStore::Memory(memory) => memory.change(clock.now(), |state, now| state.take(mine, pace, now)),
+                LedgerStore::File(file) => file.change(clock, |state, now| state.take(mine, pace, now)).await?,
+                LedgerStore::Shared(shared) => return shared.take(pace, clock).await,
             };
             // It is used, or given up.
             waiting.slot = None;
-            match turn? {
-                Turn::Now => {
+            match permit? {
+                SlotPermit::Now => {
                     *self.0.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                     return Ok(());
                 }
-                Turn::Wait(slot, wait) => {
+                SlotPermit::Wait(slot, wait) => {
                     waiting.slot = Some(slot);
                     sleep(wait).await;
                 }
@@ -153,7 +153,7 @@ impl Ledger {
     }
 
     /// Waits out what a pace slower than [`SLOW`] asks for beyond that, without a slot that others would stand behind.
-    async fn wait_if_slow(&self, pace: &Pace) {
+    async fn wait_if_slow(&self, pace: &RateLimit) {
         let spacing = Duration::from_micros(spacing(pace).unsigned_abs());
         let sent = *self.0.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sent) = sent.filter(|_| spacing > Duration::from_micros(SLOW.unsigned_abs())) {
@@ -163,10 +163,10 @@ impl Ledger {
 
     /// Lets no request out for this long, whoever wants to send it.
     pub(crate) async fn hold(&self, wait: Duration, clock: &Clock) -> Result<(), ExtractError> {
-        match &self.0.shelf {
-            Shelf::Memory(memory) => memory.change(clock.now(), |book, now| book.hold(wait, now)),
-            Shelf::Folder(folder) => folder.change(clock, |book, now| book.hold(wait, now)).await?,
-            Shelf::Hosts(hosts) => hosts.hold(wait, clock).await,
+        match &self.0.store {
+            LedgerStore::Memory(memory) => memory.change(clock.now(), |state, now| state.hold(wait, now)),
+            LedgerStore::File(file) => file.change(clock, |state, now| state.hold(wait, now)).await?,
+            LedgerStore::Shared(shared) => shared.hold(wait, clock).await,
         }
         Ok(())
     }
@@ -175,21 +175,21 @@ impl Ledger {
     /// error that they all get.
     pub(crate) async fn shut(&self, at: DateTime<Utc>, request_id: Option<String>, clock: &Clock) -> ExtractError {
         let shut = Shut::new(at, request_id, clock.now());
-        match &self.0.shelf {
-            Shelf::Memory(memory) => memory.change(clock.now(), |book, _| book.shut(shut)),
-            Shelf::Folder(folder) => {
-                folder.change(clock, |book, _| book.shut(shut)).await.unwrap_or_else(|error| error)
+        match &self.0.store {
+            LedgerStore::Memory(memory) => memory.change(clock.now(), |state, _| state.shut(shut)),
+            LedgerStore::File(file) => {
+                file.change(clock, |state, _| state.shut(shut)).await.unwrap_or_else(|error| error)
             }
-            Shelf::Hosts(hosts) => hosts.shut(shut, clock).await,
+            LedgerStore::Shared(shared) => shared.shut(shut, clock).await,
         }
     }
 
     /// Takes back the count of a request that the API refused, where refused ones do not count.
     pub(crate) async fn give_back(&self, clock: &Clock) -> Result<(), ExtractError> {
-        match &self.0.shelf {
-            Shelf::Memory(memory) => memory.change(clock.now(), Book::give_back),
-            Shelf::Folder(folder) => folder.change(clock, Book::give_back).await?,
-            Shelf::Hosts(hosts) => hosts.give_back(clock),
+        match &self.0.store {
+            LedgerStore::Memory(memory) => memory.change(clock.now(), LedgerState::give_back),
+            LedgerStore::File(file) => file.change(clock, LedgerState::give_back).await?,
+            LedgerStore::Shared(shared) => shared.give_back(clock),
         }
         Ok(())
     }
@@ -197,7 +197,7 @@ impl Ledger {
 
 /// A slot that is waited for. Dropped with it, it is free again.
 struct Waiting<'a> {
-    shelf: &'a Shelf,
+    store: &'a LedgerStore,
     clock: &'a Clock,
     slot: Option<Slot>,
 }
@@ -205,32 +205,32 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let Some(slot) = self.slot else { return };
-        match self.shelf {
-            Shelf::Memory(memory) => memory.change(self.clock.now(), |book, _| book.undo(slot)),
-            Shelf::Folder(folder) => folder.undo(slot, self.clock),
+        match self.store {
+            LedgerStore::Memory(memory) => memory.change(self.clock.now(), |state, _| state.undo(slot)),
+            LedgerStore::File(file) => file.undo(slot, self.clock),
             // There a slot that was waited for is nobody's.
-            Shelf::Hosts(_) => {}
+            LedgerStore::Shared(_) => {}
         }
     }
 }
 
-/// A book that nobody else has.
+/// A state that nobody else has.
 #[derive(Debug, Default)]
-struct Memory {
+struct MemoryLedger {
     /// The start of the line of slots.
     start: OnceLock<Instant>,
-    book: Cell<Option<Book>>,
+    state: Cell<Option<LedgerState>>,
 }
 
-impl Memory {
-    fn change<T>(&self, wall: DateTime<Utc>, change: impl FnOnce(&mut Book, Moment) -> T) -> T {
+impl MemoryLedger {
+    fn change<T>(&self, wall: DateTime<Utc>, change: impl FnOnce(&mut LedgerState, Moment) -> T) -> T {
         let tick = self.start.get_or_init(Instant::now).elapsed().as_micros();
         let now = Moment { wall, tick: i64::try_from(tick).unwrap_or(i64::MAX) };
         // Nothing panics while it is held, and a count is never half written.
-        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        let book = book.get_or_insert_with(|| Book::new(now));
-        book.turn_to(now);
-        change(book, now)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = state.get_or_insert_with(|| LedgerState::new(now));
+        state.turn_to(now);
+        change(state, now)
     }
 }
 

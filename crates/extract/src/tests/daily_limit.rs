@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::server::noon;
 use crate::http::limiter::Limiter;
-use crate::{Clock, ExtractError, Ledger, Pace};
+use crate::{Clock, ExtractError, Ledger, RateLimit};
 
 const PROCESSES: usize = 3;
-const PACE: Pace = Pace { requests_per_second: 1.0, daily_requests: 40, reserve: 5, count_refused: false };
+const PACE: RateLimit = RateLimit { requests_per_second: 1.0, daily_requests: 40, reserve: 5, count_refused: false };
 const LIMIT: u64 = PACE.daily_requests - PACE.reserve;
 
 /// What happens to a process.
@@ -24,9 +24,9 @@ enum Event {
     IsRefused,
     /// It stops waiting.
     Leaves,
-    /// It is killed while it waits, and starts anew.
+    /// It is killed while it waits, and starts again.
     Dies,
-    /// It ends in order, and starts anew.
+    /// It ends in order, and starts again.
     Ends,
     /// It is throttled.
     Holds,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::server::{Canned, Server, contacts, crawl, noon};
-use crate::{Client, ClientConfig, Clock, ExtractError, GaveUp, Pace, QuotaLimit, Retry, RetryAdvice};
+use crate::{Client, ClientConfig, Clock, ExtractError, GaveUp, QuotaLimit, RateLimit, RetryAdvice, RetrySettings};
 
 fn html_504() -> Canned {
     Canned::new(504, "<html><h1>504</h1></html>").header("content-type", "text/html")
@@ -93,8 +93,11 @@ async fn retry_after_is_obeyed() {
         let answer =
             Canned::error(503, "x").header("retry-after", wait).header("date", "Sat, 31 Jan 2026 12:00:01 GMT");
         let server = Server::start([answer, Canned::last()]).await;
-        let retry =
-            Retry { first_backoff: Duration::from_hours(1), max_backoff: Duration::from_hours(1), ..Retry::default() };
+        let retry = RetrySettings {
+            first_backoff: Duration::from_hours(1),
+            max_backoff: Duration::from_hours(1),
+            ..RetrySettings::default()
+        };
         let client = Client::new(ClientConfig { retry, ..server.config() }).unwrap();
         contacts(&client).next().await.unwrap().unwrap();
         assert_eq!((client.meter().retries, client.meter().backed_off), (1, Duration::ZERO));
@@ -162,7 +165,7 @@ async fn no_more_than_the_daily_requests_are_sent_and_midnight_starts_anew() {
         let hour = std::sync::Arc::clone(&hour);
         Clock::from_fn(move || noon() + chrono::TimeDelta::hours(hour.load(std::sync::atomic::Ordering::Relaxed)))
     };
-    let pace = Pace { daily_requests: 2, ..server.config().pace };
+    let pace = RateLimit { daily_requests: 2, ..server.config().pace };
     let client = Client::new(ClientConfig { pace, clock, ..server.config() }).unwrap();
     contacts(&client).next().await.unwrap();
     contacts(&client).next().await.unwrap();

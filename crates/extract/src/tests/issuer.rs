@@ -21,7 +21,8 @@ use super::server::{contacts, noon};
 use super::token_store::sign_in;
 use crate::auth::tokens::Claimed;
 use crate::{
-    AccessToken, Accounts, Claim, Client, ClientConfig, Clock, ExtractError, Pace, Retry, SignIn, Token, TokenKey, Url,
+    AccessToken, Accounts, Claim, Client, ClientConfig, Clock, ExtractError, RateLimit, RetrySettings, SignIn, Token,
+    TokenKey, Url,
 };
 
 /// A server that issues tokens: refresh tokens `refresh-1`, `refresh-2`, ... work once each and bring `access-2`, ...
@@ -42,7 +43,7 @@ pub(super) struct Issued {
     pub(super) sabotage: Mutex<Option<Sabotage>>,
     /// How often the API was asked with which token.
     pub(super) seen: Mutex<Vec<String>>,
-    /// The answer waits for a permit, where there is one to wait for.
+    /// The response waits for a permit, where there is one to wait for.
     pub(super) gate: Mutex<Option<Arc<Semaphore>>>,
 }
 
@@ -126,8 +127,8 @@ impl Issuer {
     pub(super) fn config(&self, accounts: &Accounts) -> ClientConfig {
         let token = Token::Stored { accounts: accounts.clone(), account: "a".to_owned() };
         ClientConfig {
-            pace: Pace { requests_per_second: 1e6, daily_requests: 10_000, ..Pace::default() },
-            retry: Retry {
+            pace: RateLimit { requests_per_second: 1e6, daily_requests: 10_000, ..RateLimit::default() },
+            retry: RetrySettings {
                 attempts: 3,
                 first_backoff: Duration::from_millis(1),
                 max_backoff: Duration::from_millis(2),
@@ -247,7 +248,7 @@ impl Home {
     }
 
     /// Claims the newest generation, as a process that then dies.
-    pub(super) async fn claimed(&self) -> (Box<crate::auth::tokens::Turn>, Claim) {
+    pub(super) async fn claimed(&self) -> (Box<crate::auth::tokens::RenewalLock>, Claim) {
         let generation = self.stored().await.0;
         let claimed = self.accounts.claim("a", generation, true, Duration::ZERO, &clock()).await.unwrap();
         let Claimed::Mine(turn) = claimed else { panic!("{claimed:?}") };

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use crate::http::limiter::Limiter;
-use crate::{Clock, Ledger, Pace};
+use crate::{Clock, Ledger, RateLimit};
 
 /// Where a process of this test finds the ledger, and the file to which it adds a byte for each request.
 const FOLDER: &str = "CTCT_TEST_LEDGER";
@@ -46,7 +46,7 @@ impl Drop for Process {
 async fn a_process_that_sends_until_it_is_killed() {
     let (Some(folder), Some(sent)) = (env::var_os(FOLDER), env::var_os(SENT)) else { return };
     let mut sent = OpenOptions::new().append(true).create(true).open(sent).unwrap();
-    let pace = Pace { requests_per_second: PER_SECOND.into(), daily_requests: 1_000_000, ..Pace::default() };
+    let pace = RateLimit { requests_per_second: PER_SECOND.into(), daily_requests: 1_000_000, ..RateLimit::default() };
     let limiter = Limiter::new(pace, Ledger::in_folder(folder.as_ref(), "key"), Clock::system());
     while limiter.acquire().await.is_ok() {
         sent.write_all(b".").unwrap();

@@ -10,9 +10,9 @@ use chrono::TimeDelta;
 
 use super::server::noon;
 use crate::http::limiter::Limiter;
-use crate::{Clock, ExtractError, Ledger, Pace, QuotaLimit};
+use crate::{Clock, ExtractError, Ledger, QuotaLimit, RateLimit};
 
-const PACE: Pace = Pace { requests_per_second: 1e6, daily_requests: 10, reserve: 0, count_refused: true };
+const PACE: RateLimit = RateLimit { requests_per_second: 1e6, daily_requests: 10, reserve: 0, count_refused: true };
 
 /// A process on a folder whose clock shows some seconds after noon.
 struct Process {
@@ -22,7 +22,7 @@ struct Process {
 }
 
 impl Process {
-    fn new(folder: &Path, pace: Pace) -> Self {
+    fn new(folder: &Path, pace: RateLimit) -> Self {
         let seconds = Arc::new(AtomicI64::new(0));
         let shown = Arc::clone(&seconds);
         let clock = Clock::from_fn(move || noon() + TimeDelta::seconds(shown.load(Relaxed)));
@@ -78,7 +78,7 @@ async fn processes_share_the_count_of_the_day_and_midnight_starts_anew() {
 #[tokio::test(start_paused = true)]
 async fn a_reserve_is_left_to_others_and_named() {
     let folder = tempfile::tempdir().unwrap();
-    let modest = Process::new(folder.path(), Pace { reserve: 3, ..PACE });
+    let modest = Process::new(folder.path(), RateLimit { reserve: 3, ..PACE });
     let other = Process::new(folder.path(), PACE);
     modest.send(7).await;
     assert_eq!(modest.limit().await, QuotaLimit::Reserved { daily_requests: 10, reserve: 3 });
@@ -89,7 +89,7 @@ async fn a_reserve_is_left_to_others_and_named() {
 #[tokio::test(start_paused = true)]
 async fn what_is_left_is_known_before_anything_is_sent_and_asking_leaves_no_trace() {
     let folder = tempfile::tempdir().unwrap();
-    let pace = Pace { reserve: 3, ..PACE };
+    let pace = RateLimit { reserve: 3, ..PACE };
     let ledger = Ledger::in_folder(&folder.path().join("not/yet"), "the-key");
     assert_eq!(ledger.today(noon()).await.unwrap().left(&pace), 7);
     assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
@@ -120,7 +120,7 @@ async fn quota_exceeded_shuts_the_ledger_for_later_processes_until_the_servers_m
 async fn refused_requests_count_only_where_they_are_said_to() {
     for (count_refused, spent) in [(true, 2), (false, 1)] {
         let folder = tempfile::tempdir().unwrap();
-        let process = Process::new(folder.path(), Pace { count_refused, ..PACE });
+        let process = Process::new(folder.path(), RateLimit { count_refused, ..PACE });
         process.send(2).await;
         process.limiter.refused().await.unwrap();
         assert_eq!(process.spent().await, spent);
@@ -131,7 +131,7 @@ async fn refused_requests_count_only_where_they_are_said_to() {
 async fn a_clock_that_is_set_back_makes_nobody_wait_nor_forgets_the_count() {
     for seconds in [-1, -5, -3600, -13 * 3600] {
         let folder = tempfile::tempdir().unwrap();
-        let pace = Pace { requests_per_second: 1.0, ..PACE };
+        let pace = RateLimit { requests_per_second: 1.0, ..PACE };
         let process = Process::new(folder.path(), pace);
         process.send(1).await;
         process.set_clock(seconds);
@@ -234,7 +234,7 @@ async fn a_damaged_file_keeps_the_count_of_who_knows_it_and_stops_nobody() {
         assert_eq!(process.spent().await, 4);
         fs::write(process.file(), damage).unwrap();
         // This one has just begun: it knows nothing, and is slow at first.
-        let new = Process::new(folder.path(), Pace { requests_per_second: 10.0, ..PACE });
+        let new = Process::new(folder.path(), RateLimit { requests_per_second: 10.0, ..PACE });
         assert_eq!(new.limiter.acquire().await.unwrap(), Duration::from_secs(1));
         assert_eq!(new.spent().await, 1);
         assert_eq!(

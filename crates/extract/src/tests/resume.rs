@@ -1,9 +1,9 @@
-//! Going on after a page that an earlier run read.
+//! Resuming after a page that an earlier run read.
 
 use super::server::{Canned, Server, crawl, request};
 use crate::{Crawl, ExtractError, PageMark, RetryAdvice};
 
-/// A crawl of contacts that goes on after the second page.
+/// A crawl of contacts that resumes after the second page.
 fn resumed(server: &Server, next: &str) -> Crawl {
     let after = PageMark { number: 2, next: next.to_owned() };
     server.client().resume(request("contacts", &[("status", "all")]), after)

@@ -119,7 +119,11 @@ async fn an_application_with_a_secret_proves_both_the_secret_and_the_verifier() 
     let server = Server::start_with([], [Canned::token(ACCESS, None)], false).await;
     let attempt = attempt(&server, Some(CLIENT_SECRET));
     let authorization = attempt.authorize("https://localhost").unwrap();
-    assert_eq!(asked(&authorization)["redirect_uri"], "https://localhost", "to the letter, without a slash at its end");
+    assert_eq!(
+        asked(&authorization)["redirect_uri"],
+        "https://localhost",
+        "exactly as written, without a slash at its end"
+    );
     let code = authorization.code_in(CODE).unwrap();
     let sign_in = attempt.redeem(authorization, code).await.unwrap();
     let [exchange] = &server.exchanges()[..] else { panic!("one exchange") };

@@ -155,7 +155,7 @@ async fn a_claim_in_a_store_is_waited_for_and_taken_over_when_its_time_is_over()
         home.accounts.claim("a", 1, true, minute, &clock),
     );
     let (Claimed::Mine(second), Claimed::Mine(third)) = (second.unwrap(), third.unwrap()) else { panic!("no turn") };
-    // One waits for the dead one, the other for both: each holds for its answer and 15 s more.
+    // One waits for the dead one, the other for both: each holds for its response and 15 s more.
     let (second, third) = if second.unfinished().len() == 1 { (second, third) } else { (third, second) };
     assert_eq!(second.unfinished(), std::slice::from_ref(&first));
     assert_eq!(third.unfinished(), [first, second.claim.clone()]);
@@ -283,7 +283,7 @@ async fn a_wrong_client_secret_says_so_and_is_asked_once() {
 async fn a_full_disk_while_storing_keeps_the_token_for_this_run_and_harms_nothing() {
     let issuer = Issuer::start().await;
     let home = Home::folder().signed_in(issuer.sign_in()).await;
-    // Between the claim and the answer the disk fills up.
+    // Between the claim and the response the disk fills up.
     let in_the_way = home.file().with_file_name(".a.json.new");
     let made = in_the_way.clone();
     *issuer.state.sabotage.lock().unwrap() = Some(Box::new(move || _ = std::fs::create_dir(&made)));
@@ -295,7 +295,7 @@ async fn a_full_disk_while_storing_keeps_the_token_for_this_run_and_harms_nothin
     assert_eq!(error.retry(), RetryAdvice::Later);
     assert_eq!(client.refresh_token().await.unwrap().expose_secret(), "refresh-2");
     let old = home.accounts.record("a").await.unwrap().unwrap();
-    assert_eq!((old.sign_in.generation, old.claims.len()), (1, 1), "the old file is whole and knows of the claim");
+    assert_eq!((old.sign_in.generation, old.claims.len()), (1, 1), "the old file is complete and knows of the claim");
     let other = home.accounts.claim("a", 1, false, Duration::ZERO, &clock()).await.unwrap();
     assert!(matches!(other, Claimed::Busy), "nobody else may send the old token meanwhile");
     std::fs::remove_dir(&in_the_way).unwrap();
@@ -515,7 +515,11 @@ async fn a_configured_refresh_token_begins_an_account_once() {
             .await
             .unwrap();
         assert_eq!(seed("refresh-1", "another").await, (4, "refresh-8".to_owned()));
-        assert_eq!(seed("refresh-9", "another").await, (5, "refresh-9".to_owned()), "a new seed begins anew");
+        assert_eq!(
+            seed("refresh-9", "another").await,
+            (5, "refresh-9".to_owned()),
+            "a new seed begins a new generation"
+        );
     }
 }
 

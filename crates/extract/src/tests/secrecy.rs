@@ -64,7 +64,7 @@ async fn stored_tokens_are_never_said() {
         let home = Home::folder().signed_in(issuer.sign_in()).await;
         let client = issuer.client(&home.accounts);
         works(&client).await;
-        // A token that is refused, after an answer that was lost.
+        // A token that is refused, after a response that was lost.
         issuer.set(|quirks| quirks.lost = 1);
         let lost =
             Home::store().signed_in(crate::SignIn { refresh_token: Some("refresh-2".into()), ..issuer.sign_in() });
@@ -74,7 +74,7 @@ async fn stored_tokens_are_never_said() {
         format!("{client:?} {:?} {record:?} {error} {error:?}", home.accounts)
     })
     .await;
-    assert!(log.contains("will be sent again"), "the capture works: {log}");
+    assert!(log.contains("will be retried"), "the capture works: {log}");
     let secrets = ["refresh-1", "refresh-2", "refresh-3", "access-1", "access-2", "access-3", CLIENT_SECRET];
     assert_hidden(&secrets, &log, &said);
 }
@@ -83,7 +83,7 @@ async fn stored_tokens_are_never_said() {
 async fn nothing_that_is_secret_or_personal_is_ever_said() {
     let (said, log) = heard(refused_in_every_way()).await;
     assert!(log.contains("contacts page 2"), "the capture works: {log}");
-    assert!(log.contains("will be sent again"), "{log}");
+    assert!(log.contains("will be retried"), "{log}");
     assert_hidden(&[ACCESS, REFRESH, CLIENT_SECRET, "pers0nal"], &log, &said);
 }
 

@@ -1,4 +1,4 @@
-//! A server on loopback that gives the answers of a script, in order, and keeps what it was asked.
+//! A server on loopback that gives the responses of a script, in order, and keeps what it was asked.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -15,7 +15,10 @@ use ctct_catalog::Catalog;
 use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
 
-use crate::{AccessToken, Client, ClientConfig, Clock, Crawl, Pace, Pending, RefreshGrant, Request, Retry, Token, Url};
+use crate::{
+    AccessToken, Client, ClientConfig, Clock, Crawl, Pending, RateLimit, RefreshGrant, Request, RetrySettings, Token,
+    Url,
+};
 
 /// What the tests look for where no secret may be.
 pub(super) const ACCESS: &str = "s3cr3t-access";
@@ -185,8 +188,8 @@ impl Server {
     /// A configuration for this server that waits milliseconds where the real one waits seconds.
     pub(super) fn config(&self) -> ClientConfig {
         ClientConfig {
-            pace: Pace { requests_per_second: 1e6, daily_requests: 10_000, ..Pace::default() },
-            retry: Retry {
+            pace: RateLimit { requests_per_second: 1e6, daily_requests: 10_000, ..RateLimit::default() },
+            retry: RetrySettings {
                 attempts: 3,
                 first_backoff: Duration::from_millis(1),
                 max_backoff: Duration::from_millis(2),

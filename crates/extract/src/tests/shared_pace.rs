@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::server::noon;
 use crate::http::limiter::Limiter;
-use crate::{Clock, Ledger, Pace};
+use crate::{Clock, Ledger, RateLimit};
 
 const SPACING: Duration = Duration::from_millis(250);
 const LATENCY: Duration = Duration::from_millis(300);
@@ -24,7 +24,7 @@ fn clock(ahead: i64) -> Clock {
 }
 
 fn limiter(ledger: Ledger) -> Arc<Limiter> {
-    Arc::new(Limiter::new(Pace::default(), ledger, clock(0)))
+    Arc::new(Limiter::new(RateLimit::default(), ledger, clock(0)))
 }
 
 fn in_folder(folder: &Path) -> Arc<Limiter> {
@@ -42,7 +42,7 @@ fn on_store(store: &Arc<InMemory>, owner: &str, ahead: i64) -> Arc<Limiter> {
     };
     let store = Arc::new(ThrottledStore::new(Arc::clone(store), config));
     let ledger = Ledger::in_store(store, "state/quota".into(), "key", owner);
-    Arc::new(Limiter::new(Pace::default(), ledger, clock(ahead)))
+    Arc::new(Limiter::new(RateLimit::default(), ledger, clock(ahead)))
 }
 
 /// Streams that send one request after another for a while, `streams` to a limiter. Gives who sent when.
@@ -138,7 +138,7 @@ async fn a_hold_reaches_processes_that_wait_already() {
     sleep(Duration::from_millis(100)).await;
     one.hold(Duration::from_secs(2)).await.unwrap();
     assert_eq!(waiting.await.unwrap(), Duration::from_millis(2100));
-    assert_eq!(one.acquire().await.unwrap(), SPACING, "the pace goes on from there");
+    assert_eq!(one.acquire().await.unwrap(), SPACING, "the pace continues from there");
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,7 +197,7 @@ async fn a_slow_process_that_dies_holds_up_nobody_and_keeps_its_own_pace() {
         Ledger::in_store(Arc::<InMemory>::clone(&store), "state/quota".into(), "key", owner)
     }];
     for ledger in ledgers {
-        let slow = Pace { requests_per_second: 0.001, ..Pace::default() };
+        let slow = RateLimit { requests_per_second: 0.001, ..RateLimit::default() };
         let slow = Arc::new(Limiter::new(slow, ledger("slow"), clock(0)));
         slow.acquire().await.unwrap();
         let start = Instant::now();
@@ -217,7 +217,7 @@ async fn a_slow_process_that_dies_holds_up_nobody_and_keeps_its_own_pace() {
 #[tokio::test(start_paused = true)]
 async fn processes_that_die_with_a_lease_at_a_high_pace_leave_the_day_to_the_others() {
     let store = Arc::new(InMemory::new());
-    let pace = Pace { requests_per_second: 100_000.0, ..Pace::default() };
+    let pace = RateLimit { requests_per_second: 100_000.0, ..RateLimit::default() };
     let now = noon();
     let ledger = |owner: &str| Ledger::in_store(Arc::<InMemory>::clone(&store), "state/quota".into(), "key", owner);
     for number in 0..5 {

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use chrono::NaiveDateTime;
-use ctct_catalog::{OptionKind, Param, ParamType, Report, ReportOption, Source};
+use ctct_catalog::{IdSource, OptionKind, Param, ParamType, Report, ReportOption};
 use uuid::Uuid;
 
 use super::Environment;
@@ -24,7 +24,7 @@ pub enum Setting {
     /// Values, in the order of the file; none at all where the option asks for none.
     Values(Vec<String>),
     /// The ids of a report that another report read.
-    From(Source),
+    From(IdSource),
     /// A moment.
     When(When),
     /// One day or a range of days.

@@ -11,7 +11,7 @@ mod shard;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use ctct_catalog::{Gap, Meaning, Report, Source};
+use ctct_catalog::{Gap, IdSource, Meaning, Report};
 use ctct_load::{PartitionBy, WriteMode};
 
 pub use command_line::CommandLine;
@@ -100,7 +100,7 @@ pub enum Ids {
         /// The parameter that takes the id.
         param: String,
         /// The report and its column.
-        source: Source,
+        source: IdSource,
     },
 }
 

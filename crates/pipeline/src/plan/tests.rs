@@ -152,7 +152,7 @@ fn ids_are_one_or_many_or_those_of_a_report() {
         let from = ids("{from: contacts}");
         assert_eq!(
             from.ids,
-            Ids::From { param: param(), source: Source { report: "contacts".to_owned(), column: param() } }
+            Ids::From { param: param(), source: IdSource { report: "contacts".to_owned(), column: param() } }
         );
     }
 }

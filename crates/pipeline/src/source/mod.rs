@@ -8,8 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use chrono::{DateTime, Utc};
 use ctct_extract::{
-    AccessToken, Authority, Client, ClientConfig, ExtractError, Identity, Ledger, Pace, RefreshGrant, Retry,
-    SecretString, SignIn, Token, Url,
+    AccessToken, Authority, Client, ClientConfig, ExtractError, Identity, Ledger, RateLimit, RefreshGrant,
+    RetrySettings, SecretString, SignIn, Token, Url,
 };
 
 use crate::context::Context;
@@ -239,8 +239,8 @@ fn server(plan: &Plan) -> Result<Url, RunError> {
     plan.pipeline.source.base_url.clone().map_or_else(|| address(VENDOR), Ok)
 }
 
-fn pace(pace: crate::document::PaceConfig) -> Pace {
-    Pace {
+fn pace(pace: crate::document::PaceConfig) -> RateLimit {
+    RateLimit {
         requests_per_second: pace.requests_per_second,
         daily_requests: u64::from(pace.daily_requests),
         reserve: u64::from(pace.reserve),
@@ -248,9 +248,9 @@ fn pace(pace: crate::document::PaceConfig) -> Pace {
     }
 }
 
-fn retry(plan: &Plan) -> Retry {
-    let (limits, default) = (&plan.pipeline.retry, Retry::default());
-    Retry {
+fn retry(plan: &Plan) -> RetrySettings {
+    let (limits, default) = (&plan.pipeline.retry, RetrySettings::default());
+    RetrySettings {
         attempts: limits.attempts.unwrap_or(default.attempts),
         budget: limits.budget.unwrap_or(default.budget),
         ..default

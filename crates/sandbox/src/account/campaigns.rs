@@ -1,4 +1,4 @@
-//! E-mail campaigns and landing pages.
+//! Email campaigns and landing pages.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! Counts over the whole account: one pass, made when somebody first asks.
+//! Counts over all of the account: one pass, made when somebody first asks.
 
 use serde::Serialize;
 
@@ -31,7 +31,7 @@ pub struct Members {
     pub active: u64,
 }
 
-/// Counts over the whole account.
+/// Counts over all of the account.
 #[derive(Debug, Clone)]
 pub struct Census {
     /// Contacts by permission, with `new_subscriber`.

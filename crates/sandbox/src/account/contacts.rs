@@ -75,7 +75,7 @@ pub struct Contact {
     pub sms_channel: Option<SmsChannel>,
 }
 
-/// A contact's e-mail address.
+/// A contact's email address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the vendor's names")]
 pub struct EmailAddress {

@@ -214,7 +214,7 @@ impl OpenAndClickRates {
 }
 
 impl Life {
-    /// Four of five who unsubscribe do so by the link in an e-mail.
+    /// Four of five who unsubscribe do so by the link in an email.
     pub(crate) fn left_by_mail(&self) -> bool {
         self.opted_out.is_some_and(|at| at.rem_euclid(5) != 0)
     }

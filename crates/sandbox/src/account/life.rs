@@ -1,5 +1,5 @@
 //! The dated facts of one contact: when it came, changed, unsubscribed, was deleted. All that filters look at, and cheap,
-//! because a filter that matches little scans the whole account.
+//! because a filter that matches little scans all of the account.
 
 use super::Account;
 use super::moments::DAY;
@@ -49,7 +49,7 @@ pub(crate) struct Life {
     pub(crate) tagged: Option<i64>,
     pub(crate) opted_out: Option<i64>,
     pub(crate) deleted: Option<i64>,
-    /// `None`: no e-mail address.
+    /// `None`: no email address.
     pub(crate) permission: Option<Permission>,
     /// Whether an address came with consent of its own.
     pub(crate) was_explicit: bool,

@@ -15,7 +15,7 @@ pub(crate) fn seconds(at: i64) -> String {
     write(at, "Z")
 }
 
-/// As e-mails and reports write it: `2024-10-30T18:56:35.000Z`.
+/// As emails and reports write it: `2024-10-30T18:56:35.000Z`.
 pub(crate) fn millis(at: i64) -> String {
     write(at, ".000Z")
 }

@@ -119,7 +119,7 @@ pub(crate) const STREETS: &[&str] = &[
 
 /// Reasons for leaving.
 pub(crate) const OPT_OUT_REASONS: &[&str] =
-    &["I am no longer interested in this service.", "Too many e-mails", "I never signed up", "Otro motivo: \"ya no\""];
+    &["I am no longer interested in this service.", "Too many emails", "I never signed up", "Otro motivo: \"ya no\""];
 
 /// Notes about contacts.
 pub(crate) const NOTES: &[&str] = &[
@@ -178,7 +178,7 @@ pub(crate) const TAGS: &[&str] = &[
 pub(crate) const CUSTOM_FIELDS: &[(&str, &str, &[&str])] = &[
     ("Vehicle make and model year", "string", &[]),
     ("Member since", "date", &[]),
-    ("Favourite fruit", "single_select", &["Apple", "Pear", "Plum", "Açaí"]),
+    ("Favourite fruit", "single_select", &["Apple", "Pear", "Plum", "Açaí"]), // words: ok
     ("Interests", "multi_select", &["Music", "Sports", "Books", "Travel", "Cooking"]),
     ("Children", "number", &[]),
     ("Lifetime value", "currency", &[]),

@@ -72,7 +72,7 @@ pub(crate) fn is_active(deleted: bool, permission: Option<&str>) -> bool {
 
 /// Lists and tags of a search, as bits.
 #[derive(Debug, Clone, Copy)]
-struct Members {
+struct MemberMasks {
     lists: Option<u64>,
     tags: Option<u64>,
 }
@@ -87,7 +87,7 @@ impl Account {
                 _ => 0..0,
             },
         };
-        let members = Members {
+        let members = MemberMasks {
             lists: search.lists.as_ref().map(|ids| self.list_bits_where(|list| ids.contains(&list.list_id))),
             tags: search.tags.as_ref().map(|ids| self.tag_bits_where(|tag| ids.contains(&tag.tag_id))),
         };
@@ -112,7 +112,7 @@ impl Account {
         }
     }
 
-    fn matches(&self, search: &Search, members: Members, life: &Life) -> bool {
+    fn matches(&self, search: &Search, members: MemberMasks, life: &Life) -> bool {
         let opted_out = || search.opted_out.is_open() || life.opted_out.is_some_and(|at| search.opted_out.holds(at));
         let email = |email: &str| {
             let address = self.contact_with(life, &[]).email_address;

@@ -223,7 +223,7 @@ impl EditedContact {
 
     fn change_address(&mut self, at: i64, keys: &Value) -> Result<(), SandboxError> {
         let Some(Value::Object(address)) = self.json.get_mut(ADDRESS) else {
-            return Err(SandboxError::Lacks { kind: "contact", lacks: "an e-mail address" });
+            return Err(SandboxError::Lacks { kind: "contact", lacks: "an email address" });
         };
         object("change of an address", keys)?.into_iter().for_each(|(key, value)| set(address, &key, value));
         set(address, "updated_at", json!(seconds(at)));

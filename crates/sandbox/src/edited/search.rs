@@ -13,7 +13,7 @@ impl EditedAccount {
         self.contacts.iter().enumerate().filter(|(_, contact)| contact.matches(generated, search))
     }
 
-    /// Counts over the whole account. Subscribers are new for 30 days before `now`, in seconds since 1970 UTC.
+    /// Counts over all of the account. Subscribers are new for 30 days before `now`, in seconds since 1970 UTC.
     pub(crate) fn census(&self, generated: &Account, now: i64) -> Census {
         let alive = || self.contacts.iter().filter(|contact| !contact.is_deleted());
         let count = |choose: &dyn Fn(&EditedContact) -> bool| alive().filter(|contact| choose(contact)).count() as u64;

@@ -1,4 +1,4 @@
-//! Authorisation codes: what a browser brings back, and the client trades once for tokens.
+//! Authorization codes: what a browser brings back, and the client trades once for tokens.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -62,7 +62,7 @@ impl Grants {
         (device_code, user_code)
     }
 
-    /// A person decides about a code: `user` allows it, or nobody. `false` if it does not wait for a decision.
+    /// A person decides about a code: `user` allows it; without one it is denied. `false` if it does not wait for a decision.
     pub(crate) fn decide(&mut self, user_code: &str, user: Option<User>, now: DateTime<Utc>) -> bool {
         let typed: String =
             user_code.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_uppercase()).collect();

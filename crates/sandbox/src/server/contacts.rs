@@ -175,7 +175,7 @@ impl Who<'_> {
     }
 }
 
-/// The contact with the id of a path. An id that is no id is not found either, as documented.
+/// The contact with the id of a path. A malformed id is not found either, as documented.
 pub(super) fn who<'a>(service: &Service, edits: &'a Edits, contact_id: &str) -> Result<Who<'a>, Refusal> {
     if parse_id(contact_id).is_none() {
         return Err(Refusal::bad_id("contact_id"));

@@ -73,7 +73,7 @@ impl Sandbox {
             .map_or_else(|| generated().collect(), |edited| edited.contacts().iter().map(EditedContact::json).collect())
     }
 
-    /// Every list of the e-mail channel that the account holds now, deleted ones included, with `membership_count` of all
+    /// Every list of the email channel that the account holds now, deleted ones included, with `membership_count` of all
     /// members, by ascending id.
     pub fn lists_now(&self) -> Vec<ContactList> {
         let edits = lock(&self.service.edits);
@@ -106,7 +106,7 @@ impl Sandbox {
 }
 
 impl Service {
-    /// Lists of the e-mail channel as they are now.
+    /// Lists of the email channel as they are now.
     pub(super) fn lists<'a>(&'a self, edits: &'a Edits) -> &'a [ContactList] {
         edits.account().map_or_else(|| self.account.lists(), EditedAccount::lists)
     }

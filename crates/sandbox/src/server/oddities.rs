@@ -57,7 +57,7 @@ impl Oddities {
     }
 }
 
-/// Something that does not fit where the value stood.
+/// Something that does not fit in the place of the value.
 fn odd(name: &str, value: &Value, draws: &mut Draws) -> Value {
     match value {
         Value::Array(elements) => {

@@ -21,7 +21,7 @@ const CURSOR: &str = "cursor";
 const LIMIT: &str = "limit";
 
 impl<'a> Query<'a> {
-    /// The parameters of a request. With a cursor, those that it holds; what stands beside it is ignored, as recorded.
+    /// The parameters of a request. With a cursor, those that it holds; other parameters are ignored, as recorded.
     pub(super) fn read(service: &'a Service, uri: &Uri, known: &[&str]) -> Result<Self, Refusal> {
         let sent: Pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let unknown = |name: &str| name != CURSOR && name != LIMIT && !known.contains(&name);
@@ -79,7 +79,7 @@ impl<'a> Query<'a> {
         self.pairs.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Rows a page.
+    /// Rows per page.
     pub(super) fn limit(&self, default: usize, most: usize) -> Result<usize, Refusal> {
         let quirks = &self.service.config.quirks;
         let limit = match self.text(LIMIT).map(str::parse) {

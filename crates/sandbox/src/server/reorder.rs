@@ -21,7 +21,7 @@ pub(super) async fn pass(State(service): State<Arc<Service>>, request: Request, 
     }
     let number = service.reordered.fetch_add(1, Ordering::Relaxed);
     let (head, body) = next.run(request).await.into_parts();
-    // A body of ours is in memory as a whole.
+    // A body of ours is in memory.
     let bytes = to_bytes(body, usize::MAX).await.unwrap_or_default();
     let Ok(answer) = serde_json::from_slice::<Value>(&bytes) else {
         return Response::from_parts(head, Body::from(bytes));

@@ -355,7 +355,7 @@ async fn an_edited_account_answers_as_the_generated_one_did() {
 #[tokio::test]
 async fn a_contact_that_leaves_the_matches_shifts_its_neighbours_past_a_positional_cursor() {
     let peer = peer_of(6, small()).await;
-    // Contact 5 stood on the first page. Once it is gone, contact 3 stands there, and the second page begins with 2.
+    // Contact 5 was on the first page. Once it is deleted, contact 3 is there, and the second page begins with 2.
     peer.sandbox.edit_before("/contacts", 2, at(100), Change::Contact(id(5), ContactChange::Delete));
     assert_eq!(found(&peer, "limit=2").await, [5, 4, 2, 1, 0]);
     // It stays among all contacts, so that nothing shifts.
@@ -437,7 +437,7 @@ async fn changes_of_what_is_not_there_are_refused() {
     peer.sandbox.edit_before("/contacts", 1, at(0), delete);
     let answer = peer.get("/contacts").await;
     assert_eq!(answer.status, 400);
-    assert!(answer.text.contains("the sandbox holds no contact"), "{}", answer.text);
+    assert!(answer.text.contains("the sandbox has no contact"), "{}", answer.text);
     assert_eq!(peer.get("/contacts").await.status, 200);
 }
 

@@ -140,7 +140,7 @@ async fn a_cursor_that_was_changed_or_belongs_elsewhere_is_refused() {
         assert_eq!(answer.status, 400, "{path}");
         assert_eq!(answer.json()[0]["error_key"], "contacts.api.validation.error");
     }
-    // What stands beside a good cursor is ignored.
+    // Other parameters beside a good cursor are ignored.
     let beside = peer.body(&format!("/contacts?cursor={cursor}&limit=3&status=deleted")).await;
     assert_eq!(beside, peer.body(&format!("/contacts?cursor={cursor}")).await);
 }

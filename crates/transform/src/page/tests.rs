@@ -1,4 +1,4 @@
-//! Whole pages: what lands, what does not, and what is no page.
+//! Complete pages: what lands, what does not, and what is not a page.
 
 mod model;
 mod unfit;
@@ -15,7 +15,7 @@ use crate::TableRows;
 const COMMIT: i64 = 7;
 
 fn decoder(report: &str) -> PageDecoder {
-    let catalog = Catalog::embedded().expect("the embedded catalogue");
+    let catalog = Catalog::embedded().expect("the embedded catalog");
     PageDecoder::new(Arc::clone(catalog.get(report).expect("an embedded report")))
 }
 
@@ -129,7 +129,7 @@ fn shown(decoder: &PageDecoder, page: &DecodedPage) -> String {
     lines.join("\n")
 }
 
-/// A contact with every field of the catalogue, and one with as little as the API ever sends.
+/// A contact with every field of the catalog, and one with as little as the API ever sends.
 fn contacts() -> Value {
     json!({
         "contacts": [

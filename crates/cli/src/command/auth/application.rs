@@ -74,7 +74,7 @@ fn secret(arguments: &LoginArguments) -> Result<Option<SecretString>, u8> {
             None => Ok(None),
             Some(variable) => {
                 complain(&format!(
-                    "error: the environment variable `{variable}` is not set, or empty\nnext: export it, or name a file with --client-secret-file"
+                    "error: the environment variable `{variable}` is not set or is empty\nnext: export it, or use --client-secret-file"
                 ));
                 Err(exit_code::CONFIGURATION)
             }
@@ -85,7 +85,7 @@ fn secret(arguments: &LoginArguments) -> Result<Option<SecretString>, u8> {
 fn in_file(file: &Path) -> Result<SecretString, u8> {
     let refused = |why: &str| {
         complain(&format!(
-            "error: the client secret in {}: {why}\nnext: name another file with --client-secret-file",
+            "error: the client secret in {}: {why}\nnext: use another file with --client-secret-file",
             file.display()
         ));
         exit_code::CONFIGURATION

@@ -39,8 +39,8 @@ pub(super) fn list(global: &Global, arguments: &ListArguments) -> Result<u8, u8>
             }
         }
         // That nobody is signed in would be wrong where one could not be read.
-        let silent = rows.is_empty() && code != exit_code::DONE && arguments.output == Output::Text;
-        Ok(if silent { code } else { worse(code, print(&shown(&rows, arguments.output))) })
+        let silent = rows.is_empty() && code != exit_code::DONE && arguments.result.output == Output::Text;
+        Ok(if silent { code } else { worse(code, print(&shown(&rows, arguments.result.output))) })
     })
 }
 
@@ -48,18 +48,11 @@ fn shown(rows: &[Row], output: Output) -> String {
     match output {
         Output::Json => json(&rows),
         Output::Text if rows.is_empty() => {
-            "No account is signed in.\n\nctct-etl auth login --account NAME signs one in.".to_owned()
+            "No account is signed in.\n\nTo sign in: ctct-etl auth login --account NAME".to_owned()
         }
         Output::Text => {
-            let mut table = text_table([
-                "account",
-                "whose",
-                "server",
-                "application",
-                "signed in",
-                "access token ends",
-                "generation",
-            ]);
+            let mut table =
+                text_table(["account", "whose", "server", "application", "signed in", "access token expires"]);
             for row in rows {
                 table.add_row([
                     row.account.clone(),
@@ -67,8 +60,7 @@ fn shown(rows: &[Row], output: Output) -> String {
                     row.server.clone(),
                     row.application.clone(),
                     instant(row.signed_in_at),
-                    row.expires_at.map_or_else(|| "not known".to_owned(), instant),
-                    row.generation.to_string(),
+                    row.expires_at.map_or_else(|| "unknown".to_owned(), instant),
                 ]);
             }
             table.to_string()
@@ -98,7 +90,7 @@ impl Row {
     fn whose(&self) -> String {
         let (account, name) = (self.encoded_account_id.clone(), self.organization_name.clone());
         if account.is_none() {
-            return "not known".to_owned();
+            return "unknown".to_owned();
         }
         Identity { account, name, ..Identity::default() }.to_string()
     }

@@ -1,8 +1,8 @@
 //! `ctct-etl auth login`: a person signs an account in, by one of three ways.
 
 use ctct_extract::{
-    Accounts, Applications, Authority, Client, ClientConfig, Clock, ExtractError, Identity, Loopback, Retry, SCOPES,
-    SignIn, SignInAttempt, Token,
+    Accounts, Applications, Authority, Client, ClientConfig, Clock, ExtractError, Identity, Loopback, RetrySettings,
+    SCOPES, SignIn, SignInAttempt, Token,
 };
 use ctct_pipeline::policy::with_advice;
 use ctct_pipeline::with_causes;
@@ -75,8 +75,9 @@ impl Login<'_> {
         say_redirect_uri(loopback.redirect_uri());
         let url = authorization.url().as_str();
         let opened = !self.arguments.no_browser && open::that_detached(url).is_ok();
-        let how = if opened { "A browser opens. If it does not, go to:" } else { "Open this address in a browser:" };
-        complain(&format!("{how}\n  {url}\nWaiting for it to come back, five minutes at most. Ctrl-C ends that."));
+        let how =
+            if opened { "Opening a browser. If it does not open, go to:" } else { "Open this address in a browser:" };
+        complain(&format!("{how}\n  {url}\nWaiting for sign-in (up to 5 minutes). Press Ctrl-C to cancel."));
         let visitor = loopback.visitor(&authorization).await?;
         let sign_in = match self.attempt.redeem(authorization, visitor.code()).await {
             Ok(sign_in) => self.keep(sign_in).await,
@@ -95,22 +96,22 @@ impl Login<'_> {
     async fn by_device(&self) -> Result<SignIn, ExtractError> {
         let code = self.attempt.device_code().await?;
         let minutes = code.expires_in().as_secs().div_ceil(60);
-        let mut text = format!("Go to {} and type in: {}\n", code.verification_uri(), code.user_code());
+        let mut text = format!("Go to {} and enter this code: {}\n", code.verification_uri(), code.user_code());
         if let Some(uri) = code.verification_uri_complete() {
             text += &format!("Or open {uri}\n");
         }
-        complain(&format!("{text}Waiting for that, {minutes} minutes at most. Ctrl-C ends it."));
+        complain(&format!("{text}Waiting for sign-in (up to {minutes} minutes). Press Ctrl-C to cancel."));
         self.keep(self.attempt.confirmed(&code).await?).await
     }
 
-    /// What a person pastes once a browser, wherever it is, has been to the authorisation server.
+    /// What a person pastes once a browser, wherever it is, has been to the authorization server.
     fn pasted(&self) -> Result<(ctct_extract::Authorization, secrecy::SecretString), u8> {
         let redirect_uri = self.redirect_uri();
         let authorization = self.attempt.authorize(&redirect_uri).map_err(|error| refuse(&error))?;
         say_redirect_uri(&redirect_uri);
         complain(&format!(
-            "Open this address in any browser and sign in:\n  {}\nThe browser ends on a page that may not load. Copy its \
-             whole address and paste it here; it is not shown.",
+            "Open this address in any browser and sign in:\n  {}\nThe last page may not load. Copy its complete address and \
+             paste it here; it is not shown.",
             authorization.url()
         ));
         Ok((authorization, prompt::secret("Address: ")?))
@@ -136,7 +137,7 @@ impl Login<'_> {
         let ledger = context.ledger_at(place, &server, &sign_in.client_id);
         let asked = async {
             let ledger = ledger.map_err(|error| with_causes(&error))?;
-            let retry = Retry { attempts: ATTEMPTS, ..Retry::default() };
+            let retry = RetrySettings { attempts: ATTEMPTS, ..RetrySettings::default() };
             let config = ClientConfig {
                 ledger,
                 retry,
@@ -149,7 +150,7 @@ impl Login<'_> {
         let asked = asked.await;
         context.state.release(&context.clock).await;
         asked.unwrap_or_else(|error: String| {
-            complain(&format!("warning: it is not known yet whose account this is: {error}"));
+            complain(&format!("warning: cannot get the account's owner yet: {error}"));
             Identity::default()
         })
     }
@@ -161,7 +162,7 @@ async fn until_stopped(work: impl Future<Output = Result<SignIn, ExtractError>>)
     tokio::select! {
         signed_in = work => signed_in.map_err(|error| refuse(&error)),
         () = requests.next() => {
-            complain("error: stopped: nobody was signed in\nhelp: run `ctct-etl auth login` again");
+            complain("error: stopped before the sign-in was complete\nhelp: run `ctct-etl auth login` again");
             Err(exit_code::TRANSIENT)
         }
     }
@@ -181,28 +182,28 @@ fn warn_of_gaps(sign_in: &SignIn) {
     let missing: Vec<_> = missing(sign_in).into_iter().filter(|scope| *scope != "offline_access").collect();
     if !missing.is_empty() {
         complain(&format!(
-            "warning: not granted: {}; what these scopes open cannot be read; check the application in the developer portal",
+            "warning: scopes not granted: {}; reports that need them cannot be read; check the application in the developer portal",
             missing.join(", ")
         ));
     }
     if sign_in.refresh_token.is_none() {
         complain(
-            "warning: there is no refresh token, so the sign-in ends with its access token; is the application allowed \
-             `offline_access`?",
+            "warning: there is no refresh token, so the sign-in expires with its access token; check that the application has the \
+             scope `offline_access`",
         );
     }
 }
 
 fn welcome(sign_in: &SignIn, state: Option<&str>) -> String {
     let SignIn { account, application, .. } = sign_in;
-    let renewed = if sign_in.refresh_token.is_some() { "; runs renew it by themselves" } else { "" };
+    let renewed = if sign_in.refresh_token.is_some() { " and is renewed automatically" } else { "" };
     let ends = match sign_in.expires_at {
-        Some(at) => format!("The access token ends {}{renewed}.", at.format("%Y-%m-%d %H:%M UTC")),
-        None => format!("The access token ends some day{renewed}."),
+        Some(at) => format!("The access token expires {}{renewed}.", at.format("%Y-%m-%d %H:%M UTC")),
+        None => format!("The access token expires at an unknown time{renewed}."),
     };
     let whose = match &sign_in.identity.account {
         Some(_) => format!("It is {}.", sign_in.identity),
-        None => "The API does not say whose account it is; with the scope `account_read` it would.".to_owned(),
+        None => "The owner of the account is unknown without the scope `account_read`.".to_owned(),
     };
     let state = state.map(|url| format!("\n    state: {{url: '{}'}}", url.replace('\'', "''"))).unwrap_or_default();
     format!(

@@ -15,9 +15,9 @@ pub(super) fn logout(global: &Global, arguments: &LogoutArguments) -> Result<u8,
             return Err(not_signed_in(account, &there));
         }
         Ok(print(&format!(
-            "Account {account} is signed out: its tokens are removed here.\nThe vendor has no address to revoke them at. \
-             Copies of them, in a backup perhaps, end by themselves: the access token within a day, the refresh token \
-             after 180 days without use."
+            "Account {account} is signed out: its tokens are deleted here.\nThe vendor has no endpoint to revoke them. \
+             Copies, for example in a backup, expire: the access token within a day, the refresh token after 180 days \
+             without use."
         )))
     })
 }

@@ -45,9 +45,9 @@ pub(super) fn secret(question: &str) -> Result<SecretString, u8> {
 
 fn unread(error: &io::Error) -> u8 {
     if error.kind() == ErrorKind::Interrupted {
-        complain("error: stopped: nobody was signed in\nhelp: run `ctct-etl auth login` again");
+        complain("error: stopped before the sign-in was complete\nhelp: run `ctct-etl auth login` again");
         return exit_code::TRANSIENT;
     }
-    complain(&format!("error: stdin cannot be read: {error}"));
+    complain(&format!("error: cannot read stdin: {error}"));
     exit_code::CONFIGURATION
 }

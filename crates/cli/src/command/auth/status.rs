@@ -69,7 +69,7 @@ pub(super) fn status(global: &Global, arguments: &StatusArguments) -> Result<u8,
                 Err(told) => outcomes.push(told),
             }
         }
-        let printed = match arguments.output {
+        let printed = match arguments.result.output {
             Output::Json => print(&json(&shown)),
             // What went wrong is on stderr.
             Output::Text if shown.is_empty() => exit_code::DONE,
@@ -93,7 +93,7 @@ async fn examined(
     let Some(stored) = accounts.read(account).await.map_err(tell)? else { return Ok(None) };
     if arguments.offline {
         let ended = stored.expires_at.is_some_and(|end| end <= Utc::now()) && stored.refresh_token.is_none();
-        let error = ended.then(|| format!("it has ended; run `ctct-etl auth login --account {account}`"));
+        let error = ended.then(|| format!("it has expired; run `ctct-etl auth login --account {account}`"));
         let outcome = if ended { Outcome::SignIn } else { Outcome::Done };
         return Ok(Some((Status::new(stored, None, error), outcome)));
     }
@@ -178,8 +178,11 @@ fn text(status: &Status) -> String {
     }
     line("signed in", instant(status.signed_in_at));
     line("renewed", format!("{}, generation {}", instant(status.renewed_at), status.generation));
-    let ends = status.expires_at.map_or_else(|| "not known".to_owned(), instant);
-    line("ends", format!("{ends}, {}", if status.renewable { "then it is renewed" } else { "and cannot be renewed" }));
+    let ends = status.expires_at.map_or_else(|| "unknown".to_owned(), instant);
+    line(
+        "expires",
+        format!("{ends}, {}", if status.renewable { "renewed automatically" } else { "cannot be renewed" }),
+    );
     if let Some(error) = &status.error {
         line("error", error.clone());
     }

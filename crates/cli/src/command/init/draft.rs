@@ -3,6 +3,7 @@
 
 use chrono::Utc;
 use ctct_catalog::{Catalog, OptionKind, Report, ReportOption};
+use ctct_extract::RateLimit;
 use ctct_load::PartitionBy;
 use ctct_pipeline::document::ConfigErrors;
 use ctct_pipeline::{Environment, Pipeline, Plan};
@@ -41,7 +42,7 @@ impl Draft {
 
     /// Whether a report of the draft can begin at a date.
     pub(super) fn can_begin(&self, catalog: &Catalog) -> bool {
-        self.names(catalog).iter().any(|name| catalog.get(name).is_some_and(|report| beginning(report).is_some()))
+        self.names(catalog).iter().any(|name| catalog.get(name).is_some_and(|report| report.beginning().is_some()))
     }
 
     /// The reports, each once, with those that others take their ids from before them.
@@ -64,23 +65,29 @@ impl Draft {
     pub(super) fn text(&self, catalog: &Catalog) -> String {
         let mut lines = vec![
             "# yaml-language-server: $schema=pipeline.schema.json".to_owned(),
-            "# Change what you like: `ctct-etl validate` checks this file, `ctct-etl plan` says what a run would ask."
+            "# Edit as you like: `ctct-etl validate` checks this file, `ctct-etl plan` shows the requests of a run."
                 .to_owned(),
             "version: 1".to_owned(),
-            with_comment(&format!("name: {}", scalar(&self.name)), "names runs, commit records and log lines"),
+            with_comment(&format!("name: {}", scalar(&self.name)), "name in runs, commit records and log lines"),
             "source:".to_owned(),
         ];
         match &self.account {
             Some(account) => lines.push(with_comment(
                 &format!("  account: {}", scalar(account)),
-                "stored by `ctct-etl auth login`; it also names folders",
+                "signed in by `ctct-etl auth login`; also a folder name",
             )),
             None => lines.extend([
                 with_comment("  sandbox:", "the embedded API: no account and no network needed"),
                 "    contacts: 1000".to_owned(),
-                with_comment("    requests_per_second: 5000", "the real API allows 4"),
+                with_comment(
+                    "    requests_per_second: 5000",
+                    &format!("the real API allows {}", RateLimit::default().requests_per_second),
+                ),
                 "    burst: 5000".to_owned(),
-                with_comment("    daily_requests: 1000000", "the real API allows 10000"),
+                with_comment(
+                    "    daily_requests: 1000000",
+                    &format!("the real API allows {}", RateLimit::default().daily_requests),
+                ),
             ]),
         }
         lines.push("destination:".to_owned());
@@ -99,11 +106,11 @@ impl Draft {
         let mut lines = vec![format!("  - report: {}", scalar(name))];
         let Some(report) = report else { return lines };
         lines.insert(0, format!("  # {}", report.doc));
-        lines.extend(report.options.iter().filter_map(needed));
+        lines.extend(report.options.iter().filter_map(|option| needed(report, option)));
         let since = self.since.trim();
-        if let (Some(option), false) = (beginning(report), since.is_empty()) {
+        if let (Some(option), false) = (report.beginning(), since.is_empty()) {
             let key = format!("    {}: {}", option.name, moment(since));
-            lines.push(with_comment(&key, "where the table begins; later runs go on from the last one"));
+            lines.push(with_comment(&key, "start of the table; later runs continue from the last one"));
         }
         let mode = format!("    write_mode: {}", scalar(&self.write_mode));
         lines.push(with_comment(&mode, what_it_does(&self.write_mode)));
@@ -112,9 +119,9 @@ impl Draft {
         }
         if self.write_mode == "merge" && report.count.is_some() && !report.gaps.is_empty() {
             lines.push(if since.is_empty() {
-                with_comment("    reconcile: {every: 7d}", "reads everything once a week: finds deletions, and changes that no filter shows")
+                with_comment("    reconcile: {every: 7d}", "reads everything once a week to find deletions and changes that no filter finds")
             } else {
-                "    # Without a beginning, `reconcile: {every: 7d}` would find deletions, and changes that no filter shows.".to_owned()
+                "    # Without a start date, `reconcile: {every: 7d}` would find deletions and changes that no filter finds.".to_owned()
             });
         }
         // The other form of a period would need other options instead.
@@ -130,34 +137,35 @@ impl Draft {
     }
 }
 
-/// The option by which a report begins at a moment: the only one that most accounts ever need.
-fn beginning(report: &Report) -> Option<&ReportOption> {
-    report.options.iter().find(|option| option.kind == OptionKind::Instant && option.name == "updated_after")
-}
-
 /// The line of an option that must be given, or goes with one that must: ids of the report that has them, the day before the
 /// run. Days of a run a day add up; longer periods that end with the run would hold the same activity several times.
-fn needed(option: &ReportOption) -> Option<String> {
+fn needed(report: &Report, option: &ReportOption) -> Option<String> {
     let (value, comment) = match option.kind {
         OptionKind::Ids if option.required => {
             let source = option.from.as_ref()?;
-            (format!("{{from: {}}}", source.report), "one request each; or one id, or a list of ids")
+            (format!("{{from: {}}}", source.report), "one request per id; or one id, or a list of ids".to_owned())
         }
-        OptionKind::Duration => ("single_date".to_owned(), "or date_range, with start_date and end_date"),
+        OptionKind::Duration => {
+            let ends = [OptionKind::RangeStart, OptionKind::RangeEnd];
+            let ends: Vec<&str> =
+                report.options.iter().filter(|end| ends.contains(&end.kind)).map(|end| &*end.name).collect();
+            ("single_date".to_owned(), format!("or date_range, with {}", ends.join(" and ")))
+        }
         OptionKind::Day => {
-            ("{days_back: 1}".to_owned(), "the day before the run: with one run per day, the days add up")
+            let comment = "the day before the run: with one run per day, the days add up";
+            ("{days_back: 1}".to_owned(), comment.to_owned())
         }
         _ => return None,
     };
-    Some(with_comment(&format!("    {}: {value}", option.name), comment))
+    Some(with_comment(&format!("    {}: {value}", option.name), &comment))
 }
 
 fn what_it_does(write_mode: &str) -> &'static str {
     match write_mode {
-        "append" => "every version of a row that a run saw",
-        "replace" => "this run's snapshot takes the place of the last one",
+        "append" => "every version of a row that a run read",
+        "replace" => "each run's snapshot replaces the last one",
         "partition" => "partitions that a run touches are replaced, the others stay",
-        _ => "the current state: one row a key; or append, replace, partition",
+        _ => "current state (upsert): one row per key; or append, replace, partition",
     }
 }
 
@@ -168,9 +176,9 @@ fn partition(report: &Report) -> Option<String> {
     if let Some(column) = counted.filter(|column| PartitionBy::Day(column.name.clone()).validate(report).is_ok()) {
         return Some(format!("[{{day: {}}}]", column.name));
     }
-    let month = PartitionBy::Month("created_at".to_owned());
-    if month.validate(report).is_ok() {
-        return Some("[{month: created_at}]".to_owned());
+    let is_month = |column: &&str| PartitionBy::Month((*column).to_owned()).validate(report).is_ok();
+    if let Some(column) = report.creation().filter(is_month) {
+        return Some(format!("[{{month: {column}}}]"));
     }
     let fits = |column: &&String| PartitionBy::Bucket { column: (*column).clone(), count: 4 }.validate(report).is_ok();
     report.key.iter().find(fits).map(|column| format!("[{{bucket: {{column: {column}, count: 4}}}}]"))
@@ -180,7 +188,7 @@ fn partition(report: &Report) -> Option<String> {
 fn schedule(when: &str) -> String {
     let is_span = when.starts_with(|first: char| first.is_ascii_digit()) && !when.contains(' ');
     match when {
-        "" => "# schedule: {cron: \"0 6 * * *\"}    # when it is due, or {every: 1h}; a scheduler starts it".to_owned(),
+        "" => "# schedule: {cron: \"0 6 * * *\"}    # when to run, or {every: 1h}; a scheduler starts it".to_owned(),
         span if is_span => with_comment(&format!("schedule: {{every: {}}}", scalar(span)), "a scheduler starts it"),
         cron => with_comment(&format!("schedule: {{cron: {}}}", quoted(cron)), "a scheduler starts it"),
     }

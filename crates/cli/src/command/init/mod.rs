@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 
 use ctct_catalog::Catalog;
 use ctct_extract::Accounts;
+use ctct_readers::shell_word;
 
 use self::draft::Draft;
 use super::{catalog, runtime};
 use crate::args::{Global, InitArguments};
 use crate::exit_code;
 use crate::folders;
-use crate::logging::colours;
+use crate::logging::colors;
 use crate::printer::{complain, print};
 
 /// The JSON Schema that the pipeline's first line names, beside the pipeline.
@@ -40,7 +41,7 @@ fn written(global: &Global, arguments: &InitArguments, catalog: &Catalog) -> Res
             let known =
                 if signed_in.is_empty() { String::new() } else { format!(" (signed in: {})", signed_in.join(", ")) };
             complain(&format!(
-                "error: nothing says what to read, and nobody can be asked here\nnext: ctct-etl init --account NAME{known}, or \
+                "error: no account given, and there is no terminal for prompts\nnext: use ctct-etl init --account NAME{known}, or \
                  ctct-etl init --sandbox"
             ));
             return Err(exit_code::CONFIGURATION);
@@ -53,13 +54,11 @@ fn written(global: &Global, arguments: &InitArguments, catalog: &Catalog) -> Res
         return Err(is_there(&file));
     }
     let name = file.file_stem().and_then(|stem| stem.to_str()).map_or_else(|| label.to_owned(), named);
-    // Two requests more, and readers know what custom fields and tags are called.
-    let reports =
-        ["contacts", "contact_custom_fields", "contact_tags", "contact_lists", "email_campaigns"].map(str::to_owned);
+    let reports = || catalog.starters().iter().map(|report| report.name.clone()).collect();
     let mut draft = Draft {
         destination: arguments.destination.clone().unwrap_or_else(|| format!("./data/{name}")),
         name,
-        reports: if arguments.reports.is_empty() { reports.into() } else { arguments.reports.clone() },
+        reports: if arguments.reports.is_empty() { reports() } else { arguments.reports.clone() },
         write_mode: arguments.write_mode.clone().unwrap_or_else(|| "merge".to_owned()),
         since: arguments.since.clone().unwrap_or_default(),
         schedule: arguments.schedule.clone().unwrap_or_default(),
@@ -68,12 +67,12 @@ fn written(global: &Global, arguments: &InitArguments, catalog: &Catalog) -> Res
     // What flags gave is not asked for again, so it must be right now.
     let shown = format!("{} (not written)", file.display());
     draft.check(&shown, catalog).map_err(|errors| {
-        complain(&format!("{}\nnext: give another flag; ctct-etl init --help shows them", errors.render(colours())));
+        complain(&format!("{}\nnext: change the options; ctct-etl init --help lists them", errors.render(colors())));
         exit_code::CONFIGURATION
     })?;
     if !draft.since.trim().is_empty() && !draft.can_begin(catalog) {
         let reports = draft.names(catalog).join(", ");
-        complain(&format!("error: --since has no effect: {reports} cannot begin at a date\nnext: leave --since out"));
+        complain(&format!("error: --since has no effect: {reports} cannot start at a date\nnext: omit --since"));
         return Err(exit_code::CONFIGURATION);
     }
     if asks {
@@ -120,30 +119,27 @@ fn write_schema(file: &Path, catalog: &Catalog, force: bool) -> Result<String, u
         Ok(there) if there == schema => {}
         Ok(_) if !force => {
             return Ok(format!(
-                "{} is there already and is another one: `ctct-etl schema --editor > {}` renews it.",
+                "{} already exists and differs: `ctct-etl schema --editor > {}` updates it.",
                 path.display(),
                 shell_word(&path)
             ));
         }
         _ => fs::write(&path, schema).map_err(|error| unwritable(&path, &error))?,
     }
-    Ok(format!("{} is for editors: they complete keys and mark mistakes.", path.display()))
+    Ok(format!("With {}, editors complete keys and mark mistakes.", path.display()))
 }
 
 fn is_there(file: &Path) -> u8 {
     let name = shell_word(file);
     complain(&format!(
-        "error: {} is there already\nnext: name another file, or add --force to overwrite it; ctct-etl validate {name} checks it",
+        "error: {} already exists\nnext: use another file, or --force to overwrite it; ctct-etl validate {name} checks it",
         file.display()
     ));
     exit_code::CONFIGURATION
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> u8 {
-    complain(&format!(
-        "error: {} cannot be written: {error}\nnext: name a file elsewhere: ctct-etl init FILE",
-        path.display()
-    ));
+    complain(&format!("error: cannot write {}: {error}\nnext: use another file: ctct-etl init FILE", path.display()));
     exit_code::CONFIGURATION
 }
 
@@ -153,7 +149,7 @@ fn welcome(file: &Path, draft: &Draft, schema: &str, signed_in: &[String], catal
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let place =
         match folder.filter(|_| !draft.destination.contains("://") && Path::new(&draft.destination).is_relative()) {
-            Some(folder) => format!("{}, which starts from {}", draft.destination, folder.display()),
+            Some(folder) => format!("{} (relative to {})", draft.destination, folder.display()),
             None => draft.destination.clone(),
         };
     let mut text = format!("{} reads {reports} into {place}.\n{schema}\n\nNext:\n", file.display());
@@ -165,11 +161,4 @@ fn welcome(file: &Path, draft: &Draft, schema: &str, signed_in: &[String], catal
         text += &format!("  ctct-etl schedule {word} --target cron\n");
     }
     text
-}
-
-/// A path as a word of a shell's command.
-fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
-    if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

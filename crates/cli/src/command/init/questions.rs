@@ -1,4 +1,4 @@
-//! What `init` asks a person on a terminal: one question for each part that no flag gave, asked again until the answer is right.
+//! What `init` asks a person on a terminal: one question for each part that no flag gave, repeated until the input is valid.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -10,7 +10,7 @@ use crate::args::InitArguments;
 use crate::exit_code;
 use crate::printer::complain;
 
-/// The answer that stands for the embedded API.
+/// The input that means the embedded API.
 const SANDBOX: &str = "-";
 
 /// Whether somebody can be asked.
@@ -20,10 +20,12 @@ pub(super) fn somebody_is_there() -> bool {
 
 /// Which account to read. `signed_in` are those that are stored on this host.
 pub(super) fn account(signed_in: &[String]) -> Result<Option<String>, u8> {
-    let known = if signed_in.is_empty() { "none yet".to_owned() } else { signed_in.join(", ") };
-    complain(&format!("Signed in: {known}. Any other name will do; `ctct-etl auth login` can follow."));
+    let known = if signed_in.is_empty() { "none".to_owned() } else { signed_in.join(", ") };
+    complain(&format!(
+        "Signed in: {known}. You can also enter a new name, and sign in later with `ctct-etl auth login`."
+    ));
     let default = signed_in.first().map_or(SANDBOX, String::as_str);
-    let answer = ask(&format!("Account, or {SANDBOX} for the embedded API"), default)?;
+    let answer = ask(&format!("Account, or {SANDBOX} to use the embedded API"), default)?;
     Ok(Some(answer).filter(|answer| answer != SANDBOX))
 }
 
@@ -32,49 +34,49 @@ pub(super) fn fill_in(draft: Draft, arguments: &InitArguments, catalog: &Catalog
     let mut questions = Questions { draft, catalog };
     if arguments.destination.is_none() {
         let default = questions.draft.destination.clone();
-        questions.put("Where to: a path, s3://, gs:// or az://", &default, |draft, answer| {
+        questions.put("Destination: a path, s3://, gs:// or az://", &default, |draft, answer| {
             draft.destination = answer;
         })?;
     }
     if arguments.reports.is_empty() {
         let names: Vec<&str> = catalog.reports().map(|report| report.name.as_str()).collect();
-        complain(&format!("There are {}.", names.join(", ")));
+        complain(&format!("Available reports: {}.", names.join(", ")));
         let default = questions.draft.reports.join(",");
         questions.put("Reports", &default, |draft, answer| {
             draft.reports = answer.split([',', ' ']).map(str::to_owned).collect();
         })?;
     }
     if arguments.since.is_none() && questions.draft.can_begin(catalog) {
-        let question = "Changed since: a date, 90d for days back, or all";
+        let question = "Start date: a date, days back such as 90d, or all";
         questions.put(question, "all", |draft, answer| draft.since = unless(answer, "all"))?;
     }
     if arguments.write_mode.is_none() {
         complain(
-            "merge: the current state, one row a key; append: every version; replace: a snapshot; partition: by month",
+            "merge: the current state, one row per key; append: every version; replace: a snapshot; partition: by month",
         );
         let default = questions.draft.write_mode.clone();
         questions.put("Write mode", &default, |draft, answer| draft.write_mode = answer)?;
     }
     if arguments.schedule.is_none() {
-        let question = "Due: 1d, 15m, a cron expression such as 0 6 * * *, or none";
+        let question = "Schedule: 1d, 15m, a cron expression such as 0 6 * * *, or none";
         questions.put(question, "none", |draft, answer| draft.schedule = unless(answer, "none"))?;
     }
     Ok(questions.draft)
 }
 
-/// The answer, or nothing where it is the word for that.
+/// The input, or nothing where it is the word for that.
 fn unless(answer: String, nothing: &str) -> String {
     if answer == nothing { String::new() } else { answer }
 }
 
-/// A pipeline that becomes whole by answers.
+/// A pipeline that is completed by a person's input.
 struct Questions<'a> {
     draft: Draft,
     catalog: &'a Catalog,
 }
 
 impl Questions<'_> {
-    /// Puts an answer into the draft; one that the loader does not take is asked for again.
+    /// Puts an input into the draft; where the loader does not accept it, the question is repeated.
     fn put(&mut self, question: &str, default: &str, put: impl Fn(&mut Draft, String)) -> Result<(), u8> {
         loop {
             let mut answered = self.draft.clone();
@@ -111,7 +113,7 @@ fn ask(question: &str, default: &str) -> Result<String, u8> {
         Ok(_) => Ok(line.trim().to_owned()),
         Err(error) => {
             complain(&format!(
-                "error: stdin cannot be read: {error}\nnext: give flags instead; ctct-etl init --help shows them"
+                "error: cannot read stdin: {error}\nnext: use options instead; ctct-etl init --help lists them"
             ));
             Err(exit_code::CONFIGURATION)
         }

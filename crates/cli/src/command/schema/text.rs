@@ -1,9 +1,9 @@
 //! Tables for people.
 
-use arrow::datatypes::DataType;
+use ctct_pipeline::stored_table::StoredTable;
+use ctct_readers::dictionary::parquet;
 
 use crate::text_table::text_table;
-use ctct_pipeline::stored_table::{Column, StoredTable};
 
 pub(super) fn text(tables: &[StoredTable<'_>]) -> String {
     tables.iter().map(table_text).collect::<Vec<_>>().join("\n\n")
@@ -20,15 +20,4 @@ pub(crate) fn table_text(table: &StoredTable<'_>) -> String {
     }
     let location = table.location.as_ref().map(|location| format!("\n{location}")).unwrap_or_default();
     format!("{}: {}{location}\n{columns}", table.name(), table.comment())
-}
-
-/// The type as it stands in the Parquet file.
-pub(super) fn parquet(column: &Column) -> &'static str {
-    match column.data_type() {
-        DataType::Timestamp(..) => "INT64 TIMESTAMP(MICROS, adjusted to UTC)",
-        DataType::Int64 => "INT64",
-        DataType::Float64 => "DOUBLE",
-        DataType::Boolean => "BOOLEAN",
-        _ => "BYTE_ARRAY STRING",
-    }
 }

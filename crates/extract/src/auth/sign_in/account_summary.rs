@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::scrub::printable;
-use crate::{Client, ExtractError, Place};
+use crate::{Client, ExtractError, RequestPlace};
 
 /// Most bytes of a summary, which has a handful of fields.
 const MAX_BYTES: u64 = 1 << 20;
@@ -23,14 +23,14 @@ impl Client {
     /// Whose account the client reads: one request, paced and counted like every other.
     ///
     /// # Errors
-    /// Those of any page; [`ExtractError::NotAPage`]: the answer is no summary.
+    /// Those of any page; [`ExtractError::NotAPage`]: the response is no summary.
     pub async fn account_summary(&self) -> Result<AccountSummary, ExtractError> {
         let mut url = self.base_url().clone();
         // `Client::new` takes only URLs that have a path.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["account", "summary"]);
         }
-        let place = Place::new("account summary".to_owned(), "GET", &url);
+        let place = RequestPlace::new("account summary".to_owned(), "GET", &url);
         let (answer, ()) = self.fetch(&place, "account_read", &url, MAX_BYTES, |_| Ok(())).await?;
         if let Ok(Value::Object(summary)) = serde_json::from_slice(&answer.body) {
             return Ok(AccountSummary::of(&summary));

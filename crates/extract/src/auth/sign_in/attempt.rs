@@ -11,7 +11,7 @@ use oauth2::{
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::endpoint::{Endpoint, OauthClient};
+use super::endpoint::{OauthClient, SignInEndpoint};
 use super::returned::{AuthorizationCode, code_in_pasted};
 use super::{Application, Authority, SCOPES, SignInFailure};
 use crate::auth::token_reply::TokenReply;
@@ -19,7 +19,7 @@ use crate::http::transport::Transport;
 use crate::scrub::{hidden, hide};
 use crate::{AccessToken, ClientConfig, Clock, ExtractError, Identity, SignIn, Token};
 
-/// Time for a request to the authorisation server: a person is waiting.
+/// Time for a request to the authorization server: a person is waiting.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// A token reply is a few kilobytes.
 const MAX_BODY_BYTES: u64 = 1 << 20;
@@ -36,7 +36,7 @@ pub struct SignInAttempt {
     server: Url,
 }
 
-/// What a browser was asked for: where it goes, and how its answer is known to be one.
+/// What a browser was asked for: where it goes, and how its response is known to be one.
 #[derive(Debug)]
 pub struct Authorization {
     url: Url,
@@ -49,7 +49,7 @@ impl SignInAttempt {
     /// Nothing is sent yet.
     ///
     /// # Errors
-    /// [`ExtractError::Setup`]: there is no TLS to be had.
+    /// [`ExtractError::Setup`]: TLS is not available.
     pub fn new(
         account: impl Into<String>,
         application: Application,
@@ -83,7 +83,7 @@ impl SignInAttempt {
         Self { server, ..self }
     }
 
-    /// Begins with a browser: where to send it. `redirect_uri` must be registered for the application, to the letter
+    /// Begins with a browser: where to send it. `redirect_uri` must be registered for the application, exactly as written
     /// (vendor's guide, "Manage applications").
     ///
     /// # Errors
@@ -113,7 +113,7 @@ impl SignInAttempt {
         let Authorization { redirect, verifier, .. } = authorization;
         let secret = self.application.client_secret.as_ref();
         let client = self.client(secret);
-        let endpoint = Endpoint::new(&self.transport);
+        let endpoint = SignInEndpoint::new(&self.transport);
         let reply = client
             .exchange_code(oauth2::AuthorizationCode::new(code.secret().to_owned()))
             .set_redirect_uri(Cow::Owned(redirect))
@@ -169,7 +169,7 @@ impl Authorization {
         &self.url
     }
 
-    /// The code in what a person pasted: the whole address that the browser ended on, or the code alone.
+    /// The code in what a person pasted: the full address that the browser ended on, or the code alone.
     ///
     /// # Errors
     /// [`SignInFailure::OtherState`], [`SignInFailure::Denied`], [`SignInFailure::NoCode`].

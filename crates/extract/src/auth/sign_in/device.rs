@@ -7,7 +7,7 @@ use oauth2::{DeviceCodeErrorResponseType, RequestTokenError, StandardDeviceAutho
 use tokio::time::{Instant, sleep};
 
 use super::attempt::scopes;
-use super::endpoint::Endpoint;
+use super::endpoint::SignInEndpoint;
 use super::{SignInAttempt, SignInFailure};
 use crate::scrub::{hide, printable};
 use crate::{ApiError, ExtractError, SignIn};
@@ -47,7 +47,7 @@ impl SignInAttempt {
     /// # Errors
     /// [`SignInFailure::Refused`], [`ExtractError::Transient`], or the reply is no code.
     pub async fn device_code(&self) -> Result<DeviceCode, ExtractError> {
-        let endpoint = Endpoint::new(&self.transport);
+        let endpoint = SignInEndpoint::new(&self.transport);
         let client = self.client(None);
         let asked = client.exchange_device_code().add_scopes(scopes()).add_extra_param("response_type", "code");
         match asked.request_async(&endpoint).await {
@@ -75,7 +75,7 @@ impl SignInAttempt {
         code: &DeviceCode,
         wait: impl Fn(Duration) -> F,
     ) -> Result<SignIn, ExtractError> {
-        let endpoint = Endpoint::new(&self.transport);
+        let endpoint = SignInEndpoint::new(&self.transport);
         let client = self.client(None);
         // The time of the wait is tokio's, as everywhere.
         let (began, start) = (self.clock.now(), Instant::now());

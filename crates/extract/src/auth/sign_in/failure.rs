@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{ApiError, Identity, Place, Reply, RetryAdvice};
+use crate::{ApiError, Identity, Reply, RequestPlace, RetryAdvice};
 
 /// Why nobody is signed in now. Troubles of the connection are not among them:
 /// [`ExtractError::Transient`](crate::ExtractError::Transient) says those.
@@ -36,19 +36,17 @@ pub enum SignInFailure {
         /// How long it was waited for.
         minutes: u64,
     },
-    /// The person, or the authorisation server, said no.
+    /// The person, or the authorization server, said no.
     #[error("not allowed ({0}); start again, and allow it on the page that opens")]
     Denied(ApiError),
     /// The `state` that came back is not that of this attempt.
-    #[error(
-        "what came back belongs to another sign-in: its `state` is not the one that this one began with; start again and use the page that it opens"
-    )]
+    #[error("the response belongs to another sign-in: its `state` differs; start again and use the page that it opens")]
     OtherState,
     /// There is no code in what came back.
-    #[error("there is no code in what came back; give the whole address of the page that the browser ended on")]
+    #[error("there is no code in the response; give the full address of the browser's last page")]
     NoCode,
     /// Nobody typed in the device's code in time.
-    #[error("the code was not typed in before it ended; start again")]
+    #[error("the code expired before it was entered; start again")]
     DeviceCodeEnded,
     /// Another account is signed in under this name.
     #[error(
@@ -62,18 +60,18 @@ pub enum SignInFailure {
         /// Whose account it would be.
         found: Box<Identity>,
     },
-    /// The authorisation server does not take the application or the code.
+    /// The authorization server does not take the application or the code.
     #[error("{place}: refused ({reply}); {}", advice(.reply))]
     Refused {
         /// Which request.
-        place: Place,
+        place: RequestPlace,
         /// What the server said.
         reply: Box<Reply>,
     },
 }
 
 impl SignInFailure {
-    /// What the authorisation server said, where it refused.
+    /// What the authorization server said, where it refused.
     pub(crate) fn reply(&self) -> Option<&Reply> {
         match self {
             Self::Refused { reply, .. } => Some(reply),
@@ -103,7 +101,7 @@ fn advice(reply: &Reply) -> &'static str {
     } else if key("invalid_grant") {
         "a code works once and for five minutes: start again"
     } else if key("unauthorized_client") || key("unsupported_grant_type") {
-        "the application is set up for another way of signing in: try with or without --device, or set it up anew in the developer portal"
+        "the application is set up for another way of signing in: try with or without --device, or set it up in the developer portal"
     } else if key("invalid_scope") {
         "the application may not ask for these scopes: check it in the developer portal"
     } else {

@@ -37,27 +37,27 @@ pub struct Loopback {
 #[derive(Debug)]
 pub struct Visitor {
     code: AuthorizationCode,
-    page: oneshot::Sender<Page>,
-    server: Server,
+    page: oneshot::Sender<BrowserPage>,
+    server: LoopbackServer,
 }
 
 /// The task that serves the pages.
 #[derive(Debug)]
-struct Server {
+struct LoopbackServer {
     task: JoinHandle<()>,
     end: oneshot::Sender<()>,
 }
 
 /// What a browser shows in the end.
 #[derive(Debug)]
-struct Page {
+struct BrowserPage {
     status: StatusCode,
     title: &'static str,
     text: String,
 }
 
-/// An answer of the authorisation server, and where its page goes.
-type Arrival = (Result<AuthorizationCode, SignInFailure>, oneshot::Sender<Page>);
+/// A response of the authorization server, and where its page goes.
+type Arrival = (Result<AuthorizationCode, SignInFailure>, oneshot::Sender<BrowserPage>);
 
 struct Reception {
     path: String,
@@ -95,7 +95,7 @@ impl Loopback {
         Ok(Self { listener, redirect_uri, path: url.path().to_owned() })
     }
 
-    /// The redirect URI, as the application must have it registered, to the letter.
+    /// The redirect URI, as the application must have it registered, exactly as written.
     pub fn redirect_uri(&self) -> &str {
         &self.redirect_uri
     }
@@ -108,7 +108,7 @@ impl Loopback {
     pub async fn visitor(self, authorization: &Authorization) -> Result<Visitor, ExtractError> {
         let (arrivals, mut arrived) = mpsc::channel(1);
         let reception = Arc::new(Reception { path: self.path, state: authorization.state.clone(), arrivals });
-        let server = Server::start(self.listener, reception);
+        let server = LoopbackServer::start(self.listener, reception);
         let arrival = timeout(PATIENCE, arrived.recv()).await;
         let (failure, page) = match arrival {
             Ok(Some((Ok(code), page))) => return Ok(Visitor { code, page, server }),
@@ -117,7 +117,7 @@ impl Loopback {
             Ok(None) | Err(_) => (SignInFailure::NobodyCame { minutes: PATIENCE.as_secs() / 60 }, None),
         };
         if let Some(page) = page {
-            drop(page.send(Page::failed(failure.to_string())));
+            drop(page.send(BrowserPage::failed(failure.to_string())));
         }
         server.stop().await;
         Err(failure.into())
@@ -132,23 +132,23 @@ impl Visitor {
 
     /// Shows the browser that it worked, and closes.
     pub async fn welcome(self, text: &str) {
-        let page = Page { status: StatusCode::OK, title: "Signed in", text: text.to_owned() };
+        let page = BrowserPage { status: StatusCode::OK, title: "Signed in", text: text.to_owned() };
         self.show(page).await;
     }
 
     /// Shows the browser what went wrong, and closes.
     pub async fn turn_away(self, text: &str) {
-        self.show(Page::failed(text.to_owned())).await;
+        self.show(BrowserPage::failed(text.to_owned())).await;
     }
 
-    async fn show(self, page: Page) {
+    async fn show(self, page: BrowserPage) {
         // A browser that was closed meanwhile needs no page.
         drop(self.page.send(page));
         self.server.stop().await;
     }
 }
 
-impl Server {
+impl LoopbackServer {
     fn start(listener: TcpListener, reception: Arc<Reception>) -> Self {
         let (end, ended) = oneshot::channel::<()>();
         let router = Router::new().fallback(receive).with_state(reception);
@@ -166,24 +166,28 @@ impl Server {
     }
 }
 
-async fn receive(State(reception): State<Arc<Reception>>, method: Method, uri: Uri) -> Page {
+async fn receive(State(reception): State<Arc<Reception>>, method: Method, uri: Uri) -> BrowserPage {
     if uri.path() != reception.path {
-        return Page { status: StatusCode::NOT_FOUND, title: "Not found", text: "There is nothing here.".to_owned() };
+        return BrowserPage {
+            status: StatusCode::NOT_FOUND,
+            title: "Not found",
+            text: "There is nothing here.".to_owned(),
+        };
     }
     if method != Method::GET {
         let text = "This page is for browsers that come back from signing in.".to_owned();
-        return Page { status: StatusCode::METHOD_NOT_ALLOWED, title: "Not taken", text };
+        return BrowserPage { status: StatusCode::METHOD_NOT_ALLOWED, title: "Not taken", text };
     }
     let result = code_in_query(uri.query().unwrap_or_default(), &reception.state);
     if let Err(failure @ SignInFailure::OtherState) = &result {
         warn!("a browser came back from another sign-in and was turned away");
-        return Page { status: StatusCode::BAD_REQUEST, ..Page::failed(failure.to_string()) };
+        return BrowserPage { status: StatusCode::BAD_REQUEST, ..BrowserPage::failed(failure.to_string()) };
     }
     let (page, shown) = oneshot::channel();
-    let already = || Page {
+    let already = || BrowserPage {
         status: StatusCode::CONFLICT,
         title: "Already answered",
-        text: "This sign-in has had its answer. The terminal says how it went.".to_owned(),
+        text: "This sign-in has already been completed. The terminal shows the result.".to_owned(),
     };
     if reception.arrivals.try_send((result, page)).is_err() {
         return already();
@@ -191,13 +195,13 @@ async fn receive(State(reception): State<Arc<Reception>>, method: Method, uri: U
     shown.await.unwrap_or_else(|_| already())
 }
 
-impl Page {
+impl BrowserPage {
     fn failed(text: String) -> Self {
         Self { status: StatusCode::OK, title: "Not signed in", text }
     }
 }
 
-impl IntoResponse for Page {
+impl IntoResponse for BrowserPage {
     fn into_response(self) -> Response {
         let (title, text) = (self.title, escaped(&self.text));
         let html = format!(

@@ -1,7 +1,7 @@
 //! Signing in: how a person lets an application read an account. Three ways lead to the same [`SignIn`](crate::SignIn): a
 //! browser that comes back to this host, a browser whose address is pasted, a code that is typed in on another device.
 //!
-//! A [`SignInAttempt`] talks to the authorisation server. [`Loopback`] is the page that a browser comes back to.
+//! A [`SignInAttempt`] talks to the authorization server. [`Loopback`] is the page that a browser comes back to.
 
 mod account_summary;
 mod application;
@@ -32,7 +32,7 @@ const TOKEN_PATH: &str = "/oauth2/default/v1/token";
 /// What a sign-in asks for: exactly what reading needs, and a refresh token (vendor's guide, "Scopes").
 pub const SCOPES: [&str; 4] = ["contact_data", "campaign_data", "account_read", "offline_access"];
 
-/// The authorisation server's endpoints. There is no discovery document, so they are fixed (vendor's guide, "Server flow").
+/// The authorization server's endpoints. There is no discovery document, so they are fixed (vendor's guide, "Server flow").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authority {
     /// Where a person signs in.

@@ -1,4 +1,4 @@
-//! What the authorisation server sends back by way of the browser, in the query of the redirect URI.
+//! What the authorization server sends back by way of the browser, in the query of the redirect URI.
 
 use std::fmt;
 
@@ -59,7 +59,7 @@ pub(super) fn code_in_query(query: &str, state: &CsrfToken) -> Result<Authorizat
     }
 }
 
-/// The code in what a person pasted: the whole address that the browser ended on, its query, or the code alone. A code
+/// The code in what a person pasted: the full address that the browser ended on, its query, or the code alone. A code
 /// alone brings no `state`; that it is of this attempt shows when it is exchanged, since the verifier fits no other.
 pub(super) fn code_in_pasted(pasted: &str, state: &CsrfToken) -> Result<AuthorizationCode, SignInFailure> {
     let pasted = pasted.trim().trim_matches(['"', '\'', '<', '>']).trim();

@@ -19,7 +19,7 @@ pub struct Claim {
     pub id: String,
     /// When it was made, by that host's clock.
     pub at: DateTime<Utc>,
-    /// Seconds for which nobody else may send the token: longer than an answer can take.
+    /// Seconds for which nobody else may send the token: longer than a response can take.
     pub holds_seconds: u64,
     /// It was given up, and the server has certainly not used the token up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

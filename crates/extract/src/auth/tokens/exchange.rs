@@ -16,9 +16,9 @@ use super::Record;
 use crate::auth::token_reply::TokenReply;
 use crate::http::client::{Failure, Run, too_large};
 use crate::http::policy::{Verdict, verdict};
-use crate::http::transport::{Answer, NoAnswer};
+use crate::http::transport::{NoResponse, RawResponse};
 use crate::scrub::hidden;
-use crate::{AccessToken, ExtractError, Place, Reply, SignIn};
+use crate::{AccessToken, ExtractError, Reply, RequestPlace, SignIn};
 
 /// What came of one exchange.
 pub(super) enum Exchanged {
@@ -62,13 +62,13 @@ impl Fresh {
 }
 
 /// Sends a refresh token of an account, once.
-pub(super) async fn exchange(sign_in: &SignIn, token: &SecretString, place: &Place, run: &Run) -> Exchanged {
+pub(super) async fn exchange(sign_in: &SignIn, token: &SecretString, place: &RequestPlace, run: &Run) -> Exchanged {
     let mut client = TokenClient::new(ClientId::new(sign_in.client_id.clone()))
         .set_token_uri(TokenUrl::from_url(sign_in.token_url.clone()));
     if let Some(secret) = &sign_in.client_secret {
         client = client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()));
     }
-    let endpoint = Endpoint { run, date: Mutex::new(None) };
+    let endpoint = TokenEndpoint { run, date: Mutex::new(None) };
     let token = RefreshToken::new(token.expose_secret().to_owned());
     run.meter.sign_in();
     match client.exchange_refresh_token(&token).request_async(&endpoint).await {
@@ -79,15 +79,15 @@ pub(super) async fn exchange(sign_in: &SignIn, token: &SecretString, place: &Pla
                 None => unusable(place, "its access token fits no header"),
             }
         }
-        Err(RequestTokenError::Request(NoToken::NoAnswer(NoAnswer::Failed { error, reply }))) => {
+        Err(RequestTokenError::Request(NoToken::NoResponse(NoResponse::Failed { error, reply }))) => {
             let unsent = error.is_connect();
-            Exchanged::Failed { failure: Failure::NoAnswer(error, reply), unsent }
+            Exchanged::Failed { failure: Failure::NoResponse(error, reply), unsent }
         }
-        Err(RequestTokenError::Request(NoToken::NoAnswer(NoAnswer::TooLarge(reply, bytes)))) => {
+        Err(RequestTokenError::Request(NoToken::NoResponse(NoResponse::TooLarge(reply, bytes)))) => {
             Exchanged::Useless { error: too_large(place.clone(), reply, bytes), unsent: false }
         }
         // No connection, so nothing was sent.
-        Err(RequestTokenError::Request(NoToken::NoAnswer(NoAnswer::Unusable(unusable)))) => {
+        Err(RequestTokenError::Request(NoToken::NoResponse(NoResponse::Unusable(unusable)))) => {
             Exchanged::Useless { error: unusable.at(place.clone()), unsent: true }
         }
         Err(RequestTokenError::Request(NoToken::Refused(answer))) => refused(answer, sign_in, place),
@@ -96,9 +96,9 @@ pub(super) async fn exchange(sign_in: &SignIn, token: &SecretString, place: &Pla
     }
 }
 
-/// What an answer without tokens means. Only `invalid_grant` and `invalid_client` need a person; a gateway in between
+/// What a response without tokens means. Only `invalid_grant` and `invalid_client` need a person; a gateway in between
 /// may say anything.
-fn refused(answer: Box<Answer>, sign_in: &SignIn, place: &Place) -> Exchanged {
+fn refused(answer: Box<RawResponse>, sign_in: &SignIn, place: &RequestPlace) -> Exchanged {
     let reply = &answer.reply;
     if reply.has("invalid_grant") {
         return Exchanged::TokenRefused(answer.reply);
@@ -115,11 +115,11 @@ fn refused(answer: Box<Answer>, sign_in: &SignIn, place: &Place) -> Exchanged {
             Exchanged::Useless { error, unsent: true }
         }
         // A server that fails may have used the token up before it did.
-        _ => Exchanged::Failed { unsent: reply.status < 500, failure: Failure::Answer(answer) },
+        _ => Exchanged::Failed { unsent: reply.status < 500, failure: Failure::RawResponse(answer) },
     }
 }
 
-fn unusable(place: &Place, reason: &str) -> Exchanged {
+fn unusable(place: &RequestPlace, reason: &str) -> Exchanged {
     let (reply, reason) = (Box::new(Reply { status: 200, ..Reply::default() }), reason.to_owned());
     Exchanged::Useless {
         error: ExtractError::NotAPage { place: place.clone(), reply, reason, gave_up: None },
@@ -164,20 +164,20 @@ impl Fresh {
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 enum NoToken {
-    #[error("the token endpoint did not answer")]
-    NoAnswer(#[from] NoAnswer),
+    #[error("the token endpoint did not respond")]
+    NoResponse(#[from] NoResponse),
     #[error("the token endpoint refused")]
-    Refused(Box<Answer>),
+    Refused(Box<RawResponse>),
 }
 
 /// The HTTP side of the `oauth2` crate.
-struct Endpoint<'a> {
+struct TokenEndpoint<'a> {
     run: &'a Run,
     /// The server's clock when it answered.
     date: Mutex<Option<DateTime<Utc>>>,
 }
 
-impl<'c> AsyncHttpClient<'c> for Endpoint<'_> {
+impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
     type Error = NoToken;
     type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, NoToken>> + Send + 'c>>;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
-use super::{Record, is_name};
+use super::{Record, is_account_name};
 use crate::{ExtractError, auth::private};
 
 /// More than any sign-in has.
@@ -21,13 +21,13 @@ const LOCK_PATIENCE: Duration = Duration::from_mins(10);
 
 /// A folder of sign-ins.
 #[derive(Debug, Clone)]
-pub(super) struct Folder(PathBuf);
+pub(super) struct TokenFolder(PathBuf);
 
 /// Nobody else changes the account while this lives: no other process, and no other task of this one.
 #[derive(Debug)]
 pub(crate) struct Lock(#[expect(dead_code, reason = "closing the file is what lets go")] File);
 
-impl Folder {
+impl TokenFolder {
     pub(super) fn new(path: PathBuf) -> Self {
         Self(path)
     }
@@ -47,7 +47,7 @@ impl Folder {
         for entry in fs::read_dir(&self.0).map_err(failed)? {
             let file = entry.map_err(failed)?.file_name();
             let name = file.to_str().and_then(|file| file.strip_suffix(".json"));
-            names.extend(name.filter(|name| is_name(name)).map(str::to_owned));
+            names.extend(name.filter(|name| is_account_name(name)).map(str::to_owned));
         }
         names.sort_unstable();
         Ok(names)

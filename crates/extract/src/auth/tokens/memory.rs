@@ -6,9 +6,9 @@ use super::Record;
 
 /// The one sign-in.
 #[derive(Debug)]
-pub(super) struct Memory(Mutex<Box<Record>>);
+pub(super) struct TokenMemory(Mutex<Box<Record>>);
 
-impl Memory {
+impl TokenMemory {
     pub(super) fn new(record: Record) -> Self {
         Self(Mutex::new(Box::new(record)))
     }

@@ -4,7 +4,6 @@
 //! process at a time may ask for it. [`Accounts`] holds the generations: one file an account on this host, or encrypted
 //! objects that hosts share.
 
-mod bucket;
 mod claim;
 mod exchange;
 mod folder;
@@ -12,10 +11,11 @@ mod folder;
 pub(crate) mod fuzzing;
 mod key;
 mod memory;
+mod objects;
 mod record;
 mod renewal;
+mod renewal_lock;
 mod sign_in;
-mod turn;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,40 +33,40 @@ pub use key::TokenKey;
 pub use sign_in::SignIn;
 
 use crate::{Clock, ExtractError, RefreshGrant, SignInFailure};
-use bucket::Bucket;
-use folder::Folder;
-use memory::Memory;
+use folder::TokenFolder;
+use memory::TokenMemory;
+use objects::TokenObjects;
 pub(crate) use record::Record;
 pub(crate) use renewal::Renewer;
 #[cfg(test)]
-pub(crate) use turn::{Claimed, Turn};
+pub(crate) use renewal_lock::{Claimed, RenewalLock};
 
 /// The sign-ins of all accounts at one place. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Accounts(Arc<Place>);
+pub struct Accounts(Arc<AccountStore>);
 
 #[derive(Debug)]
-enum Place {
-    Memory(Memory),
-    Folder(Folder),
-    Bucket(Bucket),
+enum AccountStore {
+    Memory(TokenMemory),
+    Folder(TokenFolder),
+    Objects(TokenObjects),
 }
 
 impl Accounts {
     /// One file an account in this folder. Nothing is made or read before it is asked for.
     pub fn in_folder(folder: PathBuf) -> Self {
-        Self(Arc::new(Place::Folder(Folder::new(folder))))
+        Self(Arc::new(AccountStore::Folder(TokenFolder::new(folder))))
     }
 
     /// Encrypted objects below a prefix, which hosts share. The store must be able to make an object only where there is
     /// none (`PutMode::Create`).
     pub fn in_store(store: Arc<dyn ObjectStore>, prefix: Path, key: TokenKey) -> Self {
-        Self(Arc::new(Place::Bucket(Bucket { store, prefix, key })))
+        Self(Arc::new(AccountStore::Objects(TokenObjects { store, prefix, key })))
     }
 
     /// One sign-in that ends with the process.
     pub(crate) fn in_memory(sign_in: SignIn) -> Self {
-        Self(Arc::new(Place::Memory(Memory::new(Record::new(sign_in)))))
+        Self(Arc::new(AccountStore::Memory(TokenMemory::new(Record::new(sign_in)))))
     }
 
     /// The accounts that are signed in, sorted.
@@ -75,9 +75,9 @@ impl Accounts {
     /// The place cannot be read, or others than its owner can read it.
     pub async fn names(&self) -> Result<Vec<String>, ExtractError> {
         match &*self.0 {
-            Place::Memory(memory) => Ok(vec![memory.record().sign_in.account]),
-            Place::Folder(folder) => on_disk(folder, Folder::names).await,
-            Place::Bucket(bucket) => bucket.names().await,
+            AccountStore::Memory(memory) => Ok(vec![memory.record().sign_in.account]),
+            AccountStore::Folder(folder) => on_disk(folder, TokenFolder::names).await,
+            AccountStore::Objects(bucket) => bucket.names().await,
         }
     }
 
@@ -109,7 +109,7 @@ impl Accounts {
     async fn put(&self, sign_in: SignIn, replaces: bool) -> Result<(), ExtractError> {
         let account = sign_in.account.clone();
         self.change(&account, move |old| {
-            // One that cannot be read is what a new sign-in mends.
+            // A new sign-in fixes one that cannot be read.
             let old = match old {
                 Err(ExtractError::TokensDamaged { .. } | ExtractError::TokenKey { .. }) => None,
                 old => old?,
@@ -155,8 +155,8 @@ impl Accounts {
     pub async fn remove(&self, account: &str) -> Result<bool, ExtractError> {
         check_name(account)?;
         match &*self.0 {
-            Place::Memory(_) => Ok(false),
-            Place::Folder(folder) => {
+            AccountStore::Memory(_) => Ok(false),
+            AccountStore::Folder(folder) => {
                 let lock = folder.lock(account).await?;
                 let account = account.to_owned();
                 on_disk(folder, move |folder| {
@@ -166,7 +166,7 @@ impl Accounts {
                 })
                 .await
             }
-            Place::Bucket(bucket) => bucket.remove(account).await,
+            AccountStore::Objects(bucket) => bucket.remove(account).await,
         }
     }
 
@@ -174,26 +174,26 @@ impl Accounts {
     pub(crate) async fn record(&self, account: &str) -> Result<Option<Record>, ExtractError> {
         check_name(account)?;
         match &*self.0 {
-            Place::Memory(memory) => Ok(Some(memory.record())),
-            Place::Folder(folder) => {
+            AccountStore::Memory(memory) => Ok(Some(memory.record())),
+            AccountStore::Folder(folder) => {
                 let account = account.to_owned();
                 on_disk(folder, move |folder| folder.read(&account)).await
             }
-            Place::Bucket(bucket) => bucket.read(account).await,
+            AccountStore::Objects(bucket) => bucket.read(account).await,
         }
     }
 
     /// Whether processes that do not see each other die may renew its tokens.
     pub(crate) fn is_shared(&self) -> bool {
-        matches!(&*self.0, Place::Bucket(_))
+        matches!(&*self.0, AccountStore::Objects(_))
     }
 
     /// Where an account is kept, for people. `None`: nowhere.
     pub(crate) fn place(&self, account: &str) -> Option<String> {
         match &*self.0 {
-            Place::Memory(_) => None,
-            Place::Folder(folder) => Some(folder.file(account).display().to_string()),
-            Place::Bucket(bucket) => Some(bucket.place(account)),
+            AccountStore::Memory(_) => None,
+            AccountStore::Folder(folder) => Some(folder.file(account).display().to_string()),
+            AccountStore::Objects(bucket) => Some(bucket.place(account)),
         }
     }
 
@@ -205,13 +205,13 @@ impl Accounts {
     ) -> Result<(), ExtractError> {
         check_name(account)?;
         match &*self.0 {
-            Place::Memory(memory) => {
+            AccountStore::Memory(memory) => {
                 if let Some(record) = change(Ok(Some(memory.record())))? {
                     memory.replace(record);
                 }
                 Ok(())
             }
-            Place::Folder(folder) => {
+            AccountStore::Folder(folder) => {
                 let lock = folder.lock(account).await?;
                 let account = account.to_owned();
                 on_disk(folder, move |folder| {
@@ -226,7 +226,7 @@ impl Accounts {
                 })
                 .await
             }
-            Place::Bucket(bucket) => bucket.change(account, change).await,
+            AccountStore::Objects(bucket) => bucket.change(account, change).await,
         }
     }
 }
@@ -238,14 +238,14 @@ fn seed_hash(grant: &RefreshGrant) -> String {
 
 /// Does what blocks on a thread that may block, to its end even where the caller goes away.
 async fn on_disk<T: Send + 'static>(
-    folder: &Folder,
-    work: impl FnOnce(&Folder) -> Result<T, ExtractError> + Send + 'static,
+    folder: &TokenFolder,
+    work: impl FnOnce(&TokenFolder) -> Result<T, ExtractError> + Send + 'static,
 ) -> Result<T, ExtractError> {
     let folder = folder.clone();
     ended(spawn_blocking(move || work(&folder))).await
 }
 
-/// What a task ends with. Unlike a future, it goes on where nobody waits for it any more.
+/// What a task ends with. Unlike a future, it continues when nobody waits for it any more.
 pub(crate) async fn ended<T>(task: JoinHandle<T>) -> T {
     match task.await {
         Ok(done) => done,
@@ -258,13 +258,13 @@ pub(crate) async fn ended<T>(task: JoinHandle<T>) -> T {
 }
 
 /// Whether this can be an account's name, by the rule of pipelines: it names files and objects too.
-fn is_name(name: &str) -> bool {
+pub fn is_account_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     name.len() <= 64 && name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.chars().all(allowed)
 }
 
 fn check_name(account: &str) -> Result<(), ExtractError> {
-    if is_name(account) {
+    if is_account_name(account) {
         return Ok(());
     }
     let reason =

@@ -14,7 +14,7 @@ use crate::{AccessToken, Identity, SignIn};
 
 /// The format that this version writes.
 const FORMAT: u32 = 1;
-/// Claims that a record keeps of processes that never stored an answer: the oldest ones are the interesting ones.
+/// Claims that a record keeps of processes that never stored a response: the oldest ones are the interesting ones.
 const MOST_CLAIMS: usize = 8;
 
 /// A sign-in with its history.
@@ -27,7 +27,7 @@ pub(crate) struct Record {
     pub(crate) previous: Option<SecretString>,
     /// Hash of the refresh token in the configuration that the account began with.
     pub(crate) seed: Option<String>,
-    /// Who set out to renew this generation. Whoever stores the answer clears it.
+    /// Who set out to renew this generation. Whoever stores the response clears it.
     pub(crate) claims: Vec<Claim>,
 }
 

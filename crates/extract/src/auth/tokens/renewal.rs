@@ -12,11 +12,11 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::exchange::{Exchanged, exchange};
-use super::turn::{Claimed, Turn};
+use super::renewal_lock::{Claimed, RenewalLock};
 use super::{Accounts, Claim, Record};
 use crate::error::NoRenewal;
 use crate::http::client::{Failure, Run};
-use crate::{ExtractError, GaveUp, Place, Reply};
+use crate::{ExtractError, GaveUp, Reply, RequestPlace};
 
 /// How long a process looks for the tokens of another that sent the same one, before it says that they are lost.
 const LAST_LOOK: Duration = Duration::from_secs(2);
@@ -30,8 +30,8 @@ pub(crate) struct Renewer {
     made: Option<u64>,
     /// What the server refused for good. It would say so again.
     refused: Option<Refusal>,
-    /// New tokens that could not be stored. The turn keeps others away from the token that they came for.
-    unsaved: Option<(Box<Turn>, Record)>,
+    /// New tokens that could not be stored. The lock keeps others away from the token that they came for.
+    unsaved: Option<(Box<RenewalLock>, Record)>,
 }
 
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Renewer {
     /// nothing is repeated and nobody is waited for: `None` where another process is at it.
     ///
     /// # Errors
-    /// There are none to be had.
+    /// None are available.
     pub(crate) async fn renew(
         &mut self,
         used: Option<u64>,
@@ -65,7 +65,7 @@ impl Renewer {
             if Some(record.sign_in.generation) != used && record.is_usable(run.clock.now()) {
                 return Ok(Some(record));
             }
-            let place = Place::new("access token".to_owned(), "POST", &record.sign_in.token_url);
+            let place = RequestPlace::new("access token".to_owned(), "POST", &record.sign_in.token_url);
             let generation = record.sign_in.generation;
             if let Some(refusal) = self.refused.as_ref().filter(|refusal| refusal.generation == generation) {
                 return Err(self.refusal(refusal, place));
@@ -78,8 +78,8 @@ impl Renewer {
             match self.accounts.claim(&self.account, generation, urgent, within, &run.clock).await? {
                 Claimed::Newer => {}
                 Claimed::Busy => return Ok(None),
-                Claimed::Mine(turn) => {
-                    if let Some(record) = self.take(turn, urgent, &place, run).await? {
+                Claimed::Mine(lock) => {
+                    if let Some(record) = self.take(lock, urgent, &place, run).await? {
                         return Ok(Some(record));
                     }
                 }
@@ -92,8 +92,8 @@ impl Renewer {
     /// # Errors
     /// They still cannot be stored; they are kept.
     pub(crate) async fn save(&mut self) -> Result<(), ExtractError> {
-        let Some((turn, record)) = &self.unsaved else { return Ok(()) };
-        self.accounts.save(turn, record).await?;
+        let Some((lock, record)) = &self.unsaved else { return Ok(()) };
+        self.accounts.save(lock, record).await?;
         info!(account = self.account, "the new token is stored now");
         self.unsaved = None;
         Ok(())
@@ -122,40 +122,40 @@ impl Renewer {
         }
     }
 
-    /// Sends the turn's token until something comes of it. `None`: another process came first, look again.
+    /// Sends the locked generation's token until something comes of it. `None`: another process came first, look again.
     async fn take(
         &mut self,
-        mut turn: Box<Turn>,
+        mut lock: Box<RenewalLock>,
         urgent: bool,
-        place: &Place,
+        place: &RequestPlace,
         run: &Run,
     ) -> Result<Option<Record>, ExtractError> {
-        for claim in turn.unfinished() {
-            warn!(account = self.account, by = %claim, "its answer to this token was never stored; the token is sent again");
+        for claim in lock.unfinished() {
+            warn!(account = self.account, by = %claim, "the response to its exchange of this token was never stored; sending the token once more");
         }
-        // Until an answer is lost, the server has certainly not used the token up.
+        // Until a response is lost, the server has certainly not used the token up.
         let mut all_unsent = true;
         let mut made = 0;
         loop {
             made += 1;
-            let sign_in = &turn.record.sign_in;
+            let sign_in = &lock.record.sign_in;
             let Some(token) = &sign_in.refresh_token else { return Ok(None) };
             let (failure, unsent) = match exchange(sign_in, token, place, run).await {
                 Exchanged::Fresh(fresh) => {
-                    let record = fresh.after(&turn.record);
-                    return self.store(turn, record).await;
+                    let record = fresh.after(&lock.record);
+                    return self.store(lock, record).await;
                 }
                 Exchanged::TokenRefused(reply) => {
-                    return self.token_refused(turn, reply, !all_unsent, place, run).await;
+                    return self.token_refused(lock, reply, !all_unsent, place, run).await;
                 }
                 Exchanged::ClientRefused(reply) => {
-                    let generation = turn.record.sign_in.generation;
+                    let generation = lock.record.sign_in.generation;
                     let refusal = Refusal { generation, client: true, reply, unfinished: Vec::new() };
-                    self.give_up(turn, all_unsent).await;
+                    self.give_up(lock, all_unsent).await;
                     return Err(self.refuse(refusal, place));
                 }
                 Exchanged::Useless { error, unsent } => {
-                    self.give_up(turn, all_unsent && unsent).await;
+                    self.give_up(lock, all_unsent && unsent).await;
                     return Err(error);
                 }
                 Exchanged::Failed { failure, unsent } => (failure, unsent),
@@ -165,18 +165,18 @@ impl Renewer {
             let again = match wait {
                 Ok(wait) => {
                     run.meter.back_off(wait).await;
-                    self.accounts.claim_again(&mut turn).await
+                    self.accounts.claim_again(&mut lock).await
                 }
                 Err(error) => Err(error),
             };
             match again {
                 Ok(true) => {}
                 Ok(false) => {
-                    self.give_up(turn, all_unsent).await;
+                    self.give_up(lock, all_unsent).await;
                     return Ok(None);
                 }
                 Err(error) => {
-                    self.give_up(turn, all_unsent).await;
+                    self.give_up(lock, all_unsent).await;
                     return Err(error);
                 }
             }
@@ -184,8 +184,8 @@ impl Renewer {
     }
 
     /// Stores new tokens. Where that fails they are kept in memory: they are all that there is.
-    async fn store(&mut self, turn: Box<Turn>, record: Record) -> Result<Option<Record>, ExtractError> {
-        let saved = self.accounts.save(&turn, &record).await;
+    async fn store(&mut self, lock: Box<RenewalLock>, record: Record) -> Result<Option<Record>, ExtractError> {
+        let saved = self.accounts.save(&lock, &record).await;
         self.made = Some(record.sign_in.generation).filter(|_| !matches!(saved, Ok(false)));
         match saved {
             Ok(true) => Ok(Some(record)),
@@ -196,24 +196,24 @@ impl Renewer {
                     account = self.account, error = %failed, cause,
                     "the new token could not be stored; it is lost if this process ends before it is"
                 );
-                self.unsaved = Some((turn, record.clone()));
+                self.unsaved = Some((lock, record.clone()));
                 Ok(Some(record))
             }
         }
     }
 
     /// The server does not take the token: another process may just have used it, or the one before may still be good.
-    /// `lost`: an answer to this very process was lost.
+    /// `lost`: a response to this very process was lost.
     async fn token_refused(
         &mut self,
-        turn: Box<Turn>,
+        lock: Box<RenewalLock>,
         reply: Box<Reply>,
         lost: bool,
-        place: &Place,
+        place: &RequestPlace,
         run: &Run,
     ) -> Result<Option<Record>, ExtractError> {
-        let generation = turn.record.sign_in.generation;
-        let mut unfinished = turn.unfinished();
+        let generation = lock.record.sign_in.generation;
+        let mut unfinished = lock.unfinished();
         if !unfinished.is_empty() && self.accounts.is_shared() {
             // A process that was taken for dead may only have been slow.
             sleep(LAST_LOOK).await;
@@ -222,33 +222,33 @@ impl Renewer {
             }
         }
         if lost {
-            unfinished.push(turn.claim.clone());
+            unfinished.push(lock.claim.clone());
         }
-        if let Some(previous) = turn.record.previous.as_ref().filter(|_| unfinished.is_empty())
-            && let Exchanged::Fresh(fresh) = exchange(&turn.record.sign_in, previous, place, run).await
+        if let Some(previous) = lock.record.previous.as_ref().filter(|_| unfinished.is_empty())
+            && let Exchanged::Fresh(fresh) = exchange(&lock.record.sign_in, previous, place, run).await
         {
             warn!(account = self.account, "the newest refresh token was refused and the one before it still worked");
-            let record = fresh.after(&turn.record);
-            return self.store(turn, record).await;
+            let record = fresh.after(&lock.record);
+            return self.store(lock, record).await;
         }
-        // The answer to this process was clear; those to the others are not known any better than before.
-        self.give_up(turn, !lost).await;
+        // The response to this process was clear; those to the others are not known any better than before.
+        self.give_up(lock, !lost).await;
         Err(self.refuse(Refusal { generation, client: false, reply, unfinished }, place))
     }
 
-    async fn give_up(&self, turn: Box<Turn>, unsent: bool) {
-        if let Err(failed) = self.accounts.give_up(*turn, unsent).await {
+    async fn give_up(&self, lock: Box<RenewalLock>, unsent: bool) {
+        if let Err(failed) = self.accounts.give_up(*lock, unsent).await {
             warn!(account = self.account, error = %failed, "the claim on the token stands until its time is over");
         }
     }
 
-    fn refuse(&mut self, refusal: Refusal, place: &Place) -> ExtractError {
+    fn refuse(&mut self, refusal: Refusal, place: &RequestPlace) -> ExtractError {
         let error = self.refusal(&refusal, place.clone());
         self.refused = Some(refusal);
         error
     }
 
-    fn refusal(&self, refusal: &Refusal, place: Place) -> ExtractError {
+    fn refusal(&self, refusal: &Refusal, place: RequestPlace) -> ExtractError {
         let (account, reply) = (self.account.clone(), refusal.reply.clone());
         if self.accounts.place(&account).is_none() {
             return ExtractError::SignIn { place, reply };
@@ -267,10 +267,10 @@ impl Renewer {
 }
 
 /// The error of a request that is not repeated.
-fn once(place: &Place, failure: Failure) -> ExtractError {
+fn once(place: &RequestPlace, failure: Failure) -> ExtractError {
     let (reply, source) = match failure {
-        Failure::Answer(answer) | Failure::NotAPage(answer, _) => (Some(answer.reply), None),
-        Failure::NoAnswer(error, reply) => (reply, Some(error)),
+        Failure::RawResponse(answer) | Failure::NotAPage(answer, _) => (Some(answer.reply), None),
+        Failure::NoResponse(error, reply) => (reply, Some(error)),
     };
     ExtractError::Transient { place: place.clone(), gave_up: GaveUp::Attempts(1), reply, source }
 }

@@ -114,7 +114,7 @@ impl PaceConfig {
             Credentials::Sandbox(sandbox) => (sandbox.requests_per_second, sandbox.daily_requests),
             Credentials::Stored | Credentials::Seeded(_) | Credentials::Token(_) => (None, None),
         };
-        let default = ctct_extract::Pace::default();
+        let default = ctct_extract::RateLimit::default();
         let daily_requests = fields
             .count32("daily_requests", decoder)
             .or(limits.1)

@@ -1,4 +1,4 @@
-//! The authorisation server: where people sign in, and clients trade what comes of it for tokens (vendor's guide,
+//! The authorization server: where people sign in, and clients trade what comes of it for tokens (vendor's guide,
 //! "OAuth 2.0"). It knows one application.
 
 mod authorize;
@@ -44,7 +44,7 @@ const CLIENT_SECRET: &str = "sandbox-secret";
 const SCOPES: [&str; 6] =
     ["contact_data", "campaign_data", "account_read", "account_update", "billing_data", "offline_access"];
 
-/// All endpoints of the authorisation server.
+/// All endpoints of the authorization server.
 pub(super) fn routes() -> Router<Arc<Service>> {
     Router::new()
         .route(AUTHORIZE_PATH, get(authorize::ask).post(authorize::decide))
@@ -54,7 +54,7 @@ pub(super) fn routes() -> Router<Arc<Service>> {
 }
 
 impl Sandbox {
-    /// Where the authorisation server is: `http://127.0.0.1:PORT`.
+    /// Where the authorization server is: `http://127.0.0.1:PORT`.
     pub fn server_url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -145,7 +145,7 @@ impl Parameters {
     }
 }
 
-/// Errors of the authorisation server: not the shape of API errors.
+/// Errors of the authorization server: not the shape of API errors.
 #[derive(Debug, Serialize)]
 struct OAuthError {
     #[serde(skip)]

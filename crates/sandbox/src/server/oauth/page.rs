@@ -62,7 +62,7 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
     response
 }
 
-/// Text as it may stand in HTML, attributes included.
+/// Text escaped for HTML, attributes included.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

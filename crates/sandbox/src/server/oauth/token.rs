@@ -1,4 +1,4 @@
-//! The token endpoint: trades authorisation codes, refresh tokens and device codes for tokens.
+//! The token endpoint: trades authorization codes, refresh tokens and device codes for tokens.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ async fn wait(pause: Duration) {
     }
 }
 
-/// The answer that takes the place of doing what is asked.
+/// The response that takes the place of doing what is asked.
 fn instead(answer: TokenAnswer) -> Option<Response> {
     match answer {
         TokenAnswer::Usual | TokenAnswer::Lost => None,

@@ -262,7 +262,7 @@ proptest! {
             let mut seen = std::collections::HashSet::new();
             for (row, parent) in rows(table).iter().zip(parents.values()) {
                 let place = (*parent, row.get(PARENT_ORDINAL).and_then(Value::as_i64), row[ORDINAL].as_i64());
-                prop_assert!(seen.insert(place), "{}: {:?} stands twice", layout.name, place);
+                prop_assert!(seen.insert(place), "{}: {:?} is duplicate", layout.name, place);
             }
         }
     }

@@ -184,7 +184,7 @@ fn a_value_that_does_not_fit_is_kept_beside_its_row_in_every_column_of_every_rep
                     let expected = if index == table { vec![json!(kept)] } else { Vec::new() };
                     assert_eq!(extras, expected, "{what}");
                 }
-                // The other record is whole.
+                // The other record is complete.
                 if report.rows.is_some() {
                     let alone = decode_of(&decoder, body(report, &[record(&report.columns)]).as_bytes());
                     for (both, alone) in page.tables.iter().zip(&alone.tables) {
