@@ -88,7 +88,7 @@ fn views_of_what_is_not_stored_say_so_and_how_to_have_it() {
     let said = views(&folder, &["shop.yaml", "--dialect", "spark"]);
     assert_eq!(said.code, Some(0));
     insta::assert_snapshot!(portable(&folder, &said.stderr), @r"
-    note: nothing is stored yet of contact_lists, email_campaigns, contact_tags in /home/shop/the shop's: the views are empty
+    note: contact_lists, email_campaigns, contact_tags not stored yet in /home/shop/the shop's: the views are empty
     help: ctct-etl run shop.yaml, then ctct-etl views shop.yaml --dialect spark again
     ");
     let sql = said.stdout;
@@ -109,7 +109,7 @@ fn contacts_without_definitions_of_their_fields_say_how_to_have_names() {
     assert_eq!(program::run(folder.path(), &["run", "shop.yaml", "--quiet"]).code, Some(0));
     let said = views(&folder, &["shop.yaml", "--dialect", "duckdb"]);
     insta::assert_snapshot!(said.stderr, @r"
-    note: columns of custom fields go by the fields' ids, since their names are not stored
+    note: columns of custom fields are named by ids, because the names of the fields are not stored
     help: add the report contact_custom_fields to shop.yaml, then ctct-etl run shop.yaml
     ");
     assert!(said.stdout.contains("AS \"custom_field_"), "{}", said.stdout);
