@@ -268,7 +268,7 @@ fn folder(report: &Report, entry: &PartitionBy) -> Column {
     Column::folder(&entry.hive_key(), data_type, true, &comment)
 }
 
-/// A column that stands in the folder's name instead of the files. A value that no folder can be named by is null there.
+/// A column that is in the name of the folder and not in the files. A value that no folder can be named by is null there.
 fn by_value(report: &Report, column: &str) -> Column {
     let found = report.tables().first().and_then(|table| Some((table, table.schema.index_of(column).ok()?)));
     let (field, origin) = found.map_or_else(

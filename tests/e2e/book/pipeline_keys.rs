@@ -9,15 +9,15 @@ pub(super) fn page(made: &str, catalog: &Catalog) -> String {
     let mut page = format!(
         "# Pipeline files\n\n{made}A pipeline is one YAML file. A key that is not listed here is refused, with the file, the line and \
          what would be right.\n`{{env: NAME}}` works wherever a text does. A secret is always `{{env: NAME}}` or `{{file: PATH}}`: \
-         none stands in a file.\n\n`ctct-etl init` writes a pipeline, `ctct-etl validate FILE` checks one, and `ctct-etl schema --editor` \
+         a pipeline file has no place for one.\n\n`ctct-etl init` writes a pipeline, `ctct-etl validate FILE` checks one, and `ctct-etl schema --editor` \
          prints the JSON Schema that this page is made of.\n"
     );
     page += &section("The file", "", &schema, &[]);
     for (path, schema) in mappings("", &schema) {
         let doc = match path.as_str() {
             "source" => {
-                "Exactly one of `account`, `accounts`, `access_token` and `sandbox` says what is read; `account` may stand \
-                 beside the last two, as a label."
+                "Exactly one of `account`, `accounts`, `access_token` and `sandbox` says what is read; `account` may \
+                 name the last two, as a label."
             }
             "destination.options" => "Which of them the store takes, `validate` says.",
             _ => "",

@@ -38,7 +38,7 @@ impl Answer {
         Self { status, ..Self::body(format!(r#"{{"error_key":"{key}","error_message":"No."}}"#)) }
     }
 
-    /// The same with another `Date`; one that is no date stands for none.
+    /// The same with another `Date`; a text that is not a date stands for none.
     #[must_use]
     pub fn dated(self, date: &'static str) -> Self {
         Self { date: Some(date), ..self }
@@ -51,7 +51,7 @@ impl Answer {
     }
 }
 
-/// The answers by path below `/v3`, and what was asked.
+/// The responses by path below `/v3`, and what was asked.
 #[derive(Debug)]
 struct Script {
     answers: HashMap<String, Vec<Answer>>,
@@ -87,7 +87,7 @@ impl Scripted {
         &self.base_url
     }
 
-    /// Path and query of every request so far, but for whose account it is where the script has no answer to that.
+    /// Path and query of every request so far, but for whose account it is where the script does not have that.
     pub fn asked(&self) -> Vec<String> {
         self.script.asked.lock().unwrap().clone()
     }

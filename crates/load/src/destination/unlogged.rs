@@ -11,7 +11,7 @@ use super::Destination;
 use crate::error::LoadError;
 
 impl Destination {
-    /// Creates a file, unless there is one already. Whether there was none: where the answer to an earlier try got lost, the
+    /// Creates a file, unless there is one already. Whether there was none: where the response to an earlier try got lost, the
     /// file that is found may be the caller's own.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ enum BatchStore {
 }
 
 impl DeltaRun {
-    /// A run without rows, whose batches are to stand in this file, or in memory.
+    /// A run without rows, whose batches are written to this file, or in memory.
     pub(crate) fn new(spilled: Option<&Arc<Scratch>>) -> Self {
         Self { batches: Vec::new(), spilled: spilled.cloned() }
     }

@@ -84,7 +84,7 @@ pub fn wire(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// The first instant of a day. Where clocks go forward over midnight, or over the whole day, that is the first instant
+/// The first instant of a day. Where clocks go forward over midnight, or over all of the day, that is the first instant
 /// after the gap; where they go back over it, the earlier of the two midnights.
 fn first_instant(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     /// Longer than the longest gap that a time zone ever had: Samoa left out 2011-12-30.

@@ -7,8 +7,7 @@ use ctct_load::WriteMode;
 
 use super::fields::{Decoder, text};
 use super::keys::{RECONCILE, REPORT};
-use super::option::Setting;
-use super::report::OptionInForce;
+use super::option::{OptionInForce, Setting};
 use super::schedule::every;
 use crate::document::error::ConfigError;
 use crate::document::yaml::Node;

@@ -18,6 +18,17 @@ const ALL: &str = "all";
 /// The word that asks for no sub-resource.
 const NONE: &str = "none";
 
+/// An option that is in force, because the pipeline says so or by default.
+#[derive(Debug, Clone)]
+pub struct OptionInForce {
+    /// Name of the option.
+    pub name: String,
+    /// What it is set to.
+    pub setting: Setting,
+    /// Where the pipeline sets it; absent where the default holds.
+    pub(crate) node: Option<Node>,
+}
+
 /// What a pipeline says about one option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting {

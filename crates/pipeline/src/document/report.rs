@@ -8,7 +8,7 @@ use ctct_load::{LoadError, PartitionBy, WriteMode};
 use super::delivery::Delivery;
 use super::fields::{Decoder, expected, mapping, suggestion, text};
 use super::keys::REPORT;
-use super::option::{Period, Setting, default_setting, setting};
+use super::option::{OptionInForce, Period, Setting, default_setting, setting};
 use super::write::{partition_by, write_mode};
 use crate::document::error::ConfigError;
 use crate::document::yaml::{Entry, Node, Value};
@@ -26,17 +26,6 @@ pub struct ReportConfig {
     pub delivery: Delivery,
     /// One entry for each option that is in force, in the order of the catalog.
     pub options: Vec<OptionInForce>,
-}
-
-/// An option that is in force, because the pipeline says so or by default.
-#[derive(Debug, Clone)]
-pub struct OptionInForce {
-    /// Name of the option.
-    pub name: String,
-    /// What it is set to.
-    pub setting: Setting,
-    /// Where the pipeline sets it; absent where the default holds.
-    pub(crate) node: Option<Node>,
 }
 
 impl ReportConfig {

@@ -14,12 +14,12 @@ fn parse(text: &str) -> Result<Pipeline, ConfigErrors> {
     Pipeline::parse(text, "acme.yaml", &Catalog::embedded().unwrap(), &environment.into_iter().collect())
 }
 
-/// A whole pipeline around `reports`, which starts on line 5.
+/// A complete pipeline around `reports`, which starts on line 5.
 fn around(reports: &str) -> String {
     format!("version: 1\nname: acme\nsource: {{account: acme}}\ndestination: {{url: ./data}}\nreports:\n{reports}\n")
 }
 
-/// A whole pipeline around `source`.
+/// A complete pipeline around `source`.
 fn with_source(source: &str) -> String {
     format!(
         "version: 1\nname: acme\nsource:\n{source}\ndestination: {{url: ./data}}\nreports: [{{report: contacts}}]\n"

@@ -1,4 +1,4 @@
-//! How many requests a run of a report takes, told before the first is sent. Pure: it goes by what is stored, by what the
+//! How many requests it takes to run a report, told before the first is sent. Pure: it goes by what is stored, by what the
 //! last commits took, and by what the API counted where it was asked.
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::stored_state::{IdsToRead, StoredState};
 use crate::plan::{Ids, ReportPlan};
 
-/// How many requests a run of a report takes.
+/// How many requests it takes to run a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Requests {
     /// It cannot be done with fewer.
@@ -35,7 +35,7 @@ pub enum Basis {
 }
 
 impl StoredState {
-    /// How many requests a run at `now` takes. `counted` is how many rows match the first query as the API counts them, or
+    /// How many requests it takes to run at `now`. `counted` is how many rows match the first query as the API counts them, or
     /// for a report by id how many rows the report has that its ids come from.
     pub(crate) fn requests(&self, plan: &ReportPlan, counted: Option<u64>, now: DateTime<Utc>) -> Requests {
         match (&plan.ids, self.ids) {

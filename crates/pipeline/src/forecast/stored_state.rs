@@ -189,7 +189,7 @@ mod tests {
         let contacts = |mode: &str| format!("  - {{report: contacts, write_mode: {mode}}}\n");
         assert!(!may_go("", Scope::Live), "nothing of the plan touches them");
         assert!(!may_go(&contacts("append"), Scope::Everything));
-        assert!(!may_go(&contacts("merge"), Scope::Live), "rows that vanish are marked and stay");
+        assert!(!may_go(&contacts("merge"), Scope::Live), "deleted rows are marked and stay");
         assert!(may_go(&contacts("merge"), Scope::Everything));
         assert!(may_go(&contacts("replace"), Scope::Live));
     }

@@ -49,7 +49,7 @@ impl fmt::Display for PlanSummary {
 }
 
 impl PlanSummary {
-    /// What a run costs. Where that is not known of a report, there is no number that would look like it.
+    /// What a run costs. Where that is not known of a report, none is shown that would look like it.
     fn write_cost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unknown: Vec<&PlannedReport> =
             self.reports.iter().filter(|report| report.requests.most.is_none()).collect();

@@ -184,7 +184,7 @@ impl ReportPlan {
             Scope::Between { from, .. } => Some(from),
             Scope::Everything => self.since,
             Scope::Live if sweep || !self.is_incremental() => self.since,
-            // The last read of everything was not complete, and no later window asks for what it lacks.
+            // The last read of everything was not complete, and no later window has what it lacks.
             Scope::Live if previous.is_some_and(|previous| previous.incomplete > 0) => self.since,
             Scope::Live => self.next_after(previous, now),
         };

@@ -157,7 +157,7 @@ impl<'a> Resolution<'a> {
     }
 
     /// The value that asks for every row, and what the rows are that stay: where rows are merged, one that no longer fits is
-    /// to leave the tables, and no answer to the narrower question would tell.
+    /// to leave the tables, and no response to the narrower request would tell.
     fn kept_here<'p>(&self, param: &'p Param, values: &[String]) -> Option<(&'p str, Vec<Meaning>)> {
         let (everything, _) = param.means.iter().find(|(_, meaning)| meaning.is_empty())?;
         let narrows = self.merges && !values.contains(everything);

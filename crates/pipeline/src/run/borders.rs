@@ -2,9 +2,9 @@
 //!
 //! A row that comes in at the top pushes all others down, and the last row of one page comes again as the first of the next
 //! where cursors are positions. Equal events look just so where a page ends between them. Which of the two it was, the first
-//! page tells when it is asked for once more: nothing new stands at its top, and the rows are events of their own; so many
-//! new ones stand there, and so many rows at most are the same ones again. What is dropped in error, a later read of the
-//! whole id brings; what would be counted twice in error, nothing takes away again.
+//! page tells when it is asked for once more: nothing new is at its top, and the rows are events of their own; so many
+//! new ones are there, and so many rows at most are the same ones again. What is dropped in error, a later read of the
+//! complete id brings; what would be counted twice in error, nothing takes away again.
 
 use std::collections::HashMap;
 
@@ -51,7 +51,7 @@ impl Borders {
         }
     }
 
-    /// The rows of a page as they stand in its body; none where it is not a page, which is refused where it is decoded.
+    /// The rows of a page as its body has them; none where it is not a page, which is refused where it is decoded.
     fn rows_of<'a>(&self, page: &'a Page) -> Vec<&'a RawValue> {
         let envelope: HashMap<String, &RawValue> = serde_json::from_slice(&page.body).unwrap_or_default();
         let rows = envelope.get(&self.rows).map(|rows| serde_json::from_str(rows.get()));

@@ -61,7 +61,7 @@ pub(super) fn decoded(
 }
 
 /// When pages were read, each of one read at an instant of its own: a version of a row and its child rows belong together by the
-/// row's key, the commit and this, and the clock of a server has whole seconds. Kept pages come to the same instants again.
+/// row's key, the commit and this, and the clock of a server counts in seconds. Kept pages come to the same instants again.
 #[derive(Default)]
 struct Instants {
     /// How many pages of the read came at an instant.

@@ -119,7 +119,7 @@ impl Job {
 enum JobResult {
     /// What became of a job.
     Read(Job, Result<ReadOutcome, RunError>),
-    /// Whether the API answers at all.
+    /// Whether the API responds at all.
     Answers(bool),
 }
 

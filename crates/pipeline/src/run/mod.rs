@@ -61,7 +61,7 @@ const GRACE: Duration = Duration::from_millis(1_500);
 struct Work {
     reports: Vec<ReportSummary>,
     usage: Usage,
-    /// What somebody should know of the run as a whole.
+    /// What somebody should know of the run, not of one report.
     warnings: Vec<String>,
     /// What went wrong beside the reports.
     error: Option<RunError>,

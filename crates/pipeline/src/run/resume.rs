@@ -92,7 +92,7 @@ impl Resumption {
     }
 
     /// Sends the pages on: each as its own unit, or with `by_id` all pages of an id as one once they are complete.
-    /// A kept page that is no page of `report`, by this version's bounds, is passed over with those after it: the crawl asks
+    /// A kept page that is not a page of `report`, by this version's bounds, is skipped with those after it: the crawl asks
     /// for it again.
     pub(super) async fn replay(
         mut self,

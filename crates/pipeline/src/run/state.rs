@@ -20,7 +20,7 @@ impl ReportRun<'_> {
         match plan.delivery.max_removed {
             _ if self.writer.plan.allow_removal => Brake::Off,
             Some(most) => Brake::Share(most.share()),
-            // Rows that were chosen otherwise may all be others, and an answer without any tells nothing of either.
+            // Rows that were chosen otherwise may all be others, and a response without any tells nothing of either.
             None if records > 0 && plan.chooses_otherwise(&previous.state) => Brake::Off,
             None => Brake::Usual,
         }

@@ -40,7 +40,7 @@ pub(crate) struct Foreseen {
 /// Learns whose account the source is, and refuses to add its rows to those of another account.
 ///
 /// # Errors
-/// [`RunError::OtherAccount`]; the destination cannot be read; or the API gave no answer that would be the same again.
+/// [`RunError::OtherAccount`]; the destination cannot be read; or the API said something that would be the same again.
 pub(crate) async fn establish(
     plan: &Plan,
     context: &Context,

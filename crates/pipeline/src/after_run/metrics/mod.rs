@@ -35,7 +35,7 @@ pub struct Metric {
 /// What a metric is of, and its value where there is one.
 #[derive(Debug)]
 enum Of {
-    /// The whole run; labels `pipeline` and `account`.
+    /// The run; labels `pipeline` and `account`.
     Run(fn(&RunSummary) -> Option<f64>),
     /// One report of it; the label `report` too.
     Report(fn(&ReportSummary) -> Option<f64>),
@@ -192,7 +192,7 @@ fn report_ended(report: &ReportSummary) -> f64 {
 /// One value of a metric.
 #[derive(Debug, Clone, PartialEq)]
 struct Sample {
-    /// Absent for a metric of the whole run.
+    /// Absent for a metric of the run.
     report: Option<String>,
     value: f64,
 }

@@ -47,7 +47,7 @@ pub enum StatePlace {
     Store(DestinationConfig),
 }
 
-/// How fast the API is asked, and how many of the day's requests a run may use.
+/// The rate limit, and how many of the day's requests one run may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PaceConfig {
     /// Requests per second.

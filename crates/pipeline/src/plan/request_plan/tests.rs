@@ -133,7 +133,7 @@ fn a_sweep_is_due_after_its_span_and_not_tried_twice_a_day() {
         ..after_a_run("2026-02-10T06:00:00Z")
     };
     let due = |state: &ReportState| contacts.request_plan(Some(state), at(NOW)).sweep;
-    assert!(!contacts.request_plan(None, at(NOW)).sweep, "the first run has nothing that could have vanished");
+    assert!(!contacts.request_plan(None, at(NOW)).sweep, "the first run has nothing that could be gone");
     assert!(due(&left("2026-02-03T12:30:00Z", "2026-02-03T12:30:00Z")));
     assert!(!due(&left("2026-02-03T12:31:00Z", "2026-02-03T12:31:00Z")));
     assert!(!due(&left("2026-01-01T00:00:00Z", "2026-02-09T12:31:00Z")), "tried less than a day ago");
