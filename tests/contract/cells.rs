@@ -1,8 +1,10 @@
 //! Rows cell by cell, worked out from the JSON by the rules of the documentation and none of the program's code, and read
 //! from the tables that the program made of it.
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::DataType;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use ctct_catalog::{Report, Table};
 use ctct_transform::DecodedPage;

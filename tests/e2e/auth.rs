@@ -350,7 +350,7 @@ async fn nobody_has_to_wait_for_a_browser_to_the_end() {
     let host = Host::new(Quirks::default()).await;
     let mut login = host.login(&["--no-browser", "--port", "0", "--client-id", host.sandbox.client_id()]);
     let mut running = Running::start(&mut login);
-    running.wait_for("Ctrl-C ends that");
+    running.wait_for("Press Ctrl-C to cancel");
     running.terminate();
     let ended = running.end();
     assert_eq!(ended.code, Some(12), "{ended:?}");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
-use arrow::datatypes::DataType;
+use arrow_schema::DataType;
 use ctct_pipeline::Outcome;
 use ctct_pipeline::after_run::RUNS_TABLE;
 use ctct_sandbox::{Faults, Quirks, SandboxConfig};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray, new_null_array};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray, new_null_array};
 use ctct_catalog::{Catalog, Report};
 use ctct_load::{
     Absent, Brake, Committed, Destination, LoadError, LoadPlan, PartitionBy, Reach, Repeats, ReportState, RunOutcome,

@@ -220,7 +220,7 @@ pub enum LoadError {
         action: &'static str,
         /// The cause.
         #[source]
-        source: arrow::error::ArrowError,
+        source: arrow_schema::ArrowError,
     },
     /// A compression level that zstd does not have, say.
     #[error("file option {option}: {reason}")]

@@ -26,10 +26,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema};
-use arrow::json::{ArrayWriter, ReaderBuilder};
+use arrow_array::{RecordBatch, UInt32Array};
+use arrow_cast::cast;
+use arrow_json::{ArrayWriter, ReaderBuilder};
+use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use ctct_catalog::{Catalog, Report};

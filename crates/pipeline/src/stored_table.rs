@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow_schema::{DataType, Field, FieldRef};
 use ctct_catalog::{COMMIT, EXTRACTED_AT, ORDINAL, Origin, PARENT_ORDINAL, Report, Table};
 use ctct_load::{
     Destination, PartitionBy, StoreOptions, VALID_FROM, WriteMode, account_field, encode_folder, stored_schema,

@@ -3,7 +3,7 @@
 //! In DuckDB they are tables of its own, and a remark behind each says how to fill it from the Parquet. In Spark they
 //! are the Parquet itself, where it is.
 
-use arrow::datatypes::DataType;
+use arrow_schema::DataType;
 
 use crate::dialect::Dialect;
 use ctct_pipeline::stored_table::{Column, Layout};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, StructArray};
-use arrow::datatypes::DataType;
+use arrow_array::{Array, StructArray};
+use arrow_schema::DataType;
 use chrono::{DateTime, Utc};
 use ctct_catalog::{Origin, Report};
 use serde_json::value::RawValue;

@@ -1,6 +1,6 @@
 //! Why no record of a page can be decoded. No message holds a cell's value; the caller adds report and request id.
 
-use arrow::error::ArrowError;
+use arrow_schema::ArrowError;
 
 /// A page of which no row can be used.
 #[derive(Debug, thiserror::Error)]

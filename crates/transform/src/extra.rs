@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, StringViewArray, StructArray};
-use arrow::datatypes::DataType;
-use arrow::json::reader::{Tape, TapeElement};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, StringViewArray, StructArray};
+use arrow_json::reader::{Tape, TapeElement};
+use arrow_schema::DataType;
 use ctct_catalog::EXTRA;
 use serde_json::value::RawValue;
 

@@ -8,13 +8,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, RecordBatch, StringViewArray, StructArray,
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt32Type;
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Int64Array, ListArray, RecordBatch, StringViewArray, StructArray,
     TimestampMicrosecondArray, UInt32Array,
 };
-use arrow::buffer::NullBuffer;
-use arrow::compute::{filter, nullif, take};
-use arrow::datatypes::{DataType, UInt32Type};
+use arrow_buffer::NullBuffer;
+use arrow_schema::DataType;
+use arrow_select::filter::filter;
+use arrow_select::nullif::nullif;
+use arrow_select::take::take;
 use ctct_catalog::{COMMIT, EXTRA, EXTRACTED_AT, OCCURRENCE, ORDINAL, PARENT_ORDINAL, Table, UTC};
 
 use crate::wire::{self, MISFIT};
@@ -160,7 +164,7 @@ impl Flattening<'_> {
 }
 
 fn mismatch(name: &str) -> TransformError {
-    let source = arrow::error::ArrowError::SchemaError("the wire schema and the catalog do not agree".to_owned());
+    let source = arrow_schema::ArrowError::SchemaError("the wire schema and the catalog do not agree".to_owned());
     TransformError::Arrow { what: format!("column `{name}`"), source }
 }
 
@@ -265,9 +269,10 @@ fn position(number: impl TryInto<usize>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::UInt16Array;
-    use arrow::buffer::OffsetBuffer;
-    use arrow::datatypes::{Field, Fields, Int64Type};
+    use arrow_array::UInt16Array;
+    use arrow_array::types::Int64Type;
+    use arrow_buffer::OffsetBuffer;
+    use arrow_schema::{Field, Fields};
 
     use super::*;
 

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use chrono::DateTime;
 use ctct_catalog::{Catalog, FieldType, OptionKind};
 

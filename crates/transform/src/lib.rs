@@ -44,7 +44,7 @@ mod wire;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use arrow::array::{RecordBatch, UInt32Array};
+use arrow_array::{RecordBatch, UInt32Array};
 use chrono::{DateTime, Utc};
 
 pub use error::TransformError;

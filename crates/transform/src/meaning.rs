@@ -1,6 +1,7 @@
 //! Which rows a filter would let through: the same test that the API makes, made on the columns of a page.
 
-use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch, StringViewArray};
 use ctct_catalog::{Cell, EXTRA, Meaning};
 use serde_json::{Map, Value};
 
@@ -82,7 +83,7 @@ fn has(object: &Map<String, Value>, name: &str) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, TimestampMicrosecondArray};
+    use arrow_array::{ArrayRef, TimestampMicrosecondArray};
 
     use super::*;
 

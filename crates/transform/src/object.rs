@@ -9,11 +9,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, NullArray, NullBufferBuilder, StructArray, UInt16Array};
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, FieldRef, Fields, UInt16Type};
-use arrow::error::ArrowError;
-use arrow::json::reader::{ArrayDecoder, DecoderContext, DecoderFactory, Tape, TapeElement};
+use arrow_array::builder::NullBufferBuilder;
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt16Type;
+use arrow_array::{Array, ArrayRef, ListArray, NullArray, StructArray, UInt16Array};
+use arrow_buffer::NullBuffer;
+use arrow_json::reader::{ArrayDecoder, DecoderContext, DecoderFactory, Tape, TapeElement};
+use arrow_schema::ArrowError;
+use arrow_schema::{DataType, FieldRef, Fields};
 
 use crate::extra::{self, Leftover, Leftovers};
 use crate::values;

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use arrow::compute::take;
-use arrow::row::{OwnedRow, RowConverter, SortField};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_row::{OwnedRow, RowConverter, SortField};
+use arrow_select::take::take;
 use ctct_catalog::{Duplicates, OCCURRENCE, Report};
 
 use crate::{TableRows, TransformError};
@@ -54,7 +54,7 @@ impl Occurrences {
             }
         };
         let rows = converter.convert_columns(&key).map_err(TransformError::arrow(OCCURRENCE))?;
-        let next = |row: arrow::row::Row<'_>| {
+        let next = |row: arrow_row::Row<'_>| {
             let seen = self.rows.entry(row.owned()).or_default();
             *seen += 1;
             *seen
@@ -73,8 +73,8 @@ fn numbered(batch: &RecordBatch, numbers: ArrayRef) -> Result<RecordBatch, Trans
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::AsArray;
-    use arrow::datatypes::Int64Type;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int64Type;
     use chrono::DateTime;
     use ctct_catalog::Catalog;
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StructArray};
-use arrow::compute::filter;
-use arrow::datatypes::SchemaRef;
-use arrow::json::ReaderBuilder;
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, BooleanArray, RecordBatch, StructArray};
+use arrow_json::ReaderBuilder;
+use arrow_schema::SchemaRef;
+use arrow_select::filter::filter;
 use ctct_catalog::{Field, OptionKind, Report};
 use serde_json::value::RawValue;
 
@@ -178,7 +179,7 @@ fn add_repaired(repaired: &Repaired, reasons: &BTreeMap<usize, String>, drift: &
 fn bound(
     field: &Field,
     params: &[(String, String)],
-) -> Option<Result<(String, arrow::array::ArrayRef), TransformError>> {
+) -> Option<Result<(String, arrow_array::ArrayRef), TransformError>> {
     let param = field.bound.as_ref()?;
     let wrong = |reason| TransformError::Bound { column: field.name.clone(), param: param.clone(), reason };
     let Some((_, text)) = params.iter().find(|(name, text)| name == param && !text.is_empty()) else {

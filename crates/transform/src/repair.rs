@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::datatypes::{DataType, FieldRef, Fields, SchemaRef};
+use arrow_schema::{DataType, FieldRef, Fields, SchemaRef};
 use ctct_catalog::EXTRA;
 
 use crate::wire::{self, BARE, MISFIT, RECORD};

@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BooleanBuilder, NullBufferBuilder, PrimitiveArray, StringViewArray, StringViewBuilder,
-};
-use arrow::buffer::ScalarBuffer;
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::builder::{BooleanBuilder, NullBufferBuilder, StringViewBuilder};
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{ArrayRef, ArrowPrimitiveType, PrimitiveArray, StringViewArray};
+use arrow_buffer::ScalarBuffer;
+use arrow_schema::DataType;
 use ctct_catalog::UTC;
 
 use crate::{number, timestamp};
@@ -91,8 +91,8 @@ fn booleans(texts: &[Option<&str>], mut misfit: impl FnMut(usize)) -> ArrayRef {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Array;
-    use arrow::buffer::Buffer;
+    use arrow_array::Array;
+    use arrow_buffer::Buffer;
     use ctct_catalog::FieldType;
 
     use super::*;

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field as ArrowField, Fields, Schema, SchemaRef};
+use arrow_schema::{DataType, Field as ArrowField, Fields, Schema, SchemaRef};
 use ctct_catalog::{EXTRA, Field, FieldType, Report};
 
 /// Why the struct's row cannot land; see `object::Misfit`. 0 where it can.

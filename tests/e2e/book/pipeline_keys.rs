@@ -17,7 +17,7 @@ pub(super) fn page(made: &str, catalog: &Catalog) -> String {
         let doc = match path.as_str() {
             "source" => {
                 "Exactly one of `account`, `accounts`, `access_token` and `sandbox` says what is read; `account` may \
-                 name the last two, as a label."
+                 be given with the last two, as a label."
             }
             "destination.options" => "Which of them the store takes, `validate` says.",
             _ => "",

@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
-use arrow::json::LineDelimitedWriter;
+use arrow_array::RecordBatch;
+use arrow_cast::cast;
+use arrow_json::LineDelimitedWriter;
+use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::ChunkReader;
 use serde_json::{Map, Value};

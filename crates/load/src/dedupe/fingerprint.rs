@@ -5,9 +5,11 @@
 //! later catalog adds changes no record that does not use it; an empty text does. Lists have no order: the rows of one are
 //! added up, each with what is nested in it, and their positions do not count.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_cast::cast;
+use arrow_schema::DataType;
 use ctct_catalog::{COMMIT, EXTRACTED_AT, ORDINAL, PARENT_ORDINAL, Table};
 use ctct_transform::TableRows;
 use twox_hash::XxHash64;

@@ -22,10 +22,11 @@ pub(crate) use versions::precedes;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::TimestampMicrosecondType;
-use arrow::error::ArrowError;
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Array, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow_schema::ArrowError;
+use arrow_select::filter::filter_record_batch;
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use ctct_catalog::{EXTRACTED_AT, Report};
 use ctct_transform::TableRows;

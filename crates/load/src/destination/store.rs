@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
+#[cfg(feature = "azure")]
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+#[cfg(feature = "gcs")]
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientConfigKey, Error as StoreError, ObjectStore, RetryConfig};
@@ -270,8 +272,12 @@ impl BucketAddress {
         }
         match self.cloud {
             Cloud::S3 => self.s3(options),
+            #[cfg(feature = "gcs")]
             Cloud::Gcs => self.gcs(options),
+            #[cfg(feature = "azure")]
             Cloud::Azure => self.azure(options),
+            #[cfg(not(all(feature = "gcs", feature = "azure")))]
+            cloud => Err(format!("this program was built without `{}://` stores", cloud.schemes()[0])),
         }
     }
 
@@ -316,6 +322,7 @@ impl BucketAddress {
         Ok(Arc::new(store))
     }
 
+    #[cfg(feature = "gcs")]
     fn gcs(&self, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>, String> {
         let mut builder = GoogleCloudStorageBuilder::new();
         let mut endpoint = None;
@@ -338,6 +345,7 @@ impl BucketAddress {
         Ok(Arc::new(store))
     }
 
+    #[cfg(feature = "azure")]
     fn azure(&self, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>, String> {
         use AzureConfigKey as Key;
         let mut builder = MicrosoftAzureBuilder::new();

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringViewArray};
-use arrow::compute::interleave;
-use arrow::datatypes::FieldRef;
-use arrow::error::ArrowError;
+use arrow_array::{Array, ArrayRef, RecordBatch, StringViewArray};
+use arrow_schema::ArrowError;
+use arrow_schema::FieldRef;
+use arrow_select::interleave::interleave;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{

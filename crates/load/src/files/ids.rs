@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::UInt32Array;
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
-use arrow::compute::{SortOptions, concat, sort, take};
+use arrow_array::UInt32Array;
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, StringArray};
+use arrow_ord::sort::sort;
+use arrow_schema::SortOptions;
+use arrow_select::concat::concat;
+use arrow_select::take::take;
 
 use crate::destination::Destination;
 use crate::destination::folder::{self, ACCOUNT};
@@ -88,7 +92,7 @@ fn read_column(file: &StoredFile, column: &str) -> Result<StringArray, LoadError
 }
 
 /// All values once, sorted.
-fn distinct(arrays: &[StringArray]) -> Result<StringArray, arrow::error::ArrowError> {
+fn distinct(arrays: &[StringArray]) -> Result<StringArray, arrow_schema::ArrowError> {
     let arrays: Vec<&dyn Array> = arrays.iter().map(|array| array as &dyn Array).collect();
     if arrays.is_empty() {
         return Ok(StringArray::from_iter_values(std::iter::empty::<&str>()));

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, BooleanArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow_schema::DataType;
 use chrono::{DateTime, Datelike};
 use ctct_catalog::{COMMIT, EXTRA, Report, Table};
 use sha2::{Digest, Sha256};

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, DynComparator, RecordBatch, make_comparator};
-use arrow::compute::{SortOptions, concat};
-use arrow::error::ArrowError;
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_ord::ord::{DynComparator, make_comparator};
+use arrow_schema::ArrowError;
+use arrow_schema::SortOptions;
+use arrow_select::concat::concat;
 
 use crate::error::LoadError;
 use crate::files::layout::FileLayout;
@@ -45,7 +48,7 @@ impl RowBuffer {
 fn compact(batch: RecordBatch) -> RecordBatch {
     let wasteful = |column: &ArrayRef| {
         column.as_string_view_opt().is_some_and(|strings| {
-            let held: usize = strings.data_buffers().iter().map(arrow::buffer::Buffer::capacity).sum();
+            let held: usize = strings.data_buffers().iter().map(arrow_buffer::Buffer::capacity).sum();
             held > 4096 && held > 2 * strings.total_buffer_bytes_used()
         })
     };
@@ -60,7 +63,7 @@ fn compact(batch: RecordBatch) -> RecordBatch {
             _ => column,
         })
         .collect();
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
+    let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(rows));
     #[expect(clippy::expect_used, reason = "the columns have the types and lengths that they had in the batch")]
     RecordBatch::try_new_with_options(schema, columns, &options).expect("the same columns make a batch")
 }

@@ -1,7 +1,7 @@
 //! The schema as Spark writes it to the footers of its own files. Spark reads a schema from there before it makes one of the
 //! Parquet types, and nowhere else does it find the columns' comments.
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow_schema::{DataType, Field, Schema};
 use serde_json::{Value, json};
 
 /// The footer's key (Spark's source, `ParquetReadSupport.SPARK_METADATA_KEY`).

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch, StringArray};
+use arrow_cast::cast;
+use arrow_schema::DataType;
 use object_store::ObjectMeta;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -130,7 +131,7 @@ impl Iterator for TextColumns<'_> {
 }
 
 /// A column as text; `None` where the file does not have it.
-fn text(batch: &RecordBatch, name: &str) -> Result<Option<StringArray>, arrow::error::ArrowError> {
+fn text(batch: &RecordBatch, name: &str) -> Result<Option<StringArray>, arrow_schema::ArrowError> {
     let Some(column) = batch.column_by_name(name) else { return Ok(None) };
     let column = match column.data_type() {
         DataType::Timestamp(..) => cast(column, &DataType::Int64)?,

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, Scalar, StringArray};
-use arrow::compute::cast;
-use arrow::compute::kernels::cmp::eq;
-use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, StringArray};
+use arrow_cast::cast;
+use arrow_ord::cmp::eq;
+use arrow_schema::DataType;
 use chrono::{DateTime, Utc};
 use ctct_transform::parse_timestamp;
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::buffer::ScalarBuffer;
-use arrow::compute::SortOptions;
-use arrow::datatypes::{Schema, TimestampMicrosecondType};
-use arrow::error::ArrowError;
-use arrow::row::{Row, RowConverter, Rows, SortField};
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_buffer::ScalarBuffer;
+use arrow_row::{Row, RowConverter, Rows, SortField};
+use arrow_schema::ArrowError;
+use arrow_schema::Schema;
+use arrow_schema::SortOptions;
 
 use crate::error::LoadError;
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array, UInt64Array, new_null_array};
-use arrow::buffer::ScalarBuffer;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use arrow::error::ArrowError;
-use arrow::row::{RowConverter, Rows};
+use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array, UInt64Array, new_null_array};
+use arrow_buffer::ScalarBuffer;
+use arrow_row::{RowConverter, Rows};
+use arrow_schema::ArrowError;
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use ctct_catalog::{COMMIT, EXTRACTED_AT, ORDINAL, PARENT_ORDINAL, Report, Table};
 
 use crate::error::LoadError;
@@ -238,8 +238,8 @@ pub(crate) fn instants(values: TimestampMicrosecondArray) -> ArrayRef {
 
 /// The numbers of a batch's partitions and parent rows, which are its last columns.
 pub(crate) fn hidden(delta: &RecordBatch) -> (ScalarBuffer<u32>, ScalarBuffer<u64>) {
-    use arrow::array::AsArray;
-    use arrow::datatypes::{UInt32Type, UInt64Type};
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{UInt32Type, UInt64Type};
     let last = delta.num_columns();
     let partitions = delta.column(last - 2).as_primitive::<UInt32Type>().values().clone();
     (partitions, delta.column(last - 1).as_primitive::<UInt64Type>().values().clone())

@@ -4,8 +4,8 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::row::Rows;
+use arrow_array::RecordBatch;
+use arrow_row::Rows;
 
 use crate::destination::file_options::FileOptions;
 use crate::destination::scratch::Scratch;

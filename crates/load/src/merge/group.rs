@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::row::OwnedRow;
+use arrow_row::OwnedRow;
 
 use crate::error::LoadError;
 use crate::merge::block::{Block, Columns, Cursor, Span};

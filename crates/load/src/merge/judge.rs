@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::row::OwnedRow;
+use arrow_row::OwnedRow;
 use object_store::ObjectMeta;
 use tokio::runtime::Handle;
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use arrow::array::ArrayRef;
-use arrow::error::ArrowError;
-use arrow::row::RowConverter;
+use arrow_array::ArrayRef;
+use arrow_row::RowConverter;
+use arrow_schema::ArrowError;
 
 use crate::merge::block::Span;
 use crate::merge::group::Lane;

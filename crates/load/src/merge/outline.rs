@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::Array;
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow_array::Array;
+use arrow_schema::{FieldRef, Schema, SchemaRef};
 
 use crate::dedupe::seen;
 use crate::error::LoadError;

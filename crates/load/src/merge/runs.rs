@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::compute::interleave_record_batch;
-use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
-use arrow::row::OwnedRow;
+use arrow_array::cast::AsArray;
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use arrow_row::OwnedRow;
+use arrow_schema::ArrowError;
+use arrow_select::interleave::interleave_record_batch;
 
 use crate::LoadError;
 use crate::destination::scratch::{Scratch, full};

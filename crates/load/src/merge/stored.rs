@@ -5,11 +5,11 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchReader, new_null_array};
-use arrow::buffer::ScalarBuffer;
-use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::row::{OwnedRow, Row, Rows};
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchReader, new_null_array};
+use arrow_buffer::ScalarBuffer;
+use arrow_row::{OwnedRow, Row, Rows};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_select::concat::concat_batches;
 use bytes::{Buf, Bytes};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;

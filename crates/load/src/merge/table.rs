@@ -3,9 +3,10 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, DynComparator, make_comparator};
-use arrow::compute::SortOptions;
-use arrow::error::ArrowError;
+use arrow_array::Array;
+use arrow_ord::ord::{DynComparator, make_comparator};
+use arrow_schema::ArrowError;
+use arrow_schema::SortOptions;
 use tokio::runtime::Handle;
 
 use crate::destination::Destination;

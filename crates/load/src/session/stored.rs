@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use arrow::error::ArrowError;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use arrow_array::{BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow_schema::ArrowError;
+use arrow_select::filter::filter_record_batch;
 use ctct_catalog::{COMMIT, EXTRACTED_AT};
 
 use super::{RunOutcome, Session};

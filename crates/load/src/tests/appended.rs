@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::new_null_array;
+use arrow_array::new_null_array;
 use chrono::TimeDelta;
 use proptest::prelude::*;
 

@@ -1,7 +1,8 @@
 //! What is in the files: order, statistics, filters, metadata; and when row groups and files end.
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::Int64Type;
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::ReaderProperties;
 use parquet::file::reader::FileReader;
@@ -126,7 +127,7 @@ async fn files_tell_where_they_come_from_and_show_plain_strings_with_comments() 
         assert_eq!(id.data_type(), &DataType::Utf8);
         assert_eq!(id.metadata()["comment"], "Id.");
         let at = builder.schema().field_with_name("created_at").unwrap();
-        assert_eq!(at.data_type(), &DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into())));
+        assert_eq!(at.data_type(), &DataType::Timestamp(arrow_schema::TimeUnit::Microsecond, Some("UTC".into())));
     })
     .await;
 }
@@ -199,7 +200,7 @@ async fn many_partitions_stay_within_the_memory_and_the_open_files_given() {
 fn strings_that_keep_a_large_buffer_alive_are_copied_out_of_it() {
     let rows: Vec<Person> = (0..1000).map(|at| person(&digest(at), "x", "")).collect();
     let all = page(1, &rows).remove(0).batch;
-    let one = arrow::compute::take_record_batch(&all, &UInt32Array::from(vec![500])).unwrap();
+    let one = arrow_select::take::take_record_batch(&all, &UInt32Array::from(vec![500])).unwrap();
     let mut buffer = RowBuffer::default();
     buffer.push(one.clone());
     let held = one.get_array_memory_size();

@@ -77,7 +77,7 @@ fn without_places(batch: &RecordBatch) -> RecordBatch {
     let mut columns = batch.columns().to_vec();
     for name in ["score", "active"] {
         let (at, field) = batch.schema_ref().column_with_name(name).unwrap();
-        columns[at] = arrow::array::new_null_array(field.data_type(), batch.num_rows());
+        columns[at] = arrow_array::new_null_array(field.data_type(), batch.num_rows());
     }
     RecordBatch::try_new(batch.schema(), columns).unwrap()
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use arrow::array::{ArrayRef, TimestampMicrosecondArray, new_null_array};
+use arrow_array::{ArrayRef, TimestampMicrosecondArray, new_null_array};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -1,6 +1,6 @@
 //! What each write mode leaves for readers, on every store.
 
-use arrow::array::Array;
+use arrow_array::Array;
 
 use super::*;
 use WriteMode::{Append, Partition, Replace};

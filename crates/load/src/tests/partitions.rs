@@ -1,6 +1,6 @@
 //! Partition folders: what they are named, what may be one, and that no value leaves its folder.
 
-use arrow::array::AsArray;
+use arrow_array::cast::AsArray;
 use proptest::prelude::*;
 
 use super::*;
@@ -267,7 +267,7 @@ proptest! {
         }
         let (kept, groups) = crate::files::sort::row_groups(&layout, buffer, &partitions).unwrap();
         let key = |at: &(usize, usize)| {
-            kept[at.0].column(1).as_primitive::<arrow::datatypes::Int64Type>().value(at.1)
+            kept[at.0].column(1).as_primitive::<arrow_array::types::Int64Type>().value(at.1)
         };
         let mut seen = Vec::new();
         for group in &groups {

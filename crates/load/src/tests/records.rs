@@ -223,7 +223,7 @@ fn the_other_errors_read_well() {
         LoadError::Arrow {
             table: "contacts".to_owned(),
             action: "sort",
-            source: arrow::error::ArrowError::ComputeError("x".to_owned()),
+            source: arrow_schema::ArrowError::ComputeError("x".to_owned()),
         }
         .to_string(),
     ];

@@ -1,8 +1,8 @@
 //! What `verify` finds, and that it finds nothing where nothing is wrong.
 
-use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
-use arrow::compute::concat_batches;
-use arrow::datatypes::TimeUnit;
+use arrow_array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
+use arrow_schema::TimeUnit;
+use arrow_select::concat::concat_batches;
 use ctct_catalog::Table;
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;

@@ -7,11 +7,11 @@ mod join;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::TimestampMicrosecondArray;
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
-};
+use arrow_array::TimestampMicrosecondArray;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{ArrowPrimitiveType, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use ctct_load::{
@@ -362,13 +362,13 @@ fn decode(file: Bytes) -> Option<Vec<RunEnd>> {
     rows.collect()
 }
 
-fn primitive<T: ArrowPrimitiveType>(batch: &RecordBatch, name: &str) -> Option<arrow::array::PrimitiveArray<T>> {
+fn primitive<T: ArrowPrimitiveType>(batch: &RecordBatch, name: &str) -> Option<arrow_array::PrimitiveArray<T>> {
     batch.column_by_name(name)?.as_primitive_opt::<T>().cloned()
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::Float64Type;
+    use arrow_array::types::Float64Type;
 
     use super::*;
 
@@ -447,7 +447,7 @@ mod tests {
         assert_eq!(batch.schema(), runs_schema(false));
         let mut shown = String::new();
         for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-            let value = arrow::util::display::array_value_to_string(column, 0);
+            let value = arrow_cast::display::array_value_to_string(column, 0);
             // To show a time in UTC by its name, arrow would need a database of time zones.
             let value =
                 value.unwrap_or_else(|_| column.as_primitive::<TimestampMicrosecondType>().value(0).to_string());

@@ -10,7 +10,7 @@ use super::keys::{RECONCILE, REPORT};
 use super::option::{OptionInForce, Setting};
 use super::schedule::every;
 use crate::document::error::ConfigError;
-use crate::document::yaml::Node;
+use crate::document::node::Node;
 
 /// Rows may show up in the API some minutes after the time that they carry.
 const DEFAULT_OVERLAP: TimeDelta = TimeDelta::minutes(10);

@@ -7,12 +7,13 @@ use ctct_extract::hide;
 use ctct_load::{Cloud, FileSettings, LoadError, StoreOption, StoreOptionKind, StoreOptions};
 use secrecy::ExposeSecret;
 
-use super::environment::{Environment, SecretRef};
+use super::environment::Environment;
 use super::fields::{Decoder, Fields, expected, mapping, suggestion, text, unknown_key};
 use super::files;
 use super::keys::{DESTINATION, Key, STORE};
+use super::secret::SecretRef;
 use crate::document::error::{ConfigError, names_a_secret};
-use crate::document::yaml::{Entry, Node, Scalar, ScalarKind, Value};
+use crate::document::node::{Entry, Node, Scalar, ScalarKind, Value};
 
 /// Where the Parquet goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use crate::document::yaml::{Node, Span};
+use crate::document::node::{Node, Span};
 
 /// More errors than this are counted, not shown: the first ones usually cause the rest.
 const SHOWN: usize = 20;

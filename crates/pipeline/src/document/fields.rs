@@ -3,10 +3,10 @@
 
 use chrono_tz::Tz;
 
-use super::Environment;
+use super::environment::Environment;
 use super::keys::{Key, Shape};
 use crate::document::error::{ConfigError, without_user};
-use crate::document::yaml::{Entry, Node, Scalar, ScalarKind, Value};
+use crate::document::node::{Entry, Node, Scalar, ScalarKind, Value};
 
 /// What decoding a file needs and gathers.
 pub(crate) struct Decoder<'a> {

@@ -5,7 +5,7 @@ use ctct_load::{Compression, FileSettings};
 use super::fields::{Decoder, not_in_list, text};
 use super::keys::FILES;
 use crate::document::error::ConfigError;
-use crate::document::yaml::Node;
+use crate::document::node::Node;
 
 /// Reads the mapping.
 pub(crate) fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<FileSettings> {

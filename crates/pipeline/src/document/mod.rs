@@ -10,10 +10,12 @@ mod fields;
 mod files;
 pub(crate) mod keys;
 mod monitor;
+mod node;
 pub(crate) mod option;
 pub(crate) mod report;
 mod schedule;
 mod schema;
+mod secret;
 mod source;
 mod span;
 pub(crate) mod write;
@@ -30,7 +32,7 @@ use secrecy::SecretString;
 pub use dates::{When, wire};
 pub use delivery::{Delivery, Percent};
 pub use destination::DestinationConfig;
-pub use environment::{Environment, SecretPlace, SecretRef, TOKEN_KEY};
+pub use environment::{Environment, TOKEN_KEY};
 pub use error::{ConfigError, ConfigErrors};
 pub use fields::{did_you_mean, is_name};
 pub use monitor::{MetricsConfig, OnFailure, Otlp};
@@ -38,12 +40,13 @@ pub use option::{OptionInForce, Period, Setting};
 pub use report::ReportConfig;
 pub use schedule::{CronExpression, CronField, RetryLimits, Schedule};
 pub use schema::schema;
+pub use secret::{SecretPlace, SecretRef};
 pub use source::{AccountNames, Credentials, PaceConfig, SandboxSpec, Seed, SourceConfig, StatePlace};
 
 use fields::{Decoder, count};
+use node::Node;
+pub use node::Span;
 pub use span::{parse_offset, parse_span};
-use yaml::Node;
-pub use yaml::Span;
 
 /// A pipeline as its file says, with defaults filled in.
 #[derive(Debug, Clone)]

@@ -5,11 +5,12 @@ use std::path::Path;
 use secrecy::SecretString;
 use url::Url;
 
-use super::environment::{Environment, SecretRef};
+use super::environment::Environment;
 use super::fields::{Decoder, mapping, text};
 use super::keys::{METRICS, ON_FAILURE, OTLP};
+use super::secret::SecretRef;
 use crate::document::error::ConfigError;
-use crate::document::yaml::{Node, Value};
+use crate::document::node::{Node, Value};
 
 /// Where the numbers of a run go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::Environment;
 use super::fields::{Text, count, expected, mapping, not_in_list, text, text_or_number, unknown_key};
 use crate::document::dates::{MAX_DAYS_BACK, When};
 use crate::document::error::ConfigError;
-use crate::document::yaml::{Node, Scalar, ScalarKind, Value};
+use crate::document::node::{Node, Scalar, ScalarKind, Value};
 
 /// The word for everything.
 const ALL: &str = "all";

@@ -11,7 +11,7 @@ use super::keys::REPORT;
 use super::option::{OptionInForce, Period, Setting, default_setting, setting};
 use super::write::{partition_by, write_mode};
 use crate::document::error::ConfigError;
-use crate::document::yaml::{Entry, Node, Value};
+use crate::document::node::{Entry, Node, Value};
 
 /// A report as the pipeline wants it.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use ctct_load::{LoadError, PartitionBy, WriteMode};
 use super::fields::{Decoder, mapping, not_in_list, suggestion, text};
 use super::keys::{BUCKET, PARTITIONS, WRITE_MODES};
 use crate::document::error::ConfigError;
-use crate::document::yaml::{Node, Value};
+use crate::document::node::{Node, Value};
 
 /// Reads `write_mode`; `append` where the pipeline is silent.
 pub(crate) fn write_mode(node: Option<&Node>, decoder: &mut Decoder<'_>) -> Option<WriteMode> {

@@ -7,9 +7,8 @@ use ctct_load::{Commit, Destination, FileGroup, LoadError, ReportLog, Survey, Wr
 use serde::Serialize;
 
 use super::adopt::shown;
-use super::status::is_zero;
 use super::unfinished::{failed_ids, holder_of};
-use super::{FailedIdsSummary, HolderSummary, OverReports, Part, failed, over_reports};
+use super::{FailedIdsSummary, HolderSummary, OverReports, Part, failed, is_zero, over_reports};
 use crate::context::Context;
 use crate::outcome::Outcome;
 use crate::plan::{Plan, ReportPlan};

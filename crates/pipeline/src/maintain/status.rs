@@ -8,7 +8,7 @@ use ctct_load::{Commit, Destination, LoadError, ReportLog, leases};
 use serde::Serialize;
 
 use super::unfinished::{failed_ids, holder_of};
-use super::{FailedIdsSummary, FileGroupSummary, HolderSummary, failed};
+use super::{FailedIdsSummary, FileGroupSummary, HolderSummary, failed, is_zero};
 use crate::after_run::runs_table::{RunEnd, last_runs};
 use crate::allowance::Allowance;
 use crate::context::Context;
@@ -150,11 +150,6 @@ impl Unopened {
     fn by(plan: &Plan, error: &RunError) -> Self {
         Self { outcome: error.outcome(), error: plan.told(error) }
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field")]
-pub(super) fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 /// Looks at how the reports of a plan stand.

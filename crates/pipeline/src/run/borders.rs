@@ -13,7 +13,7 @@ use ctct_catalog::{Duplicates, Report};
 use ctct_extract::Page;
 use serde_json::value::RawValue;
 
-use super::crawl::Unit;
+use super::unit::Unit;
 
 /// The pages of one id of which some begin with rows that the page before ended with.
 pub(super) struct Borders {

@@ -18,21 +18,10 @@ use tokio_util::sync::CancellationToken;
 use super::GRACE;
 use super::ids::CrawledIds;
 use super::resume::{Chain, Resumed, StalePages, kept};
+use super::unit::{ReadOutcome, Unit};
 use crate::event::Events;
 use crate::plan::Query;
 use crate::run_error::RunError;
-
-/// Pages that belong together.
-pub(super) type Unit = Vec<Page>;
-
-/// How asking ended, when nothing failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ReadOutcome {
-    /// Every page was read.
-    Complete,
-    /// The run was asked to stop; what was sent on is complete in itself.
-    Stopped,
-}
 
 /// Everything that a report asks.
 pub(super) struct Crawls<'a> {
@@ -69,18 +58,7 @@ impl Crawls<'_> {
         self.ids.map_or(1, CrawledIds::left)
     }
 
-    /// Reads everything that `resumed` does not hold and sends it on; ends early when nobody receives any more.
-    ///
-    /// # Errors
-    /// The first failure of a crawl; after it no other crawl is begun. Units that were sent are complete.
-    pub(super) async fn read(self, resumed: Resumed, sinks: Sinks<'_>) -> Result<ReadOutcome, RunError> {
-        match self.ids {
-            None => self.read_lists(resumed, &sinks).await,
-            Some(ids) => self.read_ids(ids, resumed, &sinks).await,
-        }
-    }
-
-    async fn read_lists(&self, mut resumed: Resumed, sinks: &Sinks<'_>) -> Result<ReadOutcome, RunError> {
+    pub(super) async fn read_lists(&self, mut resumed: Resumed, sinks: &Sinks<'_>) -> Result<ReadOutcome, RunError> {
         let mut stale = self.stale;
         for (at, query) in self.queries.iter().enumerate() {
             let Some(mut crawl) = self.crawl(&query.params, resumed.remove(&query.name).as_ref()) else { continue };

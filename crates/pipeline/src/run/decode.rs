@@ -11,7 +11,7 @@ use futures::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::clocks::Moment;
-use super::crawl::Unit;
+use super::unit::Unit;
 use crate::run_error::RunError;
 
 /// A job takes small pages together until it has this many bytes, so that a page of five rows does not cost a hand-over.

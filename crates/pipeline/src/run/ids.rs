@@ -1,25 +1,15 @@
-//! Reports that are read id by id: one crawl each, several at once. An id that fails costs itself; it is listed and asked
-//! for after the others in the next run. Days that an earlier run had begun are finished before those of now.
+//! The ids that a report is read for: which of them are done, left or failed. An id that fails costs itself; it is listed and
+//! requested after the others in the next run. Days that an earlier run had begun are finished before those of now.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
-use ctct_extract::{ExtractError, Page, SPANS};
 use ctct_load::{DoneIds, FailedId, IdsLeft, Known, Progress};
-use ctct_transform::{Occurrences, PageDecoder, parse_timestamp};
-use futures::StreamExt;
-use futures::lock::Mutex;
-use futures::stream::FuturesUnordered;
-use tracing::{Instrument, error_span};
+use ctct_transform::PageDecoder;
 
-use super::borders::Borders;
-use super::crawl::{Crawls, ReadOutcome, Sinks, Unit};
-use super::decode::decode_page;
-use super::failures::{Failures, First, IN_A_ROW, failed_id, is_outage, is_the_ids};
-use super::resume::{Chain, Resumed};
-use crate::event::Event;
+use super::failures::{Failures, First, failed_id, is_outage};
 use crate::plan::fingerprint::crawl_of;
 use crate::run_error::RunError;
 
@@ -27,7 +17,7 @@ use crate::run_error::RunError;
 const ALSO: usize = 64;
 
 /// Parameters by their names on the wire.
-type Params = Vec<(String, String)>;
+pub(super) type Params = Vec<(String, String)>;
 
 /// The ids that a report is read for.
 pub(super) struct CrawledIds<'a> {
@@ -45,7 +35,7 @@ pub(super) struct CrawledIds<'a> {
     earlier: Vec<Earlier>,
     pub(super) failures: Failures,
     /// Whether any id was read, by this run or an earlier one of the same progress.
-    answered: AtomicBool,
+    pub(super) answered: AtomicBool,
     /// For each id, the instant before which its rows should be known from earlier runs. Rows come newest first.
     pub(super) known_before: HashMap<String, DateTime<Utc>>,
     /// What is stored.
@@ -90,8 +80,8 @@ struct Earlier {
 
 /// One crawl: an id for some days.
 #[derive(Debug, Clone, Copy)]
-struct Job {
-    at: usize,
+pub(super) struct Job {
+    pub(super) at: usize,
     /// Its number among those that failed before.
     earlier: Option<usize>,
     days: Which,
@@ -99,7 +89,7 @@ struct Job {
 
 /// Jobs of one kind begin when all those of the kinds before have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Which {
+pub(super) enum Which {
     /// The days that an earlier run had begun, by their number.
     Begun(usize),
     /// Those of the run.
@@ -110,25 +100,9 @@ enum Which {
 
 impl Job {
     /// Those that failed before come last, whatever their days.
-    fn phase(self) -> Which {
+    pub(super) fn phase(self) -> Which {
         if self.earlier.is_some() { Which::Failed } else { self.days }
     }
-}
-
-/// What was to be found out.
-enum JobResult {
-    /// What became of a job.
-    Read(Job, Result<ReadOutcome, RunError>),
-    /// Whether the API responds at all.
-    Answers(bool),
-}
-
-/// What came of reading the pages of an id.
-enum Pages {
-    All(Unit),
-    /// The API does not know the id.
-    Gone,
-    Stopped,
 }
 
 impl<'a> CrawledIds<'a> {
@@ -165,7 +139,7 @@ impl<'a> CrawledIds<'a> {
 
     /// Takes up the days for which earlier runs kept pages, given the parameters of each. Days that an id failed for were
     /// finished but for that.
-    fn take_up(&self, kept: impl Iterator<Item = Params>) {
+    pub(super) fn take_up(&self, kept: impl Iterator<Item = Params>) {
         if self.now_days.period.is_empty() {
             return;
         }
@@ -222,7 +196,7 @@ impl<'a> CrawledIds<'a> {
     }
 
     /// Every crawl, in order: those that failed before come last.
-    fn jobs(&self) -> Vec<Job> {
+    pub(super) fn jobs(&self) -> Vec<Job> {
         let failed: BTreeSet<usize> = self.earlier.iter().map(|earlier| earlier.at).collect();
         let begun = self.begun().enumerate().flat_map(|(number, days)| {
             days.left().map(move |at| Job { at, earlier: None, days: Which::Begun(number) })
@@ -240,7 +214,7 @@ impl<'a> CrawledIds<'a> {
     }
 
     /// The days that a job is about.
-    fn period(&self, job: Job) -> &Params {
+    pub(super) fn period(&self, job: Job) -> &Params {
         match job.earlier {
             Some(number) if job.days == Which::Failed => &self.earlier[number].failed.period,
             _ => &self.days(job.days).period,
@@ -248,12 +222,12 @@ impl<'a> CrawledIds<'a> {
     }
 
     /// The name of a job's crawl.
-    fn crawl_name(&self, job: Job) -> String {
+    pub(super) fn crawl_name(&self, job: Job) -> String {
         crawl_of(&self.ids[job.at], self.period(job))
     }
 
     /// Notes what became of a job that is dealt with.
-    fn settle(&self, job: Job) {
+    pub(super) fn settle(&self, job: Job) {
         if let Some(number) = job.earlier {
             self.earlier[number].settled.store(true, Ordering::Relaxed);
         }
@@ -262,7 +236,7 @@ impl<'a> CrawledIds<'a> {
         }
     }
 
-    fn fail(&self, job: Job, error: RunError) {
+    pub(super) fn fail(&self, job: Job, error: RunError) {
         let before = job.earlier.map(|number| &self.earlier[number].failed);
         let failed = failed_id(&self.ids[job.at], self.period(job).clone(), &error, before, self.now);
         self.settle(job);
@@ -291,7 +265,7 @@ impl<'a> CrawledIds<'a> {
         nothing.then(|| self.failures.take_first()).flatten().map(|First { error, .. }| error)
     }
 
-    fn outage(&self, report: &str) -> RunError {
+    pub(super) fn outage(&self, report: &str) -> RunError {
         let (failed, ids) = (self.failures.len() as u64, self.ids.len() as u64);
         match self.failures.take_first() {
             Some(First { error, .. }) => {
@@ -299,237 +273,5 @@ impl<'a> CrawledIds<'a> {
             }
             None => RunError::WorkerDied { report: report.to_owned() },
         }
-    }
-}
-
-impl Crawls<'_> {
-    pub(super) async fn read_ids(
-        &self,
-        ids: &CrawledIds<'_>,
-        resumed: Resumed,
-        sinks: &Sinks<'_>,
-    ) -> Result<ReadOutcome, RunError> {
-        ids.take_up(resumed.params());
-        let resumed = Mutex::new(resumed);
-        let jobs = ids.jobs();
-        let mut waiting = jobs.iter().copied().peekable();
-        // The kind of those that are under way, and their number: the next kind begins when all of them have ended.
-        let (mut phase, mut of_phase) = (None, 0_usize);
-        let mut under_way = FuturesUnordered::new();
-        let (mut asked, mut ended) = (ReadOutcome::Complete, None);
-        let (mut in_a_row, mut good, mut in_doubt) = (0, None, false);
-        let read = async |job: Job| {
-            let chain = resumed.lock().await.remove(&ids.crawl_name(job));
-            // Messages name no id, so they have its place among all.
-            let span = error_span!(target: SPANS, "id", ordinal = job.at + 1);
-            JobResult::Read(job, self.read_id(ids, job, chain, sinks).instrument(span).await)
-        };
-        let answers = async |job: Job| {
-            JobResult::Answers(match self.first_page(&self.params(ids, job)).await {
-                Ok(_) => true,
-                Err(error) => error.status() == Some(404),
-            })
-        };
-        loop {
-            while ended.is_none() && !in_doubt && under_way.len() < self.concurrency {
-                let may_begin = |job: &Job| of_phase == 0 || phase == Some(job.phase());
-                let Some(job) = waiting.next_if(may_begin) else { break };
-                (phase, of_phase) = (Some(job.phase()), of_phase + 1);
-                under_way.push(futures::future::Either::Left(read(job)));
-            }
-            let found = under_way.next().await;
-            if let Some(JobResult::Read(..)) = &found {
-                of_phase -= 1;
-            }
-            match found {
-                None => break,
-                Some(JobResult::Read(job, Ok(ReadOutcome::Complete))) => {
-                    ids.settle(job);
-                    ids.answered.store(true, Ordering::Relaxed);
-                    (in_a_row, good) = (0, Some(job));
-                }
-                Some(JobResult::Read(_, Ok(ReadOutcome::Stopped))) => asked = ReadOutcome::Stopped,
-                Some(JobResult::Read(job, Err(error))) if is_the_ids(&error) => {
-                    ids.fail(job, error);
-                    in_a_row += 1;
-                    if is_outage(ids.failures.len(), ids.ids.len()) {
-                        ended.get_or_insert_with(|| ids.outage(&self.report.name));
-                    } else if in_a_row >= IN_A_ROW && !in_doubt && ended.is_none() {
-                        // One that was read before tells bad ids from a bad API; where there is none, the last one does.
-                        in_doubt = true;
-                        let witness = good.or(jobs.last().copied()).unwrap_or(job);
-                        under_way.push(futures::future::Either::Right(answers(witness)));
-                    }
-                }
-                Some(JobResult::Read(_, Err(error))) => _ = ended.get_or_insert(error),
-                Some(JobResult::Answers(answers)) => {
-                    (in_doubt, in_a_row) = (false, 0);
-                    if !answers {
-                        ended.get_or_insert_with(|| ids.outage(&self.report.name));
-                    }
-                }
-            }
-            // Crawls that are under way are finished, since their requests are spent; no other is begun.
-            if ended.is_some() {
-                self.ended.store(true, Ordering::Relaxed);
-            }
-        }
-        // What is kept of an id that was not come to is for the next run too.
-        if ended.is_some() {
-            let left = std::mem::take(&mut *resumed.lock().await);
-            for (crawl, chain) in left.into_chains() {
-                self.leave(&crawl, &chain.waiting).await;
-            }
-        }
-        ended.map_or(Ok(asked), Err)
-    }
-
-    /// The parameters of a job.
-    fn params(&self, ids: &CrawledIds<'_>, job: Job) -> Params {
-        let mut params = self.queries.first().map(|query| query.params.clone()).unwrap_or_default();
-        for (name, value) in &mut params {
-            if let Some((_, day)) = ids.period(job).iter().find(|(of, _)| of == name) {
-                value.clone_from(day);
-            }
-        }
-        params.push((ids.param.to_owned(), ids.ids[job.at].clone()));
-        params
-    }
-
-    async fn read_id(
-        &self,
-        ids: &CrawledIds<'_>,
-        job: Job,
-        chain: Option<Chain>,
-        sinks: &Sinks<'_>,
-    ) -> Result<ReadOutcome, RunError> {
-        let params = self.params(ids, job);
-        let kept = chain.as_ref().map(|chain| chain.waiting.clone()).unwrap_or_default();
-        let name = ids.crawl_name(job);
-        let pages = match self.pages(ids, job, &params, chain, sinks).await {
-            // The link of an earlier run is of no use; once is enough to find that out.
-            Err(RunError::Extract(error)) if matches!(*error, ExtractError::StaleCursor { .. }) => {
-                tracing::warn!(report = self.report.name, %error, "reading this id again from its first page");
-                let again = self.pages(ids, job, &params, None, sinks).await;
-                if matches!(again, Err(_) | Ok(Pages::Stopped)) {
-                    self.leave(&name, &kept).await;
-                }
-                again
-            }
-            pages => pages,
-        };
-        let mut unit = match pages? {
-            Pages::All(unit) => unit,
-            Pages::Gone => Unit::new(),
-            Pages::Stopped => return Ok(ReadOutcome::Stopped),
-        };
-        if let Some(borders) = Borders::doubtful(self.report, &unit) {
-            match self.unless_stopped(self.first_page(&params)).await {
-                None => {
-                    self.leave(&name, &unit).await;
-                    return Ok(ReadOutcome::Stopped);
-                }
-                Some(Ok(page)) => borders.drop_pushed(&mut unit, page.as_ref()),
-                // It went meanwhile, and what was read of it stays.
-                Some(Err(error)) if error.status() == Some(404) => {}
-                Some(Err(error)) => {
-                    self.leave(&name, &unit).await;
-                    return Err(error.into());
-                }
-            }
-        }
-        self.events.emit(&Event::CrawlDone { report: self.report.name.clone() });
-        if !unit.is_empty() && sinks.units.send(unit).await.is_err() {
-            return Ok(ReadOutcome::Stopped);
-        }
-        Ok(ReadOutcome::Complete)
-    }
-
-    async fn pages(
-        &self,
-        ids: &CrawledIds<'_>,
-        job: Job,
-        params: &Params,
-        chain: Option<Chain>,
-        sinks: &Sinks<'_>,
-    ) -> Result<Pages, RunError> {
-        let name = ids.crawl_name(job);
-        let crawl = self.crawl(params, chain.as_ref());
-        let mut unit = chain.map(|chain| chain.waiting).unwrap_or_default();
-        let mut ends = ids.known_before.get(&ids.ids[job.at]).map(|before| KnownEnd::new(*before, ids));
-        let Some(mut crawl) = crawl else { return Ok(Pages::All(unit)) };
-        if self.ended.load(Ordering::Relaxed) {
-            self.leave(&name, &unit).await;
-            return Ok(Pages::Stopped);
-        }
-        loop {
-            match self.unless_stopped(crawl.next()).await {
-                None => {
-                    self.leave(&name, &unit).await;
-                    return Ok(Pages::Stopped);
-                }
-                Some(Ok(Some(page))) => {
-                    let known = match &mut ends {
-                        Some(end) => end.reached_by(&unit, &page).await?,
-                        None => false,
-                    };
-                    // Where no more is wanted, a later run shall not go on either.
-                    let wanted = Page { next: page.next.filter(|_| !known), ..page };
-                    self.keep(&name, &wanted, sinks).await?;
-                    unit.push(wanted);
-                    if known {
-                        return Ok(Pages::All(unit));
-                    }
-                }
-                Some(Ok(None)) => return Ok(Pages::All(unit)),
-                // Contacts come and go between the run that listed them and this one.
-                Some(Err(error)) if error.status() == Some(404) => {
-                    self.not_found.fetch_add(1, Ordering::Relaxed);
-                    return Ok(Pages::Gone);
-                }
-                Some(Err(error @ ExtractError::StaleCursor { .. })) => return Err(error.into()),
-                Some(Err(error)) => {
-                    self.leave(&name, &unit).await;
-                    return Err(error.into());
-                }
-            }
-        }
-    }
-}
-
-/// Where the read of an id may end that was read before: at a page that goes back to before the mark and holds nothing new.
-struct KnownEnd {
-    known_before: DateTime<Utc>,
-    known: Known,
-    decoder: Arc<PageDecoder>,
-    occurrences: Occurrences,
-    /// Pages that are counted in `occurrences`.
-    pages: usize,
-}
-
-impl KnownEnd {
-    fn new(known_before: DateTime<Utc>, ids: &CrawledIds<'_>) -> Self {
-        let (known, decoder) = (ids.known.clone(), Arc::clone(&ids.decoder));
-        Self { known_before, known, decoder, occurrences: Occurrences::default(), pages: 0 }
-    }
-
-    /// Whether the read may end with this page, which comes after those of `unit`. Where the time of its last row cannot be
-    /// read it may not. Pages by id have 100 rows at most, so they are decoded right here.
-    async fn reached_by(&mut self, unit: &Unit, page: &Page) -> Result<bool, RunError> {
-        let mut holds_all = false;
-        for page in unit.iter().skip(self.pages).chain([page]) {
-            // A body that cannot be decoded is refused where it is written.
-            let Ok(decoded) = decode_page((page.received_at, page), &self.decoder, "", 0, &mut self.occurrences) else {
-                return Ok(false);
-            };
-            let known = self.known.holds_all(self.decoder.report(), &decoded.tables);
-            let report = || self.decoder.report().name.clone();
-            let known = known.map_err(|source| RunError::Load { report: report(), source: Box::new(source) })?;
-            holds_all = known && decoded.dead_letters.is_empty();
-            self.pages += 1;
-            tokio::task::yield_now().await;
-        }
-        let oldest = page.oldest.as_deref().and_then(parse_timestamp);
-        Ok(holds_all && oldest.is_some_and(|oldest| oldest < self.known_before))
     }
 }

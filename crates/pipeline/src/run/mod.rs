@@ -10,6 +10,7 @@ mod crawl;
 mod decode;
 mod drift;
 mod failures;
+mod id_crawls;
 mod ids;
 pub(crate) mod lease;
 mod letters;
@@ -19,6 +20,7 @@ mod replay;
 mod report;
 mod resume;
 mod state;
+mod unit;
 mod write;
 
 use std::collections::{BTreeMap, HashMap};

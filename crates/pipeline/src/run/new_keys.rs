@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::error::ArrowError;
-use arrow::row::{RowConverter, SortField};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_row::{RowConverter, SortField};
+use arrow_schema::ArrowError;
 use ctct_catalog::Report;
 
 /// Keys that are remembered. Once there are more, only every second one is looked at, then every fourth, and so on.
@@ -74,7 +74,7 @@ impl NewKeys {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::StringViewArray;
+    use arrow_array::StringViewArray;
     use ctct_catalog::Catalog;
 
     use super::*;

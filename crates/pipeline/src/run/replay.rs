@@ -13,9 +13,9 @@ use ctct_load::{
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::crawl::Unit;
 use super::letters::replay_letters;
 use super::resume::page;
+use super::unit::Unit;
 use super::write::{ReportWriter, Tally};
 use super::{Work, carried_out, lease, report_span};
 use crate::after_run::RunKind;

@@ -18,10 +18,11 @@ use futures::lock::Mutex;
 use tokio::sync::mpsc;
 
 use super::census::{Census, RejectedRecords};
-use super::crawl::{Crawls, ReadOutcome, Sinks, Unit};
+use super::crawl::{Crawls, Sinks};
 use super::failures::First;
 use super::ids::CrawledIds;
 use super::resume::{Resumption, StalePages};
+use super::unit::{ReadOutcome, Unit};
 use super::write::{ReportWriter, Tally};
 use crate::event::Event;
 use crate::outcome::Outcome;

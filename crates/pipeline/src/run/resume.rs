@@ -9,7 +9,7 @@ use ctct_extract::{Page, PageMark};
 use ctct_load::{KeptPage, KeptPages, LoadError, PageTally, ReportLog};
 use tokio::sync::mpsc;
 
-use super::crawl::Unit;
+use super::unit::Unit;
 use super::write::ReportWriter;
 use crate::run_error::RunError;
 

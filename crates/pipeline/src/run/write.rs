@@ -16,10 +16,10 @@ use tokio::sync::mpsc;
 
 use super::census::RejectedRecords;
 use super::clocks::Moment;
-use super::crawl::Unit;
 use super::decode::{Decoded, PageFacts, Undecodable, decoded};
 use super::drift::Drift;
 use super::new_keys::NewKeys;
+use super::unit::Unit;
 use crate::context::Context;
 use crate::event::Event;
 use crate::plan::fingerprint::OtherRows;

@@ -3,7 +3,7 @@
 mod json;
 pub mod markdown;
 
-use arrow::datatypes::DataType;
+use arrow_schema::DataType;
 use ctct_pipeline::stored_table::Column;
 
 pub use json::json;

@@ -1,6 +1,6 @@
 //! The view of a table's files themselves, every version in them.
 
-use arrow::datatypes::{DataType, Field};
+use arrow_schema::{DataType, Field};
 use ctct_pipeline::stored_table::Layout;
 
 use super::script::{Script, typed};

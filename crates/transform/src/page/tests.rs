@@ -3,8 +3,10 @@
 mod model;
 mod unfit;
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_schema::DataType;
 use chrono::{DateTime, SecondsFormat, Utc};
 use ctct_catalog::Catalog;
 use serde_json::{Map, Value, json};

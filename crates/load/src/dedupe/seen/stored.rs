@@ -4,8 +4,9 @@
 //! nested in can be added up by name while the tables are read one after the other, the innermost first, within a budget of
 //! memory whatever the tables hold.
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use ctct_catalog::{COMMIT, EXTRACTED_AT, ORDINAL, PARENT_ORDINAL, Report};
 
 use super::versions::Versions;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::datatypes::{DataType, Field};
+use arrow_schema::{DataType, Field};
 use ctct_catalog::Report;
 use futures::{StreamExt, TryStreamExt, stream};
 use parquet::arrow::parquet_to_arrow_schema;

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
-use arrow::compute::concat_batches;
+use arrow_array::{ArrayRef, RecordBatch, new_null_array};
+use arrow_select::concat::concat_batches;
 use bytes::Bytes;
 use ctct_load::{ACCOUNT_COLUMN, Destination, LoadError, decode_rows, encode_folder, encode_rows, footer_text};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -223,7 +223,7 @@ mod tests {
         for path in paths.keys() {
             let batch = member(destination, path).await.unwrap().expect("a file of ours");
             let ids = batch.column_by_name("run_id").unwrap();
-            for id in arrow::array::AsArray::as_string::<i32>(ids) {
+            for id in arrow_array::cast::AsArray::as_string::<i32>(ids) {
                 *runs.entry(id.unwrap_or_default().to_owned()).or_default() += 1;
             }
         }
@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(paths.len(), 1, "{paths:?}");
         let batch = member(&with, paths.keys().next().unwrap()).await.unwrap().unwrap();
         let accounts = batch.column_by_name(ACCOUNT_COLUMN).unwrap();
-        let mut accounts = arrow::array::AsArray::as_string::<i32>(accounts).iter();
+        let mut accounts = arrow_array::cast::AsArray::as_string::<i32>(accounts).iter();
         assert!(accounts.all(|account| account == Some("acme")));
         let foreign = format!("{}/019z.parquet", runs_folder("acme"));
         destination.create_file(&foreign, "not Parquet".into()).await.unwrap();

@@ -17,7 +17,7 @@ use cron::CronMistake;
 pub use cron::{CronExpression, CronField};
 
 use crate::document::error::ConfigError;
-use crate::document::yaml::{Node, Value};
+use crate::document::node::{Node, Value};
 
 /// When a pipeline is due.
 #[derive(Debug, Clone, PartialEq, Eq)]

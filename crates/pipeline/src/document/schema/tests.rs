@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use ctct_catalog::Catalog;
 
 use super::*;
-use crate::document::yaml;
-use crate::document::yaml::{Node, ScalarKind};
+use crate::document::node::{Node, ScalarKind};
 use crate::document::{Environment, Pipeline};
+use crate::document::{node, yaml};
 use crate::plan::Plan;
 
 fn repository() -> PathBuf {
@@ -16,13 +16,13 @@ fn repository() -> PathBuf {
 /// What a YAML 1.2 reader in an editor makes of a text.
 pub(crate) fn as_json(node: &Node) -> Value {
     match &node.value {
-        yaml::Value::Null => Value::Null,
-        yaml::Value::Scalar(scalar) => match scalar.kind {
+        node::Value::Null => Value::Null,
+        node::Value::Scalar(scalar) => match scalar.kind {
             ScalarKind::Text => json!(scalar.text),
             ScalarKind::Number | ScalarKind::Boolean => serde_json::from_str(&scalar.text).unwrap(),
         },
-        yaml::Value::Sequence(items) => items.iter().map(as_json).collect(),
-        yaml::Value::Mapping(entries) => {
+        node::Value::Sequence(items) => items.iter().map(as_json).collect(),
+        node::Value::Mapping(entries) => {
             Value::Object(entries.iter().map(|entry| (entry.key.clone(), as_json(&entry.value))).collect())
         }
     }

@@ -3,10 +3,10 @@
 use url::Url;
 
 use super::{SandboxSpec, refuse_beside, server};
-use crate::document::environment::SecretRef;
 use crate::document::error::ConfigError;
 use crate::document::fields::{Decoder, Fields};
-use crate::document::yaml::Node;
+use crate::document::node::Node;
+use crate::document::secret::SecretRef;
 
 /// By which right an account is read.
 #[derive(Debug, Clone, PartialEq)]

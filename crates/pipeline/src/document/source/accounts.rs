@@ -6,7 +6,7 @@ use super::refuse_beside;
 use crate::document::error::ConfigError;
 use crate::document::fields::{Decoder, Fields, is_name, text};
 use crate::document::keys::MATCHING;
-use crate::document::yaml::{Node, Value};
+use crate::document::node::{Node, Value};
 
 /// Which accounts a pipeline reads.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::DestinationConfig;
 use super::fields::{Decoder, Fields, not_in_list, text};
 use super::keys::{SOURCE, STATE_PLACES};
 use crate::document::error::ConfigError;
-use crate::document::yaml::{Entry, Node, Value};
+use crate::document::node::{Entry, Node, Value};
 
 pub use access::{Credentials, Seed};
 pub use accounts::AccountNames;

@@ -9,8 +9,8 @@ use crate::document::dates::When;
 use crate::document::error::ConfigError;
 use crate::document::fields::{Decoder, text};
 use crate::document::keys::{FAULTS, SANDBOX};
+use crate::document::node::Node;
 use crate::document::span::parse_offset;
-use crate::document::yaml::Node;
 
 /// The embedded API. What is absent is the sandbox's own default.
 #[derive(Debug, Clone, Default, PartialEq)]
