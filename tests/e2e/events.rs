@@ -102,14 +102,14 @@ fn a_filter_of_ones_own_keeps_the_run_and_the_report_and_a_wrong_one_is_said() {
     let end =
         run(&pipeline("requests_per_second: 5000, burst: 5000"), &arguments, &[("CTCT_LOG", "ctct_extract=loud")]);
     let lines = lines(&end);
-    assert_eq!((end.code, with(&lines, "CTCT_LOG is no filter").count()), (Some(0), 1));
+    assert_eq!((end.code, with(&lines, "CTCT_LOG is not a valid filter").count()), (Some(0), 1));
     assert!(with(&lines, "run done").count() == 1, "and what is usual holds");
     let text = run(
         &pipeline("requests_per_second: 5000, burst: 5000"),
         &["run", "p.yaml"],
         &[("CTCT_LOG", "ctct_extract=loud")],
     );
-    assert!(text.stderr.contains("CTCT_LOG is no filter"), "{}", text.stderr);
+    assert!(text.stderr.contains("CTCT_LOG is not a valid filter"), "{}", text.stderr);
 }
 
 #[test]

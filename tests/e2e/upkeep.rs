@@ -186,3 +186,25 @@ fn verify_names_what_belongs_to_no_report() {
     done(folder, &["run", "p.yaml", "--quiet"]);
     done(folder, &["verify", "p.yaml"]);
 }
+
+#[test]
+fn status_goes_by_what_is_stored_now() {
+    let folder = folder();
+    let folder = folder.path();
+    done(folder, &["run", "p.yaml", "--quiet"]);
+    let stored = files(folder, "contact_lists").remove(0);
+    let foreign = stored.with_file_name("zz.parquet");
+    fs::copy(&stored, &foreign).unwrap();
+    assert_eq!(run(folder, &["run", "p.yaml", "--quiet"]).code, Some(15));
+    assert_eq!(run(folder, &["status", "p.yaml"]).code, Some(15));
+    fs::remove_file(foreign).unwrap();
+    done(folder, &["status", "p.yaml"]);
+
+    fs::write(&stored, "bad").unwrap();
+    assert_eq!(run(folder, &["run", "p.yaml", "--quiet"]).code, Some(15));
+    done(folder, &["state", "rebuild", "p.yaml"]);
+    let stale = run(folder, &["status", "p.yaml"]);
+    assert_eq!(stale.code, Some(20), "rows are lost: {stale:?}");
+    done(folder, &["run", "p.yaml", "--quiet"]);
+    done(folder, &["status", "p.yaml"]);
+}

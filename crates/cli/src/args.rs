@@ -234,7 +234,7 @@ pub(crate) struct ResultFormat {
 #[derive(Debug, Args)]
 pub(crate) struct ScopeArguments {
     /// Full refresh: read everything, as in a first run. Merged and replaced tables then hold exactly what was read; appended
-    /// tables get all rows again.
+    /// tables get all rows that they lack.
     #[arg(long, conflicts_with_all = ["from", "to"])]
     pub(crate) full_refresh: bool,
     /// Backfill: read what changed since this date or timestamp. The watermark does not change.

@@ -43,7 +43,7 @@ pub(crate) fn start(global: &Global, bars: &MultiProgress) {
     // Fails when logging was started before, as in tests; then that one serves.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
     if let Some(error) = wrong {
-        tracing::warn!("{FILTER} is no filter ({error}) and was passed over; write it like `ctct_extract=debug`");
+        tracing::warn!("{FILTER} is not a valid filter ({error}) and is ignored; write it like `ctct_extract=debug`");
     }
 }
 

@@ -113,7 +113,7 @@ pub(crate) fn refuse(errors: &ConfigErrors) {
     let step = if Path::new(file).is_dir() {
         format!("give the files in it: ctct-etl validate {file}/*.yaml")
     } else if unread {
-        format!("use a file that exists and can be read; ctct-etl init {file} creates one")
+        format!("use a file that can be read as UTF-8 text; `ctct-etl init {file} --sandbox` creates one")
     } else {
         format!("fix it, then run `ctct-etl validate {file}`")
     };

@@ -73,7 +73,7 @@ pub use log::record::{
     ReportState, StateFile, TableInventory, Window, WriteMode,
 };
 pub use maintain::loss::Loss;
-pub use maintain::rebuild::{Rebuild, Rebuilt, TableRebuilt, rebuild};
+pub use maintain::rebuild::{LOST_FILES, Rebuild, Rebuilt, TableRebuilt, rebuild};
 pub use maintain::survey::{FileGroup, StagedRun, Survey, TableSize, survey};
 pub use maintain::verify::{Finding, Fix, Verified, VerifiedTable, VerifyOptions, verify};
 pub use merge::MergeTotals;

@@ -76,7 +76,9 @@ impl Outcome {
             Self::Configuration => row(2, RetryWhen::AfterMending, "fix the problem above, then run again"),
             Self::SignIn => row(10, RetryWhen::AfterMending, "give the pipeline a valid access token, then run again"),
             Self::Quota => row(11, RetryWhen::Tomorrow, "run again after 00:00 UTC, when the API's daily quota resets"),
-            Self::Transient => row(12, RetryWhen::Soon, "run again; if it keeps failing, check the API's status page"),
+            Self::Transient => {
+                row(12, RetryWhen::Soon, "run again; if it keeps failing, check the network and the API's status page")
+            }
             Self::Stopped => row(12, RetryWhen::Soon, "run again to resume where it stopped"),
             Self::Held => row(13, RetryWhen::Soon, "wait until the other run has ended, then run again"),
             Self::Partial => row(14, RetryWhen::AfterMending, "fix the problem above; the same run would fail again"),
@@ -95,10 +97,12 @@ impl Outcome {
         match self {
             _ if file.is_empty() => advice.to_owned(),
             Self::Done | Self::Bug => advice.to_owned(),
-            Self::Configuration => format!("{advice}; `ctct-etl validate {file}` checks the pipeline"),
             Self::SignIn => format!("{advice}; `ctct-etl auth status` shows who is signed in and what may be read"),
             Self::Quota => format!("{advice}; `ctct-etl plan {file}` shows what is left and what a run needs"),
-            Self::Transient | Self::Stopped => format!("{advice}: `ctct-etl run {file}`"),
+            Self::Transient => format!(
+                "run `ctct-etl run {file}` again; if it keeps failing, check the network, `base_url` and the API's status page"
+            ),
+            Self::Configuration | Self::Stopped => format!("{advice}: `ctct-etl run {file}`"),
             Self::Held => format!("{advice}; `ctct-etl state {file}` shows what is committed"),
             Self::Partial => {
                 format!(
@@ -227,8 +231,8 @@ fn of_load(error: &LoadError, file: &str, report: Option<&str>) -> Row {
         error if error.is_mended_by_rebuild() => row(
             Damaged,
             format!(
-                "restore it from a backup, or run `ctct-etl state rebuild {file}{of_report}`; `ctct-etl verify \
-                 {file}{of_report}` shows all that is wrong"
+                "restore it from a backup, or move it away if this program did not write it; without a backup, run `ctct-etl state \
+                 rebuild {file}{of_report}`. `ctct-etl verify {file}{of_report}` lists all problems"
             ),
         ),
         LoadError::Damaged { .. } | LoadError::Foreign { .. } | LoadError::Lost { .. } => plain(Damaged),
@@ -261,8 +265,7 @@ fn of_load(error: &LoadError, file: &str, report: Option<&str>) -> Row {
 }
 
 /// What to do about files that `state rebuild` does not know.
-pub(crate) const ADVICE_ON_REFUSED: &str =
-    "restore them from a backup or move them out of the table's folder, then rebuild again";
+pub(crate) const ADVICE_ON_REFUSED: &str = "move them out of the table's folder, then rebuild again";
 
 /// What to do after `state rebuild` found rows that are lost.
 pub(crate) fn advice_on_lost_rows(file: &str, report: &str) -> String {
@@ -407,7 +410,7 @@ impl RunError {
                 ),
             ),
             Self::Held { .. } => {
-                row(Held, format!("wait until it has ended; `ctct-etl run {file} --wait` does so and then runs"))
+                row(Held, format!("try again when it has ended; `ctct-etl run {file} --wait` waits for it"))
             }
             Self::Stopped { .. } => {
                 row(Stopped, format!("run again to resume where it stopped: `ctct-etl run {file}`"))

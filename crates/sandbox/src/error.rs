@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 #[non_exhaustive]
 pub enum SandboxError {
     /// The address is taken or is not one of this host.
-    #[error("sandbox cannot listen on {address}; choose another port, or 0 for any free one")]
+    #[error("the sandbox cannot listen on {address}")]
     Bind {
         /// The address that was asked for.
         address: SocketAddr,

@@ -28,7 +28,7 @@ async fn serve(arguments: &SandboxArguments) -> u8 {
     let sandbox = match Sandbox::start(config(arguments), address).await {
         Ok(sandbox) => sandbox,
         Err(error) => {
-            complain(&format!("error: {error}\nnext: choose another port with --port, or 0 for a free one"));
+            complain(&format!("error: {error}\nhelp: choose another port with --port, or 0 for a free one"));
             return exit_code::CONFIGURATION;
         }
     };

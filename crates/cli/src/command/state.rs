@@ -165,7 +165,7 @@ fn report_text(report: &StoredReport, destination: &str) -> String {
         text += &format!("{}\n", commits(&report.commits));
         let more = report.records.saturating_sub(report.commits.len() as u64);
         if more > 0 {
-            text += &format!("and {} more\n", counted(more, "commit record"));
+            text += &format!("and {} before them\n", counted(more, "commit record"));
         }
     }
     text
@@ -206,7 +206,7 @@ fn tables(tables: &[TableSummary]) -> Table {
 }
 
 fn commits(commits: &[CommitSummary]) -> Table {
-    let mut shown = text_table(["commit", "when", "mode", "asked from", "watermark", "rows", "files", "run"]);
+    let mut shown = text_table(["commit", "when", "mode", "read from", "watermark", "rows", "files", "run"]);
     for commit in commits {
         let mode = serde_json::json!(commit.write_mode);
         let mode = if commit.rebuilt { "state rebuild" } else { mode.as_str().unwrap_or_default() };
@@ -261,7 +261,7 @@ fn rebuilt_text(report: &ReportRebuild, destination: &str, dry_run: bool) -> Str
         RebuildResult::Nothing => {
             format!("\n{name}: nothing is stored in {destination} that a log could be rebuilt from\n")
         }
-        RebuildResult::Sound => format!("\n{name}: commit {version} goes with the tables, nothing to rebuild\n"),
+        RebuildResult::Sound => format!("\n{name}: commit {version} matches the tables, nothing to rebuild\n"),
         RebuildResult::Failed | RebuildResult::Refused => format!("\n{name}: not rebuilt\n"),
         RebuildResult::Rebuilt => {
             let done = if dry_run { "would be rebuilt" } else { "rebuilt" };
@@ -270,16 +270,16 @@ fn rebuilt_text(report: &ReportRebuild, destination: &str, dry_run: bool) -> Str
         }
     };
     for path in &report.moved {
-        text += &format!("  damaged record {}: {path}\n", if dry_run { "would be moved to" } else { "moved to" });
+        text += &format!("  {}: {path}\n", if dry_run { "would be moved to" } else { "moved to" });
     }
     for LossSummary { path, reason } in &report.damaged {
-        text += &format!("  made again or done without: `{path}`: {reason}\n");
+        text += &format!("  replaced or not needed: `{path}`: {reason}\n");
     }
     for LossSummary { path, reason } in &report.lost {
         text += &format!("  lost: `{path}`: {reason}\n");
     }
     for LossSummary { path, reason } in &report.refused {
-        text += &format!("  in the way: `{path}`: {reason}\n");
+        text += &format!("  not from this program: `{path}`: {reason}\n");
     }
     if !report.tables.is_empty() {
         text += &format!("{}\n", tables(&report.tables));

@@ -97,11 +97,15 @@ fn give_reasons(summary: &StatusSummary) {
         let reports = summary.reports.iter().filter(move |report| report.health == health);
         reports.map(|report| report.report.as_str()).collect::<Vec<_>>()
     };
+    let stale = match summary.next_due {
+        Some(_) => "run the pipeline; if a scheduler should have, check why it did not or why the run failed",
+        None => "run the pipeline",
+    };
     let mut told = Vec::new();
     for (health, advice) in [
         (Health::Damaged, "do not run again until the state is repaired; `ctct-etl verify` lists all problems"),
         (Health::Failed, "follow the advice that comes with each error"),
-        (Health::Stale, "run the pipeline; check why the scheduler did not start it"),
+        (Health::Stale, stale),
     ] {
         let reports = of_health(health);
         if !reports.is_empty() {

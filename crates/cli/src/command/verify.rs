@@ -22,24 +22,29 @@ pub(crate) fn verify(global: &Global, arguments: &VerifyArguments) -> u8 {
             Output::Json => json(&summary),
         };
         let printed = print(&shown);
+        let firsts = first_findings(&summary);
+        let found = firsts.iter().map(|(report, message, advice)| Reason { report: *report, message, advice });
+        let unverified = summary.reports.iter().filter_map(|report| Some((report, report.error.as_ref()?)));
         give(
             summary.exit_code,
             (summary.error.iter().map(Reason::of_all))
-                .chain(summary.reports.iter().flat_map(reasons))
-                .chain(summary.findings.first().map(|finding| reason(None, finding))),
+                .chain(found)
+                .chain(unverified.map(|(report, error)| Reason::of(&report.report, error))),
         );
         worse(summary.exit_code, printed)
     })
 }
 
-/// Why a report is not in order: what kept it from being looked at, or its first finding.
-fn reasons(report: &ReportVerified) -> impl Iterator<Item = Reason<'_>> {
-    let finding = report.findings.first().map(|finding| reason(Some(&report.report), finding));
-    finding.into_iter().chain(report.error.as_ref().map(|error| Reason::of(&report.report, error)))
-}
-
-fn reason<'a>(report: Option<&'a str>, FindingSummary { what, advice, .. }: &'a FindingSummary) -> Reason<'a> {
-    Reason { report, message: what, advice }
+/// The first finding of each report, and of what belongs to none: the report, the file with what is wrong, and what to do.
+fn first_findings(summary: &VerifySummary) -> Vec<(Option<&str>, String, &str)> {
+    let of_reports = summary.reports.iter().filter_map(|report| {
+        let FindingSummary { path, what, advice } = report.findings.first()?;
+        Some((Some(report.report.as_str()), format!("{}: `{path}`: {what}", report.report), advice.as_str()))
+    });
+    let beside = summary.findings.first();
+    let beside =
+        beside.map(|FindingSummary { path, what, advice }| (None, format!("`{path}`: {what}"), advice.as_str()));
+    of_reports.chain(beside).collect()
 }
 
 fn text(summary: &VerifySummary) -> String {
@@ -62,7 +67,7 @@ fn text(summary: &VerifySummary) -> String {
         text += &report_text(report, destination);
     }
     if !summary.findings.is_empty() {
-        text += &format!("beside the reports: {}\n", counted(summary.findings.len() as u64, "finding"));
+        text += &format!("outside of the reports: {}\n", counted(summary.findings.len() as u64, "finding"));
         text += &findings_text(&summary.findings);
     }
     text

@@ -158,7 +158,7 @@ fn oddities(summary: &RunSummary, report: &ReportSummary) -> String {
         text += &format!("{name}: the API does not know {} of the ids\n", report.ids_not_found);
     }
     if let Some(replayed) = report.replayed {
-        text += &format!("{name}: {} fit now and are written\n", counted(replayed, "dead letter"));
+        text += &format!("{name}: {} can be read now and are written\n", counted(replayed, "dead letter"));
     }
     if report.removed > 0 {
         text += &format!("{name}: {} removed or marked as deleted\n", counted(report.removed, "stored row"));

@@ -65,7 +65,7 @@ impl StoredFile {
         let Some((expected, commit)) = proof.and_then(|proof| Some((proof.sha256.as_ref()?, proof.commit))) else {
             return Ok(self);
         };
-        self.matching(expected, || format!("its SHA-256 is not that of what commit {commit} wrote")).await
+        self.matching(expected, || format!("its SHA-256 is not the one that commit {commit} wrote")).await
     }
 
     /// The file, found to have this SHA-256; else it is damaged in the way that `what` tells.

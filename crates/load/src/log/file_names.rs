@@ -74,7 +74,7 @@ impl<'a> NamedFiles<'a> {
         match self.removed.get(path) {
             Some(by) => Some(format!("commit {by} removed it, and it is back")),
             None if self.versions.contains(&version) => {
-                Some(format!("it is of commit {version}, whose record does not name it"))
+                Some(format!("it says that it is of commit {version}, and the record of that commit does not list it"))
             }
             None if self.complete && self.versions.last().is_some_and(|newest| version <= *newest) => {
                 Some("no commit names it".to_owned())

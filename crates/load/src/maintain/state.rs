@@ -46,7 +46,7 @@ pub(crate) async fn damage(
         match (checksum::sha256(destination, path).await?, &proof.sha256) {
             (None, _) => add(path, format!("commit {} wrote it, but it is missing", proof.commit), false),
             (Some(found), Some(expected)) if found != *expected => {
-                add(path, format!("its SHA-256 is not that of what commit {} wrote", proof.commit), false);
+                add(path, format!("its SHA-256 is not the one that commit {} wrote", proof.commit), false);
             }
             _ => {}
         }
@@ -74,7 +74,7 @@ impl ReportLog {
         for (path, proof) in stored_state.manifest.of_tables() {
             let Some(expected) = &proof.sha256 else { continue };
             if checksum::sha256(destination, path).await?.as_ref() != Some(expected) {
-                let reason = format!("its SHA-256 is not that of what commit {} wrote", proof.commit);
+                let reason = format!("its SHA-256 is not the one that commit {} wrote", proof.commit);
                 return Err(LoadError::Damaged { path: destination.shown(path), reason });
             }
         }

@@ -178,7 +178,7 @@ fn report_rebuild(plan: &Plan, report: &ReportPlan, rebuilt: Rebuilt) -> ReportR
         Rebuilt::Done { record, tables, moved, lost, damaged } => {
             let Commit { version, state, .. } = *record;
             let error = (!lost.is_empty()).then(|| ErrorSummary {
-                message: format!("{name}: rows are lost; the next run reads again from before them"),
+                message: format!("{name}: rows are lost; the next run reads them again"),
                 advice: advice_on_lost_rows(plan.pipeline.file(), name),
             });
             let order = |table: &TableSummary| report.tables().iter().position(|known| known.name == table.table);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ctct_load::{Commit, Destination, LoadError, ReportLog, leases};
+use ctct_load::{Commit, Destination, LOST_FILES, LoadError, ReportLog, leases};
 use serde::Serialize;
 
 use super::unfinished::{failed_ids, holder_of};
@@ -271,6 +271,13 @@ async fn report_status(
     let last_success = last_success(report, &history);
     // What was committed after it has overtaken it.
     let failed = last.filter(|run| run.exit_code != 0 && last_success.is_none_or(|success| run.finished_at >= success));
+    // What it found damaged may be repaired since.
+    let failed = match failed {
+        Some(run) if run.exit_code == i64::from(Health::Damaged.exit_code()) => {
+            log.prove(&report.report).await.err().map(|error| is_damage(error).map(|()| run)).transpose()?
+        }
+        failed => failed,
+    };
     let last_error = failed.map(|run| LastError {
         at: run.finished_at,
         run_id: Some(run.run_id.clone()),
@@ -306,15 +313,27 @@ async fn report_status(
     })
 }
 
-/// When a run last committed all that it was to read. A backfill is about the past and leaves the watermark where it is.
+/// Whether the error says that what is stored is damaged.
+///
+/// # Errors
+/// It says something else.
+fn is_damage(error: LoadError) -> Result<(), LoadError> {
+    let is_damage = matches!(error, LoadError::Damaged { .. } | LoadError::Lost { .. } | LoadError::Foreign { .. });
+    if is_damage { Ok(()) } else { Err(error) }
+}
+
+/// When a run last committed all that it was to read, unless a rebuild has found since that rows are lost. A backfill is about the past and leaves the watermark where it is.
 fn last_success(report: &ReportPlan, history: &[Commit]) -> Option<DateTime<Utc>> {
     let before = history.iter().skip(1).map(Some).chain([None]);
-    let complete = |(commit, before): (&Commit, Option<&Commit>)| {
+    let says = |(commit, before): (&Commit, Option<&Commit>)| {
         let of_a_run = commit.stats.contains_key("pages") && commit.state.progress.is_none();
         let moved = before.is_none_or(|before| before.state.watermark != commit.state.watermark);
-        (of_a_run && (moved || !report.has_window())).then(|| as_of(commit))
+        if of_a_run && (moved || !report.has_window()) {
+            return Some(Some(as_of(commit)));
+        }
+        commit.stats.contains_key(LOST_FILES).then_some(None)
     };
-    history.iter().zip(before).find_map(complete)
+    history.iter().zip(before).find_map(says).flatten()
 }
 
 /// When what a commit brought was so at the API: its run's time, or that of the run that it resumed.

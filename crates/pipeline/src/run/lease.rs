@@ -53,7 +53,7 @@ impl Holding {
     pub(crate) async fn release(self) {
         self.renewal.abort();
         if let Err(error) = self.lease.release().await {
-            tracing::warn!(%error, "the lease of this run could not be given back; it ends with this process");
+            tracing::warn!(%error, "the lease of this run could not be released; it ends with this process");
         }
     }
 }

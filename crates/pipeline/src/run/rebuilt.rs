@@ -37,7 +37,7 @@ impl ReportRun<'_> {
         let ReportWriter { plan, report_plan, context, destination, .. } = self.writer;
         let done = rebuild_log(plan, report_plan, context, destination, false).await;
         let done = done.map_err(|error| self.writer.load(error))?;
-        tracing::warn!(report = self.writer.name(), %damage, "kept state is damaged; rebuilding it, then reading everything");
+        tracing::warn!(report = self.writer.name(), %damage, "stored state is damaged; rebuilding it, then reading everything");
         let aside = match done {
             Rebuilt::Done { moved, .. } | Rebuilt::Sound { moved, .. } => moved.len(),
             Rebuilt::Nothing | Rebuilt::Refused(_) => 0,

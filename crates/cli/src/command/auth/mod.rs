@@ -71,7 +71,7 @@ fn refuse(error: &ExtractError) -> u8 {
 /// The exit code of an account that nobody signed in, which is said.
 fn not_signed_in(account: &str, there: &[String]) -> u8 {
     let others = match there {
-        [] => "no account is".to_owned(),
+        [] => "no account is signed in".to_owned(),
         there => format!("signed in are {}", there.join(", ")),
     };
     complain(&format!(

@@ -33,6 +33,9 @@ use kin::FileFate;
 /// Files that are read at a time.
 const AT_A_TIME: usize = 8;
 
+/// Key among the stats of a rebuilt record: how many files were lost, whose rows the next run reads again.
+pub const LOST_FILES: &str = "lost_files";
+
 /// What is to be rebuilt, and in whose name.
 #[derive(Debug, Clone)]
 pub struct Rebuild<'a> {
@@ -171,6 +174,9 @@ pub async fn rebuild(destination: &Destination, plan: &Rebuild<'_>) -> Result<Re
     });
     let pages_base = pages_base(&log, &records).await?;
     let mut record = record(plan, version, &stays, basis, pages_base);
+    if !lost.is_empty() {
+        record.stats.insert(LOST_FILES.to_owned(), lost.len() as u64);
+    }
     record.failed = head.and_then(|head| head.failed.as_ref()).map(StateFile::carried_over);
     record.raw = raw.and_then(|head| head.raw.clone());
     let folder = format!("{}/damaged/{version:020}-{}", log.folder(), folder::of_name("run", plan.run_id)?);

@@ -131,7 +131,7 @@ async fn check_file(
         match checksum::sha256(destination, path).await? {
             None => return Ok(Err(says.missing(path))),
             Some(sha256) if proof.sha256.as_ref().is_some_and(|expected| *expected != sha256) => {
-                return Ok(Err((format!("its SHA-256 is not that of what commit {version} wrote"), Fix::Restore)));
+                return Ok(Err((format!("its SHA-256 is not the one that commit {version} wrote"), Fix::Restore)));
             }
             Some(_) => {}
         }
