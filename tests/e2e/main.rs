@@ -14,6 +14,7 @@ mod browser;
 mod cli;
 mod clocks;
 mod compaction;
+mod counted;
 mod definitions;
 mod dictionary;
 mod echoes;

@@ -44,6 +44,7 @@ struct State {
     script: Vec<Rule>,
     asked: Vec<Mutation>,
     met: usize,
+    reads: usize,
     dead: bool,
 }
 
@@ -87,6 +88,11 @@ impl FaultStore {
         drop(self.shared.under_way.write().await);
     }
 
+    /// How many times something was read, listed or looked for.
+    pub fn reads(&self) -> usize {
+        self.shared.state().reads
+    }
+
     /// How many mutations met a fault.
     pub fn met(&self) -> usize {
         self.shared.state().met
@@ -99,7 +105,9 @@ impl Shared {
     }
 
     fn alive(&self) -> Result<()> {
-        if self.state().dead { Err(failure("the process is dead")) } else { Ok(()) }
+        let mut state = self.state();
+        state.reads += 1;
+        if state.dead { Err(failure("the process is dead")) } else { Ok(()) }
     }
 
     /// Counts a mutation and says what it meets.
