@@ -198,13 +198,22 @@ fn status_goes_by_what_is_stored_now() {
     assert_eq!(run(folder, &["run", "p.yaml", "--quiet"]).code, Some(15));
     assert_eq!(run(folder, &["status", "p.yaml"]).code, Some(15));
     fs::remove_file(foreign).unwrap();
+    let repaired = run(folder, &["status", "p.yaml"]);
+    assert!(repaired.code == Some(21) && repaired.stdout.contains("what is stored is sound now"), "{repaired:?}");
+    done(folder, &["run", "p.yaml", "--quiet"]);
     done(folder, &["status", "p.yaml"]);
 
     fs::write(&stored, "bad").unwrap();
     assert_eq!(run(folder, &["run", "p.yaml", "--quiet"]).code, Some(15));
     done(folder, &["state", "rebuild", "p.yaml"]);
     let stale = run(folder, &["status", "p.yaml"]);
-    assert_eq!(stale.code, Some(20), "rows are lost: {stale:?}");
+    assert_eq!(stale.code, Some(21), "the run failed: {stale:?}");
     done(folder, &["run", "p.yaml", "--quiet"]);
     done(folder, &["status", "p.yaml"]);
+
+    let stored = files(folder, "contact_lists").remove(0);
+    fs::write(&stored, "bad").unwrap();
+    done(folder, &["state", "rebuild", "p.yaml"]);
+    let stale = run(folder, &["status", "p.yaml"]);
+    assert_eq!(stale.code, Some(20), "rows are lost, and no run failed: {stale:?}");
 }

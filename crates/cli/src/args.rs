@@ -15,7 +15,7 @@ use std::time::Duration;
 use chrono::{NaiveDate, TimeDelta};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use ctct_pipeline::document::When;
+use ctct_pipeline::document::{When, parse_offset, parse_span};
 use ctct_pipeline::plan::Shard;
 use ctct_readers::Dialect;
 
@@ -476,9 +476,8 @@ fn moment(text: &str) -> Result<When, &'static str> {
 /// A duration such as `90s`, `50m` or `2h`.
 fn span(text: &str) -> Result<Duration, &'static str> {
     let longest = 366 * 86_400;
-    seconds(text, &[("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)])
-        .filter(|seconds| (1..=longest).contains(seconds))
-        .map(Duration::from_secs)
+    parse_span(text, "smhd")
+        .filter(|span| (1..=longest).contains(&span.as_secs()))
         .ok_or("expected a whole number of seconds, minutes, hours or days: 90s, 50m, 2h, 1d")
 }
 
@@ -487,19 +486,13 @@ fn rate(text: &str) -> Result<f64, &'static str> {
 }
 
 fn lifetime(text: &str) -> Result<Duration, &'static str> {
-    seconds(text, &[("s", 1), ("m", 60), ("h", 3_600)])
-        .filter(|seconds| u32::try_from(*seconds).is_ok())
-        .map(Duration::from_secs)
+    parse_span(text, "smh")
+        .filter(|span| u32::try_from(span.as_secs()).is_ok())
         .ok_or("expected a whole number of seconds, minutes or hours, such as 60s, 30m or 24h")
 }
 
-/// Seconds of a number with one of these units.
-fn seconds(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    units.iter().find_map(|(unit, seconds)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*seconds))
-}
-
 fn offset(text: &str) -> Result<TimeDelta, &'static str> {
-    ctct_pipeline::document::parse_offset(text).ok_or("expected a duration such as 90s, 2h or -3d")
+    parse_offset(text).ok_or("expected a duration such as 90s, 2h or -3d")
 }
 
 fn day(text: &str) -> Result<NaiveDate, &'static str> {

@@ -294,6 +294,5 @@ pub fn did_you_mean(written: &str, known: &[&str]) -> Option<String> {
 /// Whether a text can name a pipeline, an account or an application: letters, digits, `.`, `_` and `-`, up to 64 characters, the
 /// first a letter or a digit. The JSON Schema says the same as a pattern.
 pub fn is_name(text: &str) -> bool {
-    let starts = text.starts_with(|first: char| first.is_ascii_alphanumeric());
-    starts && text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    ctct_extract::is_account_name(text)
 }

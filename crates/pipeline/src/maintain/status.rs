@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use ctct_catalog::Report;
 use ctct_load::{Commit, Destination, LOST_FILES, LoadError, ReportLog, leases};
 use serde::Serialize;
 
@@ -271,19 +272,27 @@ async fn report_status(
     let last_success = last_success(report, &history);
     // What was committed after it has overtaken it.
     let failed = last.filter(|run| run.exit_code != 0 && last_success.is_none_or(|success| run.finished_at >= success));
-    // What it found damaged may be repaired since.
-    let failed = match failed {
-        Some(run) if run.exit_code == i64::from(Health::Damaged.exit_code()) => {
-            log.prove(&report.report).await.err().map(|error| is_damage(error).map(|()| run)).transpose()?
-        }
-        failed => failed,
+    // What it found damaged may be repaired since; a run then tells whether that was all. Every file is read, to know it.
+    let damaged = failed.filter(|run| run.exit_code == i64::from(Health::Damaged.exit_code()));
+    let repaired = match damaged {
+        Some(_) => is_sound(&log, &report.report).await?,
+        None => false,
     };
+    let run_again = repaired.then(|| {
+        format!(
+            "what is stored is sound now: run `ctct-etl run {} --report {}`",
+            plan.pipeline.file(),
+            report.report.name
+        )
+    });
     let last_error = failed.map(|run| LastError {
         at: run.finished_at,
         run_id: Some(run.run_id.clone()),
         exit_code: u8::try_from(run.exit_code).unwrap_or(u8::MAX),
         message: run.error.clone().unwrap_or_else(|| "the run ended before this report".to_owned()),
-        advice: run.advice.clone().unwrap_or_else(|| format!("ctct-etl run {}", plan.pipeline.file())),
+        advice: run_again
+            .or_else(|| run.advice.clone())
+            .unwrap_or_else(|| format!("ctct-etl run {}", plan.pipeline.file())),
     });
     let is_old = match (last_success, due) {
         (None, _) => true,
@@ -291,7 +300,7 @@ async fn report_status(
         (Some(_), None) => false,
     };
     let health = match last_error.as_ref().map(|error| error.exit_code) {
-        Some(code) if code == Health::Damaged.exit_code() => Health::Damaged,
+        Some(code) if code == Health::Damaged.exit_code() && !repaired => Health::Damaged,
         Some(code) if !passes(code) => Health::Failed,
         _ if is_old => Health::Stale,
         _ => Health::Fresh,
@@ -313,16 +322,20 @@ async fn report_status(
     })
 }
 
-/// Whether the error says that what is stored is damaged.
+/// Whether everything that is stored of a report is what was written.
 ///
 /// # Errors
-/// It says something else.
-fn is_damage(error: LoadError) -> Result<(), LoadError> {
-    let is_damage = matches!(error, LoadError::Damaged { .. } | LoadError::Lost { .. } | LoadError::Foreign { .. });
-    if is_damage { Ok(()) } else { Err(error) }
+/// The store fails.
+async fn is_sound(log: &ReportLog, report: &Report) -> Result<bool, LoadError> {
+    match log.prove(report).await {
+        Ok(()) => Ok(true),
+        Err(LoadError::Damaged { .. } | LoadError::Lost { .. } | LoadError::Foreign { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
-/// When a run last committed all that it was to read, unless a rebuild has found since that rows are lost. A backfill is about the past and leaves the watermark where it is.
+/// When a run last committed all that it was to read, unless a rebuild has found since that rows are lost. A backfill is about
+/// the past and leaves the watermark where it is.
 fn last_success(report: &ReportPlan, history: &[Commit]) -> Option<DateTime<Utc>> {
     let before = history.iter().skip(1).map(Some).chain([None]);
     let says = |(commit, before): (&Commit, Option<&Commit>)| {
